@@ -1,0 +1,130 @@
+"""Every error a user can meet.
+
+    KlingBatchError
+    ├── UsageError              2   wrong options, missing keys
+    │   └── ManifestInvalid     2   every problem of a manifest, each at its line and column
+    ├── Drift                   3   what is locked is not what is asked for
+    ├── BudgetStop              4   no consent, or the budget is used up
+    ├── AccountStop             5   the service will take nothing more from this account
+    └── NotFinished             6   can be resumed
+        ├── ServiceUnavailable  6   the service stays away
+        ├── FolderHeld          6   another run works in this folder
+        └── DiskUnusable        6   full, read-only, or a journal that cannot be used
+
+An error carries what is wrong in its message and the repair in its `hint`. It is worded once, by the command line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import ClassVar
+
+
+class ExitStatus(IntEnum):
+    """How the program ends. Part of the contract."""
+
+    DONE = 0
+    SOME_FAILED = 1
+    INVALID = 2
+    DRIFT = 3
+    BUDGET = 4
+    ACCOUNT = 5
+    NOT_FINISHED = 6
+    INTERNAL = 8
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+class KlingBatchError(Exception):
+    """The base of every expected error.
+
+    Args:
+        message: What is wrong, where and why, in one sentence.
+        hint: What to do about it.
+    """
+
+    exit_status: ClassVar[ExitStatus] = ExitStatus.INTERNAL
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(KlingBatchError):
+    """Wrong options, a missing file or missing keys: nothing was sent."""
+
+    exit_status = ExitStatus.INVALID
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, order=True)
+class Problem:
+    """One thing wrong in a manifest. Lines and columns count from 1; a column counts characters."""
+
+    path: str
+    line: int
+    column: int
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}:{self.column}: {self.message}"
+
+
+class ManifestInvalid(UsageError):
+    """A manifest has problems: all of them, in the order of the file."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(sorted(set(problems)))
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class Drift(KlingBatchError):
+    """What is asked for is not what is locked; nothing was paid."""
+
+    exit_status = ExitStatus.DRIFT
+
+
+class BudgetStop(KlingBatchError):
+    """No consent to spend, or the budget is used up."""
+
+    exit_status = ExitStatus.BUDGET
+
+
+class AccountStop(KlingBatchError):
+    """The service will take nothing more from this account until a person mends it.
+
+    Args:
+        message: What the service said, and what it means.
+        hint: The repair.
+        code: The service's code (1000 to 1004, 1100 to 1103, 1304).
+        request_id: The service's id of the refused call, for its support.
+    """
+
+    exit_status = ExitStatus.ACCOUNT
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, code: int, request_id: str | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.code = code
+        self.request_id = request_id
+
+
+class NotFinished(KlingBatchError):
+    """The work is not finished and can be resumed."""
+
+    exit_status = ExitStatus.NOT_FINISHED
+
+
+class ServiceUnavailable(NotFinished):
+    """The service, or the way to it, stayed away longer than patience lasts."""
+
+
+class FolderHeld(NotFinished):
+    """Another run works in this output folder."""
+
+
+class DiskUnusable(NotFinished):
+    """The disk is full or read-only, or a file of ours on it cannot be used."""

@@ -1,0 +1,79 @@
+"""What happened in a run, for those who watch: progress, logs, tests. The engine emits; observers render."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+
+from kling_batch.model import Status, TakeKey
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Event:
+    """One fact, with its Unix time in seconds."""
+
+    at: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunStarted(Event):
+    """The work begins: `takes` are selected, `to_generate` of them are not known to exist anywhere."""
+
+    takes: int
+    to_generate: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Looking(Event):
+    """The account is looked through for takes that it may already have; `seconds` is the wait that follows."""
+
+    takes: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TakeChanged(Event):
+    """A take moved on. `state` is one word: submitting, in-flight, settling, downloading, retrying, ended."""
+
+    take: TakeKey
+    external_id: str
+    state: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TakeEnded(Event):
+    """A take has its final status in this run. `units` is what it cost."""
+
+    take: TakeKey
+    status: Status
+    units: Decimal
+    detail: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LimitChanged(Event):
+    """How many tasks may be in flight from now on, and why it changed."""
+
+    limit: int
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Waiting(Event):
+    """Nothing is sent for `seconds`, and why."""
+
+    seconds: float
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunEnded(Event):
+    """The work is over, or stopped; `note` says why when it stopped before its end."""
+
+    note: str | None
+
+
+Observer = Callable[[Event], None]
+"""Is called for every event, in order, on the event loop's thread. Must not block or raise."""

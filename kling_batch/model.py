@@ -1,0 +1,213 @@
+"""The words of the program, as values. A dict from YAML, JSON or SQLite becomes one of these at its door."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+AUDIO_FORMATS = ("wav", "mp3")
+"""The formats that the service delivers for every sound [S]."""
+
+
+class Status(StrEnum):
+    """Where a take stands, in every report."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    PENDING = "pending"
+    UNKNOWN = "unknown"
+
+
+class Origin(StrEnum):
+    """How a take that succeeded came to be."""
+
+    GENERATED = "generated"
+    RESUMED = "resumed"
+    RESTORED = "restored"
+    KEPT = "kept"
+
+
+class TaskStatus(StrEnum):
+    """Where a task stands on the service. `succeed` and `succeeded` are both read as SUCCEEDED."""
+
+    SUBMITTED = "submitted"
+    PROCESSING = "processing"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+    @property
+    def ended(self) -> bool:
+        """Whether the task will not change any more, and holds no slot."""
+        return self in {TaskStatus.SUCCEEDED, TaskStatus.FAILED}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Source:
+    """A place in a manifest. Lines and columns count from 1."""
+
+    path: str
+    line: int
+    column: int = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """One entry of a manifest, after defaults and matrix.
+
+    `request` is what is sent, less the ids: for text-to-audio `prompt` (str) and `duration` (float, seconds,
+    one decimal). `file` is the path template under the output folder, without the extension.
+    """
+
+    project: str
+    id: str
+    request: Mapping[str, Any]
+    takes: int = 1
+    edition: int = 1
+    formats: tuple[str, ...] = ("wav",)
+    file: str = "{id}-{take:02}"
+    tags: tuple[str, ...] = ()
+    meta: Mapping[str, str] = field(default_factory=dict)
+    source: Source
+    kind: str = "text-to-audio"
+
+    @property
+    def prompt(self) -> str:
+        """What the sound shall be, in words."""
+        return str(self.request["prompt"])
+
+    @property
+    def duration_s(self) -> float:
+        """How long the sound shall be, in seconds."""
+        return float(self.request["duration"])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Take:
+    """One generation of a job: the unit of work, payment, resuming and reporting.
+
+    `stem` is its path under the output folder, without the extension, with `/` between folders.
+    `edition` is the job's, unless the take was rolled again on its own.
+    """
+
+    job: Job
+    number: int
+    edition: int
+    stem: str
+
+    @property
+    def key(self) -> TakeKey:
+        """What people call it."""
+        return TakeKey(self.job.id, self.number)
+
+    def path(self, audio_format: str) -> str:
+        """Its file of one format, under the output folder."""
+        return f"{self.stem}.{audio_format}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class TakeKey:
+    """A take's name among people: `door-creak:2`."""
+
+    job_id: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.job_id}:{self.number}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Manifest:
+    """A manifest that has passed every check. `concurrency` None means `auto`."""
+
+    path: str
+    project: str
+    jobs: tuple[Job, ...]
+    takes: tuple[Take, ...]
+    concurrency: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Audio:
+    """One sound of a finished task: a URL and a length in seconds for each format."""
+
+    id: str
+    urls: Mapping[str, str]
+    durations_s: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Task:
+    """What the service says of a task. `units` is what it charged, once it says so. Times are Unix ms."""
+
+    task_id: str
+    external_id: str | None
+    status: TaskStatus
+    message: str = ""
+    audios: tuple[Audio, ...] = ()
+    units: Decimal | None = None
+    created_ms: int | None = None
+    updated_ms: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FileRecord:
+    """A finished, verified file. `path` is under the output folder; `duration_s` is what was decoded."""
+
+    path: str
+    format: str
+    sha256: str
+    bytes: int
+    duration_s: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TakeError:
+    """Why a take has no sound: the service's code (None when it gave none), its words, and what to do."""
+
+    code: int | None
+    message: str
+    hint: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TakeResult:
+    """How a take ended in a run. Times are Unix seconds; `units` is what was charged or is reserved for it."""
+
+    take: Take
+    status: Status
+    origin: Origin | None = None
+    external_id: str
+    task_id: str | None = None
+    attempts: int = 0
+    units: Decimal = Decimal(0)
+    files: tuple[FileRecord, ...] = ()
+    error: TakeError | None = None
+    submitted_at: float | None = None
+    finished_at: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunResult:
+    """A whole run, as the reporters take it. Times are Unix seconds."""
+
+    project: str
+    manifest: str
+    started_at: float
+    finished_at: float
+    exit_status: int
+    takes: tuple[TakeResult, ...]
+    api_requests: int
+    note: str | None = None
+    """Why the run stopped before its end, in words; None when it did not."""
+
+    def count(self, status: Status) -> int:
+        """How many takes stand so."""
+        return sum(1 for result in self.takes if result.status is status)
+
+    @property
+    def units(self) -> Decimal:
+        """What the takes of this report cost, whenever it was paid."""
+        return sum((result.units for result in self.takes), Decimal(0))

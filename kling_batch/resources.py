@@ -1,0 +1,42 @@
+"""Where the schemas are: in the wheel beside this file, in a checkout beside the package."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+_PACKAGED = Path(__file__).parent / "schemas"
+SCHEMAS = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parent.parent / "schemas"
+
+
+def schema_names() -> list[str]:
+    """Name every schema, as `kling-batch schema NAME` takes it: `manifest`, `tasks/text-to-audio` ..."""
+    return sorted(
+        path.relative_to(SCHEMAS).as_posix().removesuffix(".schema.json").removesuffix(".json")
+        for path in SCHEMAS.rglob("*.json")
+    )
+
+
+def schema_text(name: str) -> str:
+    """Read a schema's file.
+
+    Raises:
+        FileNotFoundError: There is no schema of this name.
+    """
+    for suffix in (".schema.json", ".json"):
+        path = SCHEMAS / f"{name}{suffix}"
+        if path.is_file():
+            return path.read_text(encoding="utf-8")
+    raise FileNotFoundError(name)
+
+
+@cache
+def schema(name: str) -> Any:
+    """Read a schema as JSON. Treat it as read-only: it is shared.
+
+    Raises:
+        FileNotFoundError: There is no schema of this name.
+    """
+    return json.loads(schema_text(name))
