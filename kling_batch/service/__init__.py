@@ -1,0 +1,1 @@
+"""The Kling API, old design: the only place that knows its wire format, its codes and its tokens."""

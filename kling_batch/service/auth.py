@@ -1,0 +1,139 @@
+"""Tokens for the API host. Keys come from the environment and go nowhere else: they hide in every repr."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from kling_batch.errors import UsageError
+
+TOKEN_LIFE_S = 1800
+"""How long a token is valid: what the official sample signs for. The longest accepted life is not documented."""
+BACKDATED_S = 5
+"""How far `nbf` lies in the past: what the official sample does, the only documented allowance for skew."""
+_SIGN_ANEW_S = 60
+
+
+class Signer(Protocol):
+    """Gives the token for the next call."""
+
+    def token(self) -> str:
+        """The bearer token, valid now."""
+        ...
+
+    def sign_again(self, service_time: float | None = None) -> bool:
+        """Forget the token at hand; go by `service_time` (Unix seconds) from now on. False: a new one cannot differ."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Keys:
+    """A static key, or an access key with its secret."""
+
+    api_key: str | None = field(default=None, repr=False)
+    access_key: str | None = field(default=None, repr=False)
+    secret_key: str | None = field(default=None, repr=False)
+
+    def fingerprint(self, base_url: str) -> str:
+        """Name the service and the account, without giving the key away: 64 bits of a hash."""
+        account = self.api_key or self.access_key or ""
+        return hashlib.sha256(f"{base_url}\n{account}".encode()).hexdigest()[:16]
+
+    def secrets(self) -> tuple[str, ...]:
+        """What must never be shown."""
+        return tuple(key for key in (self.api_key, self.secret_key) if key)
+
+    def signer(self, now: Callable[[], float]) -> Signer:
+        """Make the signer that fits these keys. `now` gives Unix seconds."""
+        if self.api_key:
+            return StaticKey(self.api_key)
+        return TokenSigner(self.access_key or "", self.secret_key or "", now)
+
+
+def keys_from(environment: Mapping[str, str]) -> Keys:
+    """Take the keys from the environment.
+
+    Raises:
+        UsageError: They are missing, half there, or would break an HTTP header.
+    """
+    api_key, access, secret = (
+        environment.get(name, "").strip() for name in ("KLING_API_KEY", "KLING_ACCESS_KEY", "KLING_SECRET_KEY")
+    )
+    for name, value in (("KLING_API_KEY", api_key), ("KLING_ACCESS_KEY", access), ("KLING_SECRET_KEY", secret)):
+        if not value.isascii() or any(char.isspace() or not char.isprintable() for char in value):
+            raise UsageError(
+                f"{name} holds a character that no key has (its value is not shown).",
+                hint="Copy the key anew, without spaces, quotes or line breaks.",
+            )
+    if api_key:
+        return Keys(api_key=api_key)
+    if access and secret:
+        return Keys(access_key=access, secret_key=secret)
+    if access or secret:
+        missing = "KLING_SECRET_KEY" if access else "KLING_ACCESS_KEY"
+        raise UsageError(
+            f"{missing} is not set, and the other half of the pair is.",
+            hint=f"Set {missing}, or KLING_API_KEY alone.",
+        )
+    raise UsageError(
+        "There are no keys: neither KLING_API_KEY nor KLING_ACCESS_KEY with KLING_SECRET_KEY is set.",
+        hint="Set them in the environment, or try it without keys: add --sandbox.",
+    )
+
+
+class StaticKey:
+    """A key that is sent as it is."""
+
+    def __init__(self, api_key: str) -> None:
+        self._api_key = api_key
+
+    def __repr__(self) -> str:
+        return "StaticKey(...)"
+
+    def token(self) -> str:
+        """See `Signer.token`."""
+        return self._api_key
+
+    def sign_again(self, service_time: float | None = None) -> bool:
+        """See `Signer.sign_again`: a static key never differs."""
+        del service_time
+        return False
+
+
+class TokenSigner:
+    """Signs a JWT (HS256) with the secret key, keeps it, and signs anew before it expires."""
+
+    def __init__(self, access_key: str, secret_key: str, now: Callable[[], float]) -> None:
+        self._access_key = access_key
+        self._secret_key = secret_key
+        self._now = now
+        self._skew_s = 0.0
+        self._token: str | None = None
+        self._expires = 0.0
+
+    def __repr__(self) -> str:
+        return f"TokenSigner(..., skew_s={self._skew_s:.0f})"
+
+    def token(self) -> str:
+        """See `Signer.token`."""
+        now = self._now() + self._skew_s
+        if self._token is None or now > self._expires - _SIGN_ANEW_S:
+            import jwt.warnings
+
+            self._expires = now + TOKEN_LIFE_S
+            claims = {"iss": self._access_key, "exp": int(self._expires), "nbf": int(now) - BACKDATED_S}
+            with warnings.catch_warnings():
+                # A short secret is the service's choice, and this warning would name it nowhere useful.
+                warnings.simplefilter("ignore", jwt.warnings.InsecureKeyLengthWarning)
+                self._token = jwt.encode(claims, self._secret_key, algorithm="HS256")
+        return self._token
+
+    def sign_again(self, service_time: float | None = None) -> bool:
+        """See `Signer.sign_again`."""
+        if service_time is not None:
+            self._skew_s = service_time - self._now()
+        self._token = None
+        return True

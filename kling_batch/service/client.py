@@ -1,0 +1,197 @@
+"""The door to httpx: the calls of the API, each with an outcome instead of an exception.
+
+The one thing that must never go wrong here is the border between *not sent* and *unclear*. httpx raises
+`ConnectError` and `ConnectTimeout` before anything is sent, and `PoolTimeout` before there is a connection at
+all; whatever else it raises may have come after the service read the call.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
+
+from kling_batch import __version__
+from kling_batch.effects import Probe, no_probe
+from kling_batch.errors import UsageError
+from kling_batch.service import wire
+from kling_batch.service.codes import CODES, Reaction
+from kling_batch.service.outcomes import CreateOutcome, ListOutcome, NotSent, QueryOutcome, ReadFailed, Refused, Unclear
+
+if TYPE_CHECKING:
+    import httpx
+
+    from kling_batch.service.auth import Signer
+
+DEFAULT_BASE_URL = "https://api-singapore.klingai.com"
+"""The service's host for servers outside mainland China [official pages]."""
+ACCOUNT_PATH = "/account/costs"
+MOST_CONNECTIONS = 8
+"""Connections to the API host. httpx's pool costs the product of connections and waiting requests: few are faster."""
+CONNECT_TIMEOUT_S = 10.0
+READ_TIMEOUT_S = 60.0
+LONGEST_PAGE = 500
+"""The most rows a page of the list may have [official pages]."""
+
+
+class Service(Protocol):
+    """What the engine may ask of the service."""
+
+    @property
+    def requests(self) -> int:
+        """How many API requests were sent so far."""
+        ...
+
+    async def create(self, path: str, request: Mapping[str, Any], external_id: str) -> CreateOutcome:
+        """Ask for a task. Never repeats a call that may have been read."""
+        ...
+
+    async def query(self, path: str, any_id: str) -> QueryOutcome:
+        """Ask for one task, by its task id or its external id. Does not retry."""
+        ...
+
+    async def page(self, path: str, number: int, size: int) -> ListOutcome:
+        """Ask for a page of the account's tasks, from page 1, of at most 500 rows. Does not retry."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Lost:
+    """No answer. `sent` False: the connection never opened."""
+
+    reason: str
+    sent: bool
+
+
+def checked_base_url(url: str) -> str:
+    """Check where the token would go: https, or http on this machine alone.
+
+    Raises:
+        UsageError: The URL would carry the token in the clear, or is none.
+    """
+    hint = f"Set KLING_BASE_URL to https://HOST, such as {DEFAULT_BASE_URL}, or unset it."
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        raise UsageError("KLING_BASE_URL is not a URL.", hint=hint) from None
+    if parts.scheme not in {"http", "https"} or not host:
+        raise UsageError("KLING_BASE_URL is not an http or https URL with a host.", hint=hint)
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise UsageError("KLING_BASE_URL holds more than scheme, host, port and path.", hint=hint)
+    if parts.scheme == "http" and not _loopback(host):
+        raise UsageError(f"KLING_BASE_URL would send the token to {host} unencrypted.", hint=hint)
+    return url.rstrip("/")
+
+
+def _loopback(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def api_client(base_url: str, transport: httpx.AsyncBaseTransport | None = None) -> httpx.AsyncClient:
+    """Make the HTTP client for the API host. It follows no redirect, so that the token cannot be led away."""
+    import httpx
+
+    return httpx.AsyncClient(
+        base_url=base_url,
+        transport=transport,
+        follow_redirects=False,
+        timeout=httpx.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S, pool=None),
+        limits=httpx.Limits(max_connections=MOST_CONNECTIONS, max_keepalive_connections=MOST_CONNECTIONS),
+        headers={"Content-Type": "application/json", "User-Agent": f"kling-batch/{__version__}"},
+    )
+
+
+class KlingService:
+    """The real service, over HTTP: see `Service` for the calls.
+
+    A refused token is signed anew and the call repeated once: a call that was refused for its token made nothing.
+    """
+
+    def __init__(self, http: httpx.AsyncClient, signer: Signer, *, probe: Probe = no_probe) -> None:
+        self._http = http
+        self._signer = signer
+        self._probe = probe
+        self.requests = 0
+
+    async def create(self, path: str, request: Mapping[str, Any], external_id: str) -> CreateOutcome:
+        """See `Service.create`."""
+        body = json.dumps({**request, "external_task_id": external_id}, ensure_ascii=False).encode()
+        reply = await self._signed(lambda: self._send("POST", path, body=body))
+        if isinstance(reply, _Lost):
+            return Unclear(reason=reply.reason) if reply.sent else NotSent(reason=reply.reason)
+        return wire.read_create(reply, external_id)
+
+    async def query(self, path: str, any_id: str) -> QueryOutcome:
+        """See `Service.query`."""
+        reply = await self._signed(lambda: self._send("GET", f"{path}/{any_id}"))
+        return ReadFailed(reason=reply.reason) if isinstance(reply, _Lost) else wire.read_query(reply, any_id)
+
+    async def page(self, path: str, number: int, size: int) -> ListOutcome:
+        """See `Service.page`."""
+        reply = await self._signed(lambda: self._send("GET", path, {"pageNum": number, "pageSize": size}))
+        return ReadFailed(reason=reply.reason) if isinstance(reply, _Lost) else wire.read_list(reply)
+
+    async def account(self, start_ms: int, end_ms: int) -> Mapping[str, Any] | Refused | ReadFailed:
+        """Ask for the resource packs between two Unix times. Free; the service wants at most one call a second."""
+        window = {"start_time": start_ms, "end_time": end_ms}
+        reply = await self._signed(lambda: self._send("GET", ACCOUNT_PATH, window))
+        return ReadFailed(reason=reply.reason) if isinstance(reply, _Lost) else wire.read_data(reply)
+
+    async def _signed(self, send: Callable[[], Awaitable[wire.Reply | _Lost]]) -> wire.Reply | _Lost:
+        reply = await send()
+        if isinstance(reply, _Lost):
+            return reply
+        return await send() if self._sign_again(wire.code_of(reply), reply.date) else reply
+
+    def _sign_again(self, code: int | None, service_time: float | None) -> bool:
+        """Decide whether another token could help. The service's `Date` mends a clock that is wrong."""
+        row = CODES.get(code or 0)
+        if row is None or row.reaction not in {Reaction.SIGN_AGAIN, Reaction.CHECK_CLOCK}:
+            return False
+        by_clock = code in _CLOCK_CODES
+        if row.reaction is Reaction.CHECK_CLOCK and service_time is None:
+            return False
+        return self._signer.sign_again(service_time if by_clock else None)
+
+    async def _send(
+        self, method: str, path: str, query: Mapping[str, int] | None = None, body: bytes | None = None
+    ) -> wire.Reply | _Lost:
+        import httpx
+
+        headers = {"Authorization": f"Bearer {self._signer.token()}"}
+        self._probe(f"send {method}")
+        self.requests += 1
+        try:
+            response = await self._http.request(method, path, params=query, content=body, headers=headers)
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+            return _Lost(reason=_words(error), sent=False)
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+            return _Lost(reason=_words(error), sent=True)
+        self._probe(f"answer {method}")
+        return wire.Reply(status=response.status_code, body=response.content, date=_date(response.headers.get("date")))
+
+
+_CLOCK_CODES = {1003, 1004}
+
+
+def _words(error: Exception) -> str:
+    """Name what happened. httpx's own messages name hosts and errors of the operating system, and no header."""
+    name = type(error).__name__
+    return f"{name}: {error}" if str(error) else name
+
+
+def _date(header: str | None) -> float | None:
+    try:
+        return parsedate_to_datetime(header).timestamp() if header else None
+    except ValueError:
+        return None

@@ -1,0 +1,227 @@
+"""The service's JSON, read without trust: any bytes become an outcome, never an exception.
+
+Shapes are those of the official pages on text-to-audio; the tolerance is for what was seen in captures: `succeed` and
+`succeeded`, `{}` or nothing where a container is empty, durations and units as strings, ids above 2^53.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from kling_batch.model import AUDIO_FORMATS, Audio, Task, TaskStatus
+from kling_batch.service.codes import Reaction, reaction
+from kling_batch.service.outcomes import (
+    Absent,
+    Created,
+    CreateOutcome,
+    Found,
+    ListOutcome,
+    Page,
+    QueryOutcome,
+    ReadFailed,
+    Refused,
+    Unclear,
+)
+
+_STATUSES = {
+    "submitted": TaskStatus.SUBMITTED,
+    "processing": TaskStatus.PROCESSING,
+    "succeed": TaskStatus.SUCCEEDED,
+    "succeeded": TaskStatus.SUCCEEDED,
+    "failed": TaskStatus.FAILED,
+}
+_OK = range(200, 300)
+_LONGEST_MESSAGE = 500
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reply:
+    """An HTTP answer: its status, its body, and its `Date` header as Unix seconds where it has one."""
+
+    status: int
+    body: bytes
+    date: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Envelope:
+    code: int
+    message: str
+    request_id: str | None
+    data: Any
+
+
+def read_create(reply: Reply, external_id: str) -> CreateOutcome:
+    """Classify the answer to a create call.
+
+    A task that is named with somebody else's external id is no answer to our call: unclear.
+    """
+    envelope = _envelope(reply)
+    if envelope is None:
+        return Unclear(reason=f"HTTP {reply.status} with an answer that says nothing")
+    if envelope.code != 0:
+        refused = _refusal(envelope, reply.status)
+        if refused.reaction is Reaction.TROUBLE:
+            return Unclear(reason=f"{envelope.code}: {envelope.message}", code=envelope.code)
+        return refused
+    task = _task(envelope.data)
+    if task is None:
+        return Unclear(reason="accepted, but the answer names no task")
+    if task.external_id not in {None, external_id}:
+        return Unclear(reason="the answer names another call's task")
+    return Created(task=task)
+
+
+def read_query(reply: Reply, wanted_id: str) -> QueryOutcome:
+    """Classify the answer to a query for one task, by its task id or by its external id.
+
+    How an unknown id is answered is not documented: 404 with 1203, 400 with 1200 or 1201, and 200 with empty data are
+    all read as absent.
+    """
+    envelope = _envelope(reply)
+    if envelope is None:
+        return ReadFailed(reason=f"HTTP {reply.status} with an answer that says nothing")
+    if envelope.code != 0:
+        refused = _refusal(envelope, reply.status)
+        if refused.reaction in {Reaction.ABSENT, Reaction.REFUSE_OR_EXISTS}:
+            return Absent()
+        if refused.reaction is Reaction.TROUBLE:
+            return ReadFailed(reason=f"{envelope.code}: {envelope.message}", code=envelope.code)
+        return refused
+    if reply.status not in _OK:
+        return ReadFailed(reason=f"HTTP {reply.status} with code 0")
+    data = envelope.data
+    if isinstance(data, list) and len(data) == 1:
+        data = data[0]
+    if data is None or data in ({}, []):
+        return Absent()
+    task = _task(data)
+    if task is None or wanted_id not in {task.task_id, task.external_id}:
+        return ReadFailed(reason="the answer names another task, or none")
+    return Found(task=task)
+
+
+def read_list(reply: Reply) -> ListOutcome:
+    """Classify the answer to a call for a page of tasks. Rows that cannot be read are counted and passed over."""
+    envelope = _envelope(reply)
+    if envelope is None:
+        return ReadFailed(reason=f"HTTP {reply.status} with an answer that says nothing")
+    if envelope.code != 0:
+        refused = _refusal(envelope, reply.status)
+        if refused.reaction is Reaction.TROUBLE:
+            return ReadFailed(reason=f"{envelope.code}: {envelope.message}", code=envelope.code)
+        return refused
+    rows = [] if envelope.data is None or envelope.data == {} else envelope.data
+    if reply.status not in _OK or not isinstance(rows, list):
+        return ReadFailed(reason="the answer is no list of tasks")
+    tasks = tuple(task for row in rows if (task := _task(row)) is not None)
+    return Page(tasks=tasks, rows=len(rows))
+
+
+def read_data(reply: Reply) -> Mapping[str, Any] | Refused | ReadFailed:
+    """Classify the answer to any other read, and hand over its data."""
+    envelope = _envelope(reply)
+    if envelope is None:
+        return ReadFailed(reason=f"HTTP {reply.status} with an answer that says nothing")
+    if envelope.code != 0:
+        return _refusal(envelope, reply.status)
+    if not isinstance(envelope.data, dict):
+        return ReadFailed(reason="the answer carries no data")
+    return envelope.data
+
+
+def code_of(reply: Reply) -> int | None:
+    """Read the code alone."""
+    envelope = _envelope(reply)
+    return envelope.code if envelope else None
+
+
+def _envelope(reply: Reply) -> _Envelope | None:
+    try:
+        body = json.loads(reply.body)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(body, dict):
+        return None
+    code = _whole_number(body.get("code"))
+    if code is None:
+        return None
+    return _Envelope(
+        code=code,
+        message=_text(body.get("message")) or "",
+        request_id=_text(body.get("request_id")),
+        data=body.get("data"),
+    )
+
+
+def _refusal(envelope: _Envelope, http_status: int) -> Refused:
+    return Refused(
+        code=envelope.code,
+        reaction=reaction(envelope.code, http_status),
+        message=envelope.message,
+        request_id=envelope.request_id,
+    )
+
+
+def _task(data: Any) -> Task | None:
+    if not isinstance(data, dict):
+        return None
+    task_id = data.get("task_id")
+    if isinstance(task_id, int) and not isinstance(task_id, bool):
+        task_id = str(task_id)
+    if not isinstance(task_id, str) or not task_id:
+        return None
+    info = data.get("task_info")
+    external = _text(info.get("external_task_id")) if isinstance(info, dict) else None
+    result = data.get("task_result")
+    audios = result.get("audios") if isinstance(result, dict) else None
+    return Task(
+        task_id=task_id,
+        external_id=external or _text(data.get("external_task_id")) or None,
+        status=_STATUSES.get(_text(data.get("task_status")) or "submitted", TaskStatus.PROCESSING),
+        message=_text(data.get("task_status_msg")) or "",
+        audios=tuple(_audio(row) for row in audios if isinstance(row, dict)) if isinstance(audios, list) else (),
+        units=_decimal(data.get("final_unit_deduction")),
+        created_ms=_whole_number(data.get("created_at")),
+        updated_ms=_whole_number(data.get("updated_at")),
+    )
+
+
+def _audio(row: Mapping[str, Any]) -> Audio:
+    urls = {name: url for name in AUDIO_FORMATS if (url := _text(row.get(f"url_{name}")))}
+    durations = {name: float(s) for name in AUDIO_FORMATS if (s := _decimal(row.get(f"duration_{name}"))) is not None}
+    return Audio(id=_text(row.get("id")) or "", urls=urls, durations_s=durations)
+
+
+def _text(value: Any) -> str | None:
+    if not isinstance(value, str):
+        return None
+    shown = "".join(char if char.isprintable() else " " for char in value)
+    return shown if shown.startswith(("http://", "https://")) else shown[:_LONGEST_MESSAGE]
+
+
+def _whole_number(value: Any) -> int | None:
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value
+    if isinstance(value, float) and math.isfinite(value) and value.is_integer():
+        return int(value)
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:  # noqa: PLR2004 - 64 bits
+        return int(value)
+    return None
+
+
+def _decimal(value: Any) -> Decimal | None:
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        return None
+    try:
+        number = Decimal(str(value))
+    except (InvalidOperation, ValueError):
+        return None
+    return number if number.is_finite() and 0 <= number < 1_000_000 else None  # noqa: PLR2004 - far above any price
