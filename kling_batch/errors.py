@@ -6,10 +6,12 @@
     ├── Drift                   3   what is locked is not what is asked for
     ├── BudgetStop              4   no consent, or the budget is used up
     ├── AccountStop             5   the service will take nothing more from this account
-    └── NotFinished             6   can be resumed
-        ├── ServiceUnavailable  6   the service stays away
-        ├── FolderHeld          6   another run works in this folder
-        └── DiskUnusable        6   full, read-only, or a journal that cannot be used
+    ├── NotFinished             6   can be resumed
+    │   ├── ServiceUnavailable  6   the service stays away
+    │   ├── FolderHeld          6   another run works in this folder
+    │   └── DiskUnusable        6   full, read-only, or a journal that cannot be used
+    └── Interrupted           130   a person stopped it
+        └── Terminated        143   the system stopped it
 
 An error carries what is wrong in its message and the repair in its `hint`. It is worded once, by the command line.
 """
@@ -104,9 +106,7 @@ class AccountStop(KlingBatchError):
 
     exit_status = ExitStatus.ACCOUNT
 
-    def __init__(
-        self, message: str, *, hint: str | None = None, code: int, request_id: str | None = None
-    ) -> None:
+    def __init__(self, message: str, *, hint: str | None = None, code: int, request_id: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.code = code
         self.request_id = request_id
@@ -128,3 +128,15 @@ class FolderHeld(NotFinished):
 
 class DiskUnusable(NotFinished):
     """The disk is full or read-only, or a file of ours on it cannot be used."""
+
+
+class Interrupted(KlingBatchError):
+    """A person or the system stopped the run; everything known is saved."""
+
+    exit_status = ExitStatus.INTERRUPTED
+
+
+class Terminated(Interrupted):
+    """The system asked the run to end (SIGTERM)."""
+
+    exit_status = ExitStatus.TERMINATED

@@ -1,0 +1,509 @@
+"""Submitting within the limits, settling what is unclear, and knowing when to stop.
+
+The rules of paying stand here. An intent is durable before its POST. What a POST answers is told apart by the
+service's door; here each outcome has one consequence. An unclear one keeps its slot and its reservation until the
+account has been looked through for it, at least once after the settle time has passed; only then is it sent again,
+under the same external id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any, assert_never
+
+from kling_batch.engine.account import Account
+from kling_batch.engine.endings import budget_used_up, failure
+from kling_batch.engine.limits import MOST_SUBMITTING, Budget, Limit, wait_s
+from kling_batch.engine.ports import Options, Ports
+from kling_batch.engine.reading import stop_for
+from kling_batch.engine.work import Work, with_task
+from kling_batch.errors import KlingBatchError, ServiceUnavailable
+from kling_batch.events import LimitChanged, Looking, TakeChanged, TakeEnded, Waiting
+from kling_batch.journal.records import Attempt, Stage
+from kling_batch.model import Origin, Status, TakeError, Task, TaskStatus
+from kling_batch.service.catalog import Kind
+from kling_batch.service.codes import Reaction
+from kling_batch.service.outcomes import Created, NotSent, Refused, Unclear
+
+NOTHING = Decimal(0)
+_MOST_RESENDS = 3
+_GRACE_S = 5.0
+"""How long a stop waits for the answers of calls under way."""
+_LONGEST_LOOK_GAP_S = 4.0
+_MOST_FAILURES_IN_A_ROW = 50
+"""Failed tasks in a row, with none that succeeded, after which no further attempts are made."""
+
+
+class Engine:
+    """Everything between a take that is wanted and a task that has ended. Lives on one event loop.
+
+    Args:
+        works: The takes to submit or to go on with, in the order in which they are to be sent.
+        kind: The kind of their tasks.
+        deliver: Is called with a work whose task has succeeded; its files are somebody else's matter.
+    """
+
+    def __init__(
+        self,
+        works: list[Work],
+        *,
+        kind: Kind,
+        ports: Ports,
+        options: Options,
+        budget: Budget,
+        run_id: int,
+        deliver: Callable[[Work], None],
+    ) -> None:
+        self.kind = kind
+        self.ports = ports
+        self.options = options
+        self.budget = budget
+        self.run_id = run_id
+        self.deliver = deliver
+        self.limit = Limit(cap=options.concurrency)
+        self.account = Account(ports.service, kind.path, ports.clock, ports.rng, options.patience_s)
+        self.queue: deque[Work] = deque()
+        self.flying: dict[str, Work] = {}
+        self.unfinished = len(works)
+        self.submitting = 0
+        self.hold_until = 0.0
+        self.troubles = 0
+        self.failures_in_a_row = 0
+        self.stopped: KlingBatchError | None = None
+        self.wake = asyncio.Event()
+        self.airborne = asyncio.Event()
+        """Set when a task is in flight that nobody may be watching yet."""
+        self.progress_at = ports.clock.monotonic()
+        self._open = False
+        self._group: asyncio.TaskGroup | None = None
+        self._works = works
+
+    def __repr__(self) -> str:
+        return f"Engine({len(self.queue)} queued, {len(self.flying)} in flight, {self.limit!r})"
+
+    # Beginning and ending
+
+    async def conduct(self, group: asyncio.TaskGroup, *, look: list[Work], wait: bool) -> None:
+        """Work until everything has ended or something stops the run. Never raises for what it met: see `stopped`.
+
+        Args:
+            group: Holds every call that is made.
+            look: The works to look up on the service before anything is sent.
+            wait: Whether to look twice, the settle time apart.
+        """
+        self._group = group
+        looking = group.create_task(self._guarded(self._prepare(look, wait=wait)), name="look-up")
+        while self.unfinished and self.stopped is None:
+            self.fill()
+            if self._starved():
+                self.halt(budget_used_up(self.options.max_units, self.budget.spent))
+                break
+            await self._wait()
+        looking.cancel()
+        await self._let_calls_end()
+
+    async def _prepare(self, look: list[Work], *, wait: bool) -> None:
+        for work in self._works:
+            self._go_on(work)
+        if look:
+            await self.look_up(look, wait=wait)
+        self.queue.extend(
+            work for work in self._works if work.row.stage is Stage.WITHDRAWN and work.status is None
+        )
+        self._open = True
+        self.wake.set()
+
+    def _go_on(self, work: Work) -> None:
+        """Go on with what an earlier run began."""
+        match work.row.stage:
+            case Stage.INTENT:
+                self.flying[work.external_id] = work
+                self._spawn(work, self._settle(work))
+            case Stage.CREATED:
+                self._fly(work)
+            case Stage.SUCCEEDED | Stage.DELIVERED:
+                self.deliver(work)
+            case _:
+                pass
+
+    async def _wait(self) -> None:
+        """Sleep until something happens or is due. Patience and the deadline are judged here, and only here."""
+        now = self.ports.clock.monotonic()
+        due = [self.progress_at + self.options.patience_s]
+        if self.queue:
+            due.append(self.hold_until if self.hold_until > now else now + self.options.patience_s)
+            grows_at = self.limit.grows_at()
+            if grows_at is not None and grows_at > now:
+                due.append(grows_at)
+        try:
+            async with asyncio.timeout(max(0.0, min(due) - now)):
+                await self.wake.wait()
+        except TimeoutError:
+            pass
+        self.wake.clear()
+        if self.ports.clock.monotonic() - self.progress_at >= self.options.patience_s:
+            self.halt(
+                ServiceUnavailable(
+                    f"Nothing moved for {self.options.patience_s:.0f} s: no task was taken, ended or delivered.",
+                    hint="Run the same command again later: it resumes, and nothing is paid for again.",
+                )
+            )
+
+    def _starved(self) -> bool:
+        """Whether the budget alone keeps the rest from being sent, with nothing under way that could free some."""
+        return (
+            self._open
+            and bool(self.queue)
+            and not self.flying
+            and self.unfinished == len(self.queue)
+            and not self.budget.affords(self.kind.units)
+        )
+
+    async def _let_calls_end(self) -> None:
+        """Give the calls under way a moment: an answer that arrives is an answer that need not be looked for."""
+        try:
+            async with asyncio.timeout(_GRACE_S):
+                while self.submitting:
+                    await self.wake.wait()
+                    self.wake.clear()
+        except TimeoutError:
+            pass
+
+    def halt(self, error: KlingBatchError) -> None:
+        """Stop sending, for good. The first reason counts."""
+        if self.stopped is None:
+            self.stopped = error
+        self.wake.set()
+
+    def moved(self) -> None:
+        """Note that the work went on, for patience."""
+        self.progress_at = self.ports.clock.monotonic()
+        self.wake.set()
+
+    # Looking first
+
+    async def look_up(self, works: list[Work], *, wait: bool) -> None:
+        """Find what the account already has of takes that this journal never sent, and take it over.
+
+        With `wait` it looks twice, the settle time apart: what a run of another machine sent a moment ago may not be
+        visible yet. A take whose task failed goes on to its next attempt, which is looked up in turn.
+        """
+        self.ports.observe(
+            Looking(at=self.ports.clock.time(), takes=len(works), seconds=self.options.settle_time_s if wait else 0.0)
+        )
+        absent = await self._look_once(works)
+        if wait and absent and self.options.settle_time_s > 0:
+            await self.ports.clock.sleep(self.options.settle_time_s)
+            await self._look_once(absent)
+
+    async def _look_once(self, works: list[Work]) -> list[Work]:
+        absent: list[Work] = []
+        asked = works
+        while asked:
+            found = await self.account.find_all(work.external_id for work in asked)
+            absent += [work for work in asked if work.external_id not in found]
+            there = [work for work in asked if work.external_id in found]
+            for work in there:
+                await self.observe(work, found[work.external_id])
+            asked = [work for work in there if work.status is None and work.row.stage is Stage.WITHDRAWN]
+        return absent
+
+    # Submitting
+
+    def fill(self) -> None:
+        """Send as much as slots, budget and the service's wishes allow, now."""
+        now = self.ports.clock.monotonic()
+        if not self._open or self.stopped is not None or now < self.hold_until:
+            return
+        if self.queue and self.limit.grow(len(self.flying), now):
+            self._emit_limit("growth after a cooldown")
+        while self.queue and self.submitting < MOST_SUBMITTING and self.limit.room(len(self.flying)):
+            if not self.budget.affords(self.kind.units):
+                return
+            work = self.queue.popleft()
+            self._intend(work)
+            self._spawn(work, self._submit(work))
+
+    def _intend(self, work: Work) -> None:
+        """Take a slot, reserve the units, and make up the intent; it is written before anything is sent."""
+        sent_at = self.ports.clock.time()
+        self.flying[work.external_id] = work
+        self.submitting += 1
+        self._move(
+            work,
+            replace(work.row, stage=Stage.INTENT, units=self.kind.units, sent_at=sent_at, run_id=self.run_id),
+        )
+
+    def _spawn(self, work: Work, coroutine: Coroutine[Any, Any, None]) -> None:
+        assert self._group is not None  # noqa: S101 - set before anything is begun
+        self._group.create_task(self._guarded(coroutine), name=f"take {work.take.key}")
+
+    async def _guarded(self, coroutine: Awaitable[None]) -> None:
+        try:
+            await coroutine
+        except KlingBatchError as error:
+            self.halt(error)
+
+    async def _submit(self, work: Work) -> None:
+        """Send one take whose intent was made up, and do what its outcome asks for."""
+        try:
+            self._emit(work, "submitting")
+            await self.ports.journal.save(work.row)
+            work.posted = True
+            outcome = await self.ports.service.create(self.kind.path, work.take.job.request, work.external_id)
+        finally:
+            self.submitting -= 1
+            self.wake.set()
+        if work.row.stage is not Stage.INTENT:
+            # A first task of this id came to light while it was sent again: that one is ours.
+            return
+        match outcome:
+            case Created(task=task):
+                await self._created(work, task)
+            case Refused():
+                await self._refused(work, outcome)
+            case NotSent(reason=reason):
+                self._trouble(reason)
+                await self._withdraw(work)
+            case Unclear(reason=reason):
+                self._trouble(reason)
+                await self._settle(work, reason)
+            case _:
+                assert_never(outcome)
+
+    async def _created(self, work: Work, task: Task) -> None:
+        self.troubles = 0
+        before = self.limit.current
+        self.limit.accepted(len(self.flying) - self.submitting)
+        if self.limit.current != before:
+            self._emit_limit("the service took what it was given")
+        self.moved()
+        await self.observe(work, task)
+
+    async def _refused(self, work: Work, refused: Refused) -> None:
+        stop = stop_for(refused)
+        if stop is not None:
+            self.halt(stop)
+            await self._withdraw(work)
+        elif refused.reaction is Reaction.NO_ROOM:
+            await self._no_room(work)
+        elif refused.reaction is Reaction.SLOW_DOWN:
+            self._trouble(f"{refused.code}: {refused.message}")
+            await self._withdraw(work)
+        elif refused.reaction is Reaction.REFUSE_OR_EXISTS and await self._exists(work):
+            return
+        elif work.resends:
+            await self._unknown(
+                work, f"sent again after a lost answer, and refused with {refused.code}: {refused.message}"
+            )
+        else:
+            await self._refuse(work, refused)
+
+    async def _exists(self, work: Work) -> bool:
+        """Look whether a refusal means that the external id is taken already: then its task is ours."""
+        task = await self.account.find(work.external_id)
+        if task is None and work.resends:
+            scan = await self.account.scan_since(self.ports.clock.monotonic())
+            task = scan.tasks.get(work.external_id)
+        if task is None:
+            return False
+        work.posted = work.resends > 0
+        await self.observe(work, task)
+        return True
+
+    async def _no_room(self, work: Work) -> None:
+        """Learn how much room there is, wait, and put the take back where it was."""
+        others = len(self.flying) - self.submitting - 1
+        self.limit.refused(max(0, others), self.ports.clock.monotonic())
+        self._emit_limit("the account has no more room (1303)")
+        self._hold(wait_s(self.limit.refusals, self.ports.rng.random()), "every slot of the account is taken")
+        await self._withdraw(work)
+
+    def _trouble(self, reason: str) -> None:
+        self.troubles += 1
+        self._hold(wait_s(self.troubles, self.ports.rng.random()), reason)
+
+    def _queue_first(self, work: Work) -> None:
+        """Queue a work again before all others. While the account is looked through, the queue is not made yet."""
+        if self._open:
+            self.queue.appendleft(work)
+        self.wake.set()
+
+    def _hold(self, seconds: float, reason: str) -> None:
+        self.hold_until = max(self.hold_until, self.ports.clock.monotonic() + seconds)
+        self.ports.observe(Waiting(at=self.ports.clock.time(), seconds=seconds, reason=reason))
+
+    async def _withdraw(self, work: Work) -> None:
+        """Take an intent back: the POST is known to have made nothing. It goes first when there is room again."""
+        self.flying.pop(work.external_id, None)
+        work.posted = False
+        self._move(work, replace(work.row, stage=Stage.WITHDRAWN, units=NOTHING))
+        self._queue_first(work)
+        await self.ports.journal.save(work.row)
+
+    async def _refuse(self, work: Work, refused: Refused) -> None:
+        self.flying.pop(work.external_id, None)
+        self._move(
+            work,
+            replace(
+                work.row,
+                stage=Stage.REFUSED,
+                units=NOTHING,
+                code=refused.code,
+                message=refused.message,
+                final=True,
+                ended_at=self.ports.clock.time(),
+            ),
+        )
+        await self.ports.journal.save(work.row)
+        self.end(work, Status.FAILED, failure(work.row))
+
+    # Settling
+
+    async def _settle(self, work: Work, reason: str = "its answer was lost") -> None:
+        """Look for the task of an unclear POST until the settle time has passed without a trace, then send again.
+
+        A look that fails proves nothing: there must be one that answers after the settle time.
+        """
+        self._emit(work, "settling", reason)
+        clock = self.ports.clock
+        passed = max(0.0, clock.time() - (work.row.sent_at or clock.time()))
+        due = clock.monotonic() + max(0.0, self.options.settle_time_s - passed)
+        gap = min(1.0, max(0.05, self.options.settle_time_s / 8))
+        while work.row.stage is Stage.INTENT:
+            began = clock.monotonic()
+            task = await self.account.find(work.external_id)
+            if task is None and began >= due:
+                scan = await self.account.scan_since(began)
+                task = scan.tasks.get(work.external_id)
+            if work.row.stage is not Stage.INTENT:
+                return
+            if task is not None:
+                await self.observe(work, task)
+                return
+            if began >= due:
+                break
+            await clock.sleep(max(0.0, min(gap, due - clock.monotonic())))
+            gap = min(gap * 2, _LONGEST_LOOK_GAP_S)
+        if work.row.stage is Stage.INTENT:
+            await self._send_again(work, reason)
+
+    async def _send_again(self, work: Work, reason: str) -> None:
+        if self.options.hold_unclear:
+            await self._unknown(work, f"{reason}; no trace of it on the service; held as asked for")
+            return
+        if work.resends >= _MOST_RESENDS:
+            await self._unknown(work, f"{reason}; sent {work.resends + 1} times without a trace on the service")
+            return
+        while (pause := self.hold_until - self.ports.clock.monotonic()) > 0:
+            await self.ports.clock.sleep(pause)
+        if self.stopped is None and work.row.stage is Stage.INTENT:
+            work.resends += 1
+            self._intend(work)
+            await self._submit(work)
+
+    async def _unknown(self, work: Work, why: str) -> None:
+        """Leave a take open: perhaps it is paid for. The journal still holds its intent; the next run looks again."""
+        self.flying.pop(work.external_id, None)
+        self.end(
+            work,
+            Status.UNKNOWN,
+            TakeError(
+                code=None,
+                message=f"Perhaps paid for: {why}.",
+                hint=f"Run again: {work.external_id} is looked for before anything is sent.",
+            ),
+        )
+
+    # What the service says of a task
+
+    async def observe(self, work: Work, task: Task) -> None:
+        """Take in what the service says of a work's task. A slot is free in the same turn in which its end is seen."""
+        before = work.row
+        after = with_task(before, task, self.run_id, self.ports.clock.time(), self.kind.units)
+        if after.stage is before.stage and after.task_id == before.task_id:
+            return
+        work.task = task
+        if not work.posted:
+            work.origin = Origin.RESUMED
+        if task.status is TaskStatus.FAILED:
+            after = replace(after, final=self.kind.fails_for_good(task.message))
+        self._move(work, after)
+        if task.status.ended:
+            self.flying.pop(work.external_id, None)
+            self.moved()
+            self.fill()
+        else:
+            self._fly(work)
+        await self.ports.journal.save(after)
+        if task.status is TaskStatus.SUCCEEDED:
+            self.failures_in_a_row = 0
+            self.deliver(work)
+        elif task.status is TaskStatus.FAILED:
+            self._failed(work)
+
+    def _fly(self, work: Work) -> None:
+        self.flying[work.external_id] = work
+        self.airborne.set()
+        self._emit(work, "in-flight", f"task {work.row.task_id}")
+
+    def lost(self, work: Work) -> None:
+        """End a take whose task the service named and no longer knows. It is not made anew unasked: it may be paid."""
+        self.flying.pop(work.external_id, None)
+        message = f"Task {work.row.task_id} is not known to the service any more; perhaps it was paid for."
+        repair = "Ask the service's support with the task id, or raise the job's edition to pay for a new one."
+        self.end(work, Status.UNKNOWN, TakeError(code=None, message=message, hint=repair))
+
+    def _failed(self, work: Work) -> None:
+        """Decide on a task that failed: another attempt where the reason may pass, or the end of the take."""
+        self.failures_in_a_row += 1
+        row = work.row
+        hopeless = self.failures_in_a_row > _MOST_FAILURES_IN_A_ROW
+        work.error = failure(row)
+        if row.final or row.attempt > self.options.retries or hopeless:
+            self.end(work, Status.FAILED, work.error)
+            return
+        work.next_attempt(self.run_id)
+        self._emit(work, "retrying", row.message)
+        self._queue_first(work)
+
+    def end(self, work: Work, status: Status, error: TakeError | None = None) -> None:
+        """Give a take its final status in this run."""
+        work.status = status
+        work.error = error
+        self.unfinished -= 1
+        self.moved()
+        self.ports.observe(
+            TakeEnded(
+                at=self.ports.clock.time(),
+                take=work.take.key,
+                status=status,
+                units=work.row.units,
+                detail=error.message if error else "",
+            )
+        )
+
+    # Small things
+
+    def _move(self, work: Work, row: Attempt) -> None:
+        """Move an attempt on, and the budget with it."""
+        self.budget.spent += row.counted - work.row.counted
+        work.row = row
+
+    def _emit(self, work: Work, state: str, detail: str = "") -> None:
+        self.ports.observe(
+            TakeChanged(
+                at=self.ports.clock.time(),
+                take=work.take.key,
+                external_id=work.external_id,
+                state=state,
+                detail=detail,
+            )
+        )
+
+    def _emit_limit(self, reason: str) -> None:
+        self.ports.observe(LimitChanged(at=self.ports.clock.time(), limit=self.limit.current, reason=reason))

@@ -1,0 +1,39 @@
+"""One run at a time in a folder: SQLite's own lock, which every system has and which dies with its process."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sqlite3
+from pathlib import Path
+
+from kling_batch.clock import iso
+from kling_batch.errors import FolderHeld
+
+
+class Hold:
+    """Holds a folder until it is released or the process ends, however it ends.
+
+    Raises:
+        FolderHeld: Another run holds it; the message says which process, where and since when.
+    """
+
+    def __init__(self, folder: Path, *, now: float) -> None:
+        self._connection = sqlite3.connect(folder / "hold", timeout=0, isolation_level=None, check_same_thread=False)
+        note = folder / "hold.txt"
+        try:
+            self._connection.execute("BEGIN EXCLUSIVE")
+        except sqlite3.OperationalError as error:
+            self._connection.close()
+            if "locked" not in str(error):
+                raise
+            holder = note.read_text(encoding="utf-8").strip() if note.is_file() else "another process"
+            raise FolderHeld(
+                f"{folder.parent} is held by another run ({holder}).",
+                hint="Wait for it to end, stop it, or choose another folder with --out.",
+            ) from None
+        note.write_text(f"process {os.getpid()} on {socket.gethostname()}, since {iso(now)}\n", encoding="utf-8")
+
+    def release(self) -> None:
+        """Let the next run in."""
+        self._connection.close()

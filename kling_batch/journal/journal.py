@@ -1,0 +1,375 @@
+"""The journal: opening, reading, and writing with group commit.
+
+One thread owns the writes. Whatever waits when it looks is one transaction, so that the disk is asked to make things
+last once for many takes, and the event loop never waits for a disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import re
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+
+from kling_batch.effects import Probe, no_probe
+from kling_batch.errors import DiskUnusable, UsageError
+from kling_batch.journal.hold import Hold
+from kling_batch.journal.local_disk import refuse_network_disk
+from kling_batch.journal.records import Attempt, PlacedFile, RunRow, Stage
+from kling_batch.model import FileRecord
+
+FOLDER = ".kling-batch"
+"""Where, under the output folder, the program keeps what is its own."""
+_FILE = "journal.sqlite3"
+_APPLICATION_ID = 0x6B6C6261
+_LARGEST_GROUP = 1000
+_HERE = Path(__file__).parent
+
+_Statement = tuple[str, tuple[object, ...]]
+
+
+@cache
+def _queries() -> dict[str, str]:
+    text = (_HERE / "queries.sql").read_text(encoding="utf-8")
+    parts = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)[1:]
+    return dict(zip(parts[::2], parts[1::2], strict=True))
+
+
+@contextmanager
+def _sqlite_border(path: Path) -> Iterator[None]:
+    """Turn every exception of sqlite3 into ours. A journal that cannot be used stops a run before it sends."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise DiskUnusable(
+            f"The journal {path} cannot be used: {error}.",
+            hint=(
+                "If the disk is full or read-only, mend that. If the file is damaged, move it away: the lock and the "
+                "account are looked through before anything is sent, so that nothing known there is paid for again."
+            ),
+        ) from error
+
+
+@dataclass(slots=True)
+class _Write:
+    statements: tuple[_Statement, ...]
+    done: asyncio.Future[None] | None
+    loop: asyncio.AbstractEventLoop | None = field(default=None)
+
+
+class Journal:
+    """An open journal, held by this run alone.
+
+    Args:
+        out: The output folder.
+        now: Unix seconds, for the note of who holds the folder.
+        service: A fingerprint of service and account; None skips the check (reading for a person).
+        threaded: False writes on the caller's thread: for the simulation, where one thread is the rule.
+
+    Raises:
+        FolderHeld: Another run holds the folder.
+        DiskUnusable: The disk or the file cannot be used, or the file is of a newer program.
+        UsageError: The journal belongs to another service or account.
+    """
+
+    def __init__(self, out: Path, *, now: float, service: str, probe: Probe = no_probe, threaded: bool = True) -> None:
+        self._probe = probe
+        self.folder = out / FOLDER
+        self.path = self.folder / _FILE
+        self._thread: threading.Thread | None = None
+        self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
+        with _disk(self.folder), _sqlite_border(self.path):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            refuse_network_disk(self.folder)
+            self._hold = Hold(self.folder, now=now)
+            try:
+                self._connection = _connect(self.path)
+                self._own(service)
+            except BaseException:
+                self._hold.release()
+                raise
+        if threaded:
+            self._thread = threading.Thread(target=self._write_all, name="journal", daemon=True)
+            self._thread.start()
+
+    def _own(self, service: str) -> None:
+        """Refuse a journal of another service or account; a fresh one becomes this one's."""
+        known = self.get_meta("service")
+        if known is None:
+            self._commit([(_queries()["set_meta"], ("service", service))])
+        elif known != service:
+            self._connection.close()
+            raise UsageError(
+                f"The journal {self.path} belongs to another service or account than these keys and KLING_BASE_URL.",
+                hint=(
+                    "Use the keys and the address it was begun with, or begin in another folder with --out. "
+                    "Tasks of one account cannot be seen from another: there they would be paid for again."
+                ),
+            )
+
+    def get_meta(self, key: str) -> str | None:
+        """Read one fact about the journal itself."""
+        with _sqlite_border(self.path):
+            row = self._connection.execute(_queries()["get_meta"], (key,)).fetchone()
+        return str(row[0]) if row else None
+
+    async def set_meta(self, key: str, value: str) -> None:
+        """Keep one fact about the journal itself. Durable when it returns."""
+        await self._write([(_queries()["set_meta"], (key, value))])
+
+    def start_run(self, now: float) -> int:
+        """Begin a run, and number it. Before the first write of the loop."""
+        with _sqlite_border(self.path):
+            self._probe("journal commit")
+            cursor = self._connection.execute(_queries()["start_run"], (now,))
+            self._connection.commit()
+        return int(cursor.lastrowid or 0)
+
+    async def end_run(self, run_id: int, *, now: float, exit_status: int, api_requests: int, note: str | None) -> None:
+        """End a run. Durable when it returns."""
+        await self._write([(_queries()["end_run"], (now, exit_status, api_requests, note, run_id))])
+
+    async def save(self, attempt: Attempt, files: Iterable[PlacedFile] = ()) -> None:
+        """Keep where an attempt stands, and its files. Durable when it returns.
+
+        Raises:
+            DiskUnusable: It could not be written.
+        """
+        await self._write([_attempt_statement(attempt), *(_file_statement(file) for file in files)])
+
+    def forget_unfinished(self) -> None:
+        """Forget the tasks of a sandbox that is gone."""
+        with _sqlite_border(self.path):
+            self._commit([(_queries()["forget_unfinished"], ())])
+
+    def attempts(self) -> dict[str, Attempt]:
+        """Read every attempt, by its external id."""
+        with _sqlite_border(self.path):
+            return _read_attempts(self._connection)
+
+    def files(self) -> dict[str, list[PlacedFile]]:
+        """Read every placed file, by the external id of its attempt."""
+        with _sqlite_border(self.path):
+            return _read_files(self._connection)
+
+    def close(self) -> None:
+        """Write what waits, and let the next run in."""
+        if self._thread is not None:
+            self._queue.put(None)
+            self._thread.join()
+        self._connection.close()
+        self._hold.release()
+
+    async def _write(self, statements: list[_Statement]) -> None:
+        if self._thread is None:
+            with _sqlite_border(self.path):
+                self._commit(statements)
+            return
+        loop = asyncio.get_running_loop()
+        write = _Write(tuple(statements), loop.create_future(), loop)
+        self._queue.put(write)
+        assert write.done is not None  # noqa: S101 - made two lines above
+        with _sqlite_border(self.path):
+            await write.done
+
+    def _commit(self, statements: Iterable[_Statement]) -> None:
+        self._probe("journal commit")
+        try:
+            for sql, values in statements:
+                self._connection.execute(sql, values)
+            self._connection.commit()
+        except sqlite3.Error:
+            self._connection.rollback()
+            raise
+        self._probe("journal committed")
+
+    def _write_all(self) -> None:
+        """Write what waits, group by group, until the journal is closed. Runs on the writer's thread."""
+        open_ = True
+        while open_:
+            group: list[_Write] = []
+            item = self._queue.get()
+            while item is not None:
+                group.append(item)
+                if len(group) == _LARGEST_GROUP or self._queue.empty():
+                    break
+                item = self._queue.get()
+            open_ = item is not None
+            if group:
+                self._write_group(group)
+
+    def _write_group(self, group: list[_Write]) -> None:
+        error: sqlite3.Error | None = None
+        try:
+            self._commit(statement for write in group for statement in write.statements)
+        except sqlite3.Error as caught:
+            error = caught
+        loop = group[0].loop
+        if loop is not None and not loop.is_closed():
+            loop.call_soon_threadsafe(_settle, group, error)
+
+
+def _settle(group: list[_Write], error: sqlite3.Error | None) -> None:
+    for write in group:
+        if write.done is None or write.done.done():
+            continue
+        if error is None:
+            write.done.set_result(None)
+        else:
+            write.done.set_exception(error)
+
+
+@contextmanager
+def _disk(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DiskUnusable(
+            f"{folder} cannot be used: {error.strerror or error}.",
+            hint="Choose a folder that can be written to with --out.",
+        ) from error
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=10, check_same_thread=False)
+    application, version = (
+        connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
+    )
+    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    migrations = sorted((_HERE / "migrations").glob("*.sql"))
+    if tables and application != _APPLICATION_ID:
+        connection.close()
+        raise DiskUnusable(
+            f"{path} is not a journal of kling-batch.", hint="Move it away, or choose another folder with --out."
+        )
+    if version > len(migrations):
+        connection.close()
+        raise DiskUnusable(
+            f"The journal {path} was written by a newer kling-batch (layout {version}; this one knows {len(migrations)}).",
+            hint="Upgrade kling-batch, or choose another folder with --out.",
+        )
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    for number, migration in enumerate(migrations[version:], start=version + 1):
+        connection.executescript(
+            f"BEGIN; {migration.read_text(encoding='utf-8')}"
+            f"PRAGMA application_id = {_APPLICATION_ID}; PRAGMA user_version = {number}; COMMIT;"
+        )
+    return connection
+
+
+def _attempt_statement(row: Attempt) -> _Statement:
+    values = (
+        row.external_id,
+        row.job_id,
+        row.take,
+        row.attempt,
+        row.stage.value,
+        str(row.units),
+        row.run_id,
+        row.task_id,
+        row.code,
+        row.message,
+        int(row.final),
+        row.sent_at,
+        row.created_at,
+        row.ended_at,
+    )
+    return _queries()["save_attempt"], values
+
+
+def _file_statement(file: PlacedFile) -> _Statement:
+    record = file.record
+    values = (
+        file.external_id,
+        record.format,
+        record.path,
+        record.sha256,
+        record.bytes,
+        record.duration_s,
+        file.mtime_ns,
+    )
+    return _queries()["save_file"], values
+
+
+def _read_attempts(connection: sqlite3.Connection) -> dict[str, Attempt]:
+    rows: dict[str, Attempt] = {}
+    for row in connection.execute(_queries()["all_attempts"]):
+        external_id, job_id, take, attempt, stage, units, run_id, task_id, code, message, final, *times = row
+        rows[external_id] = Attempt(
+            external_id=external_id,
+            job_id=job_id,
+            take=take,
+            attempt=attempt,
+            stage=Stage(stage),
+            units=Decimal(units),
+            run_id=run_id,
+            task_id=task_id,
+            code=code,
+            message=message,
+            final=bool(final),
+            sent_at=times[0],
+            created_at=times[1],
+            ended_at=times[2],
+        )
+    return rows
+
+
+def _read_files(connection: sqlite3.Connection) -> dict[str, list[PlacedFile]]:
+    files: dict[str, list[PlacedFile]] = {}
+    for external_id, audio_format, path, sha256, size, duration_s, mtime_ns in connection.execute(
+        _queries()["all_files"]
+    ):
+        record = FileRecord(path=path, format=audio_format, sha256=sha256, bytes=size, duration_s=duration_s)
+        files.setdefault(external_id, []).append(PlacedFile(external_id=external_id, record=record, mtime_ns=mtime_ns))
+    return files
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Snapshot:
+    """What a journal says at one moment, for plan, status and report; also while a run writes to it."""
+
+    attempts: dict[str, Attempt]
+    files: dict[str, list[PlacedFile]]
+    last_run: RunRow | None
+
+
+def _run_row(row: tuple[int, float, float | None, int | None, int, str | None]) -> RunRow:
+    number, started_at, finished_at, exit_status, api_requests, note = row
+    return RunRow(
+        id=number,
+        started_at=started_at,
+        finished_at=finished_at,
+        exit_status=exit_status,
+        api_requests=api_requests,
+        note=note,
+    )
+
+
+def read_snapshot(out: Path) -> Snapshot:
+    """Read a journal without holding it. A folder without one gives an empty snapshot.
+
+    Raises:
+        DiskUnusable: There is one, and it cannot be read.
+    """
+    path = out / FOLDER / _FILE
+    if not path.is_file():
+        return Snapshot(attempts={}, files={}, last_run=None)
+    with _sqlite_border(path):
+        connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=10)
+        try:
+            run = connection.execute(_queries()["last_run"]).fetchone()
+            return Snapshot(
+                attempts=_read_attempts(connection),
+                files=_read_files(connection),
+                last_run=_run_row(run) if run else None,
+            )
+        finally:
+            connection.close()

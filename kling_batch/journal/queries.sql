@@ -1,0 +1,48 @@
+-- name: get_meta
+-- One fact about the journal itself.
+SELECT value FROM meta WHERE key = ?;
+
+-- name: set_meta
+-- Keep one fact about the journal itself.
+INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value;
+
+-- name: save_attempt
+-- Keep where an attempt stands; the row is made with the intent and only ever moves on.
+INSERT INTO attempts (external_id, job_id, take, attempt, stage, units, run_id, task_id, code, message, final,
+                      sent_at, created_at, ended_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (external_id) DO UPDATE SET
+    stage = excluded.stage, units = excluded.units, run_id = excluded.run_id, task_id = excluded.task_id,
+    code = excluded.code, message = excluded.message, final = excluded.final, sent_at = excluded.sent_at,
+    created_at = excluded.created_at, ended_at = excluded.ended_at;
+
+-- name: save_file
+-- Keep what stands under a final name.
+INSERT OR REPLACE INTO files (external_id, format, path, sha256, bytes, duration_s, mtime_ns)
+VALUES (?, ?, ?, ?, ?, ?, ?);
+
+-- name: all_attempts
+-- Everything that was ever asked for.
+SELECT external_id, job_id, take, attempt, stage, units, run_id, task_id, code, message, final,
+       sent_at, created_at, ended_at
+FROM attempts;
+
+-- name: all_files
+-- Everything that ever got its final name.
+SELECT external_id, format, path, sha256, bytes, duration_s, mtime_ns FROM files;
+
+-- name: start_run
+-- A run begins.
+INSERT INTO runs (started_at) VALUES (?);
+
+-- name: end_run
+-- A run ends, and how.
+UPDATE runs SET finished_at = ?, exit_status = ?, api_requests = ?, note = ? WHERE id = ?;
+
+-- name: last_run
+-- How the latest run began and ended.
+SELECT id, started_at, finished_at, exit_status, api_requests, note FROM runs ORDER BY id DESC LIMIT 1;
+
+-- name: forget_unfinished
+-- Forget tasks of a sandbox that is gone; what was delivered and what failed stays.
+DELETE FROM attempts WHERE stage IN ('intent', 'created', 'succeeded', 'withdrawn');

@@ -1,0 +1,78 @@
+"""The journal's rows as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+
+from kling_batch.model import FileRecord
+
+
+class Stage(StrEnum):
+    """How far an attempt is known to have come."""
+
+    INTENT = "intent"
+    """A POST may have gone out, and its outcome is not known: perhaps paid for."""
+    WITHDRAWN = "withdrawn"
+    """The POST is known to have made nothing: it was refused for the moment, or never sent."""
+    CREATED = "created"
+    """The service has a task for it."""
+    SUCCEEDED = "succeeded"
+    """The task is done and paid for; its files are not all in place yet."""
+    DELIVERED = "delivered"
+    """Every file that was asked for stood under its final name."""
+    FAILED = "failed"
+    """The task failed on the service."""
+    REFUSED = "refused"
+    """The service will not make a task of it."""
+
+
+PAID = {Stage.INTENT, Stage.CREATED, Stage.SUCCEEDED, Stage.DELIVERED, Stage.FAILED}
+"""Stages whose units count: charged, or reserved because they may be. A failed task's are what it says, else 0."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Attempt:
+    """Where an attempt stands. Times are Unix seconds by this machine's clock; `final` means no retry can help."""
+
+    external_id: str
+    job_id: str
+    take: int
+    attempt: int
+    stage: Stage
+    units: Decimal
+    run_id: int
+    task_id: str | None = None
+    code: int | None = None
+    message: str = ""
+    final: bool = False
+    sent_at: float | None = None
+    created_at: float | None = None
+    ended_at: float | None = None
+
+    @property
+    def counted(self) -> Decimal:
+        """What it takes from the budget: charged or reserved. Run 0 marks what only the lock knew: not paid here."""
+        return self.units if self.run_id and self.stage in PAID else Decimal(0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlacedFile:
+    """A file under its final name; `mtime_ns` tells whether it was touched since without hashing it."""
+
+    external_id: str
+    record: FileRecord
+    mtime_ns: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunRow:
+    """A run, as the journal knows it. Times are Unix seconds; what is None was never written: it was killed."""
+
+    id: int
+    started_at: float
+    finished_at: float | None
+    exit_status: int | None
+    api_requests: int
+    note: str | None
