@@ -1,0 +1,204 @@
+"""Faults as data: which call is struck, when, and with what. The reference for people is docs/faults.md."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+from kling_batch.sandbox.settings import Behaviour, Span
+
+
+class Call(StrEnum):
+    """The kinds of calls that a rule can be about."""
+
+    CREATE = "create"
+    QUERY = "query"
+    LIST = "list"
+    ACCOUNT = "account"
+    DOWNLOAD = "download"
+
+
+class Group(StrEnum):
+    """What an effect acts on. Of several rules that strike one call, the first of each group has its way."""
+
+    DELAY = "delay"
+    ANSWER = "answer"
+    TASK = "task"
+    FILE = "file"
+
+
+API_CALLS = frozenset({Call.CREATE, Call.QUERY, Call.LIST, Call.ACCOUNT})
+ALL_CALLS = API_CALLS | {Call.DOWNLOAD}
+_CREATE = frozenset({Call.CREATE})
+_DOWNLOAD = frozenset({Call.DOWNLOAD})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EffectKind:
+    """What an effect acts on, the calls that it can strike, and its value where the file gives none (None: it must)."""
+
+    group: Group
+    calls: frozenset[Call]
+    default: Any = None
+
+
+EFFECTS: Mapping[str, EffectKind] = {
+    "delay_s": EffectKind(group=Group.DELAY, calls=ALL_CALLS),
+    "no-connection": EffectKind(group=Group.ANSWER, calls=ALL_CALLS, default=True),
+    "lost-before": EffectKind(group=Group.ANSWER, calls=ALL_CALLS, default="closed"),
+    "lost-after": EffectKind(group=Group.ANSWER, calls=ALL_CALLS, default="closed"),
+    "error-before": EffectKind(group=Group.ANSWER, calls=API_CALLS, default=5000),
+    "error-after": EffectKind(group=Group.ANSWER, calls=API_CALLS, default=5000),
+    "garbage-before": EffectKind(group=Group.ANSWER, calls=API_CALLS, default="html"),
+    "garbage-after": EffectKind(group=Group.ANSWER, calls=API_CALLS, default="truncated"),
+    "refuse": EffectKind(group=Group.ANSWER, calls=API_CALLS),
+    "task-fails": EffectKind(
+        group=Group.TASK, calls=_CREATE, default="Internal error, please contact Kling customer service."
+    ),
+    "task-stuck": EffectKind(group=Group.TASK, calls=_CREATE, default="forever"),
+    "task-late": EffectKind(group=Group.TASK, calls=_CREATE),
+    "cut": EffectKind(group=Group.FILE, calls=_DOWNLOAD, default=0.5),
+    "slow": EffectKind(group=Group.FILE, calls=_DOWNLOAD),
+    "corrupt": EffectKind(group=Group.FILE, calls=_DOWNLOAD, default=64),
+    "wrong-type": EffectKind(group=Group.FILE, calls=_DOWNLOAD, default=True),
+    "wrong-format": EffectKind(group=Group.FILE, calls=_DOWNLOAD, default=True),
+    "wrong-length": EffectKind(group=Group.FILE, calls=_DOWNLOAD, default=0.5),
+    "changed": EffectKind(group=Group.FILE, calls=_DOWNLOAD, default=True),
+    "status": EffectKind(group=Group.FILE, calls=_DOWNLOAD),
+    "redirect": EffectKind(group=Group.FILE, calls=_DOWNLOAD, default="once"),
+    "expire": EffectKind(group=Group.FILE, calls=_DOWNLOAD, default=True),
+}
+"""Every effect. `schemas/faults.schema.json` holds the forms of their values."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Effect:
+    """What is done to a call. The form of `value` follows from the name."""
+
+    name: str
+    value: Any
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rule:
+    """Strikes calls of the kinds `on` when all its conditions hold.
+
+    `nth`, `every` and `from_nth` count, from 1, the calls that the rule could be about. `between_s` is in seconds
+    since the sandbox began. `limit` is the most strikes.
+    """
+
+    on: frozenset[Call]
+    effect: Effect
+    match: str | None = None
+    nth: frozenset[int] | None = None
+    every: int | None = None
+    from_nth: int | None = None
+    probability: float | None = None
+    between_s: tuple[float, float] | None = None
+    limit: int | None = None
+
+    def due(self, count: int, since_start_s: float, draw: Callable[[], float]) -> bool:
+        """Decide whether the `count`-th call of its kind is struck. Draws once where a probability is given."""
+        lucky = self.probability is None or draw() < self.probability
+        return (
+            lucky
+            and (self.nth is None or count in self.nth)
+            and (self.every is None or count % self.every == 0)
+            and (self.from_nth is None or count >= self.from_nth)
+            and (self.between_s is None or self.between_s[0] <= since_start_s < self.between_s[1])
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scenario:
+    """A fault file: what to change about a sandbox. None leaves a thing as it is."""
+
+    seed: int | None = None
+    concurrency: int | None = None
+    generation: Span | None = None
+    queue: Span | None = None
+    behaviour: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of `Behaviour` with their new values."""
+    rules: tuple[Rule, ...] | None = None
+
+    def behave(self, behaviour: Behaviour) -> Behaviour:
+        """Change what the scenario names and nothing else."""
+        return replace(behaviour, **self.behaviour)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Strike:
+    """Everything that happens to one call."""
+
+    delay_s: float = 0.0
+    answer: Effect | None = None
+    task: Effect | None = None
+    file: Effect | None = None
+
+
+NO_STRIKE = Strike()
+
+
+@dataclass(kw_only=True, slots=True)
+class _Armed:
+    rule: Rule
+    rng: random.Random
+    seen: int = 0
+    struck: int = 0
+
+    def strikes(self, since_start_s: float) -> bool:
+        if self.rule.limit is not None and self.struck >= self.rule.limit:
+            return False
+        self.seen += 1
+        return self.rule.due(self.seen, since_start_s, self.rng.random)
+
+
+class FaultRunner:
+    """Holds the counts of a schedule of rules. `tally` counts the strikes by effect."""
+
+    def __init__(self, rules: tuple[Rule, ...], seed: int, tally: Counter[str]) -> None:
+        self._tally = tally
+        self._armed: Mapping[Call, list[_Armed]] = {call: [] for call in Call}
+        for index, rule in enumerate(rules):
+            armed = _Armed(rule=rule, rng=random.Random(f"{seed}:rule:{index}"))  # noqa: S311 - chance, no secret
+            for call in rule.on:
+                self._armed[call].append(armed)
+
+    def strike(self, call: Call, text: Callable[[], str], since_start_s: float) -> Strike:
+        """Decide what happens to a call. `text` is what `match` looks into, made only when it is needed."""
+        armed_here = self._armed[call]
+        if not armed_here:
+            return NO_STRIKE
+        delay_s = 0.0
+        first: dict[Group, Effect] = {}
+        for armed in armed_here:
+            rule = armed.rule
+            group = EFFECTS[rule.effect.name].group
+            if group in first or (rule.match is not None and rule.match.lower() not in text().lower()):
+                continue
+            if not armed.strikes(since_start_s):
+                continue
+            armed.struck += 1
+            self._tally[rule.effect.name] += 1
+            if group is Group.DELAY:
+                delay_s += rule.effect.value.draw(armed.rng)
+            else:
+                first[group] = Effect(name=rule.effect.name, value=_settled(rule.effect, armed.rng))
+        return Strike(
+            delay_s=delay_s,
+            answer=first.get(Group.ANSWER),
+            task=first.get(Group.TASK),
+            file=first.get(Group.FILE),
+        )
+
+
+def _settled(effect: Effect, rng: random.Random) -> Any:
+    """Draw what an effect leaves to chance, now, so that the same seed gives the same faults."""
+    if effect.name == "task-late":
+        query, listed = effect.value
+        return query.draw(rng), listed.draw(rng)
+    return effect.value

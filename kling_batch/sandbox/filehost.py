@@ -1,0 +1,174 @@
+"""The host of the result files: signed URLs that expire, ranges, and everything that can go wrong with a file."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass, replace
+
+from kling_batch.sandbox.clips import ClipCache, ClipSpec
+from kling_batch.sandbox.faults import Effect, Strike
+from kling_batch.sandbox.settings import WorldSettings
+from kling_batch.sandbox.tasks import SandboxTask, TaskShelf
+from kling_batch.sandbox.wire import Request, Response
+
+_TYPES = {"wav": "audio/wav", "mp3": "audio/mpeg"}
+_HTML = b"<!DOCTYPE html><html><head><title>Hotlink denied</title></head><body>Please sign in.</body></html>\n"
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FileHit:
+    """A call for a file that is there. Its bytes may be slow to make: see `World.file`."""
+
+    clip: ClipSpec
+    content_type: str
+    strike: Strike
+
+    @property
+    def etag(self) -> str:
+        """The file's version: it changes with anything that decides the bytes."""
+        return '"' + hashlib.blake2b(repr(self.clip).encode(), digest_size=12).hexdigest() + '"'
+
+
+class FileHost:
+    """Finds files and serves them. All that it remembers is which URLs a fault has killed, or has led in a circle."""
+
+    def __init__(self, settings: WorldSettings, shelf: TaskShelf, clips: ClipCache) -> None:
+        self._settings = settings
+        self._shelf = shelf
+        self._clips = clips
+        self._dead: set[str] = set()
+        self._circles: set[str] = set()
+        self._secret = f"{settings.seed}:files".encode()
+
+    def url(self, task: SandboxTask, audio_format: str) -> str:
+        """Write a signed URL: the same one until the task is issued new ones."""
+        until = int((task.issued_at + self._settings.url_lifetime_s) * 1000)
+        path = f"/audio/{task.audio_id}.{audio_format}"
+        key = self._key(path, until, task.issue)
+        return f"{self._settings.file_base_url}{path}?until={until}&issue={task.issue}&cacheKey={key}"
+
+    def task_of(self, request: Request) -> SandboxTask | None:
+        """Find whose file is asked for."""
+        return self._shelf.by_audio_id(request.path.removeprefix("/audio/").rpartition(".")[0])
+
+    def find(self, request: Request, strike: Strike, now: float) -> FileHit | Response:
+        """Check a call for a file, up to the point where the bytes are needed."""
+        task = self.task_of(request)
+        audio_format = request.path.rpartition(".")[2]
+        if request.method not in {"GET", "HEAD"}:
+            return _refused(405, "method not allowed")
+        if task is None or audio_format not in _TYPES or task.state(now) != "succeeded":
+            return _refused(404, "no such file")
+        key = request.query.get("cacheKey", "")
+        problem = self._signature_problem(request, key, now)
+        if problem:
+            return _refused(403, problem)
+        effect = strike.file
+        if effect is not None and effect.name == "expire":
+            self._dead.add(key)
+            task.issued_at = float("-inf")
+        if key in self._dead:
+            return _refused(403, "the URL has expired")
+        if now >= task.ends_at + self._settings.retention_s:
+            return _refused(404, "the file was cleared")
+        return self._found(request, task, audio_format, strike)
+
+    def bytes_of(self, hit: FileHit) -> bytes:
+        """Make or remember a file's bytes. May be called from a worker thread."""
+        return self._clips.get(hit.clip)
+
+    def serve(self, request: Request, hit: FileHit, data: bytes) -> Response:
+        """Answer a call with a file's bytes."""
+        effect = hit.strike.file
+        name = effect.name if effect else None
+        content_type = hit.content_type
+        if name == "wrong-type":
+            data, content_type = _HTML, "text/html; charset=utf-8"
+        elif name == "corrupt" and effect:
+            data = _corrupted(data, effect.value)
+        response = _ranged(request, data, hit.etag, content_type)
+        if name == "cut" and effect:
+            return replace(response, cut_at=_cut_at(effect.value, len(response.body)))
+        if name == "slow" and effect:
+            return replace(response, bytes_per_s=float(effect.value))
+        return response
+
+    def _found(self, request: Request, task: SandboxTask, audio_format: str, strike: Strike) -> FileHit | Response:
+        effect = strike.file
+        key = request.query.get("cacheKey", "")
+        if effect is not None and effect.name == "status":
+            return _refused(effect.value, "by order of a fault rule")
+        if effect is not None and effect.name == "redirect" and effect.value == "loop":
+            self._circles.add(key)
+        if key in self._circles or (effect is not None and effect.name == "redirect"):
+            return _redirect(self._settings.file_base_url, request)
+        if effect is not None and effect.name == "changed":
+            task.revision += 1
+        clip = _disguised(task.clip(audio_format, self._settings.sample_rate), effect)
+        return FileHit(clip=clip, content_type=_TYPES[audio_format], strike=strike)
+
+    def _signature_problem(self, request: Request, key: str, now: float) -> str | None:
+        until, issue = request.query.get("until", ""), request.query.get("issue", "")
+        if not until.isdecimal() or not issue.isdecimal() or key != self._key(request.path, int(until), int(issue)):
+            return "the URL is not signed"
+        return "the URL has expired" if now * 1000 >= int(until) else None
+
+    def _key(self, path: str, until: int, issue: int) -> str:
+        return hashlib.blake2b(f"{path}:{until}:{issue}".encode(), key=self._secret[:64], digest_size=16).hexdigest()
+
+
+def _refused(status: int, reason: str) -> Response:
+    body = f"{status} {reason}\n".encode()
+    headers = {"content-type": "text/plain; charset=utf-8", "content-length": str(len(body))}
+    return Response(status=status, headers=headers, body=body)
+
+
+def _redirect(base_url: str, request: Request) -> Response:
+    query = "&".join(f"{name}={value}" for name, value in request.query.items())
+    return Response(status=302, headers={"location": f"{base_url}{request.path}?{query}", "content-length": "0"})
+
+
+def _disguised(clip: ClipSpec, effect: Effect | None) -> ClipSpec:
+    """Swap the clip for another where the fault is in the sound itself."""
+    if effect is not None and effect.name == "wrong-format":
+        return replace(clip, audio_format="mp3" if clip.audio_format == "wav" else "wav")
+    if effect is not None and effect.name == "wrong-length":
+        return replace(clip, duration_s=clip.duration_s * effect.value)
+    return clip
+
+
+def _corrupted(data: bytes, count: int) -> bytes:
+    """Flip every bit of the first `count` bytes, and of as many in the middle: a decoder must notice."""
+    middle = len(data) // 2
+    damaged = bytearray(data)
+    for start in (0, middle):
+        stop = min(start + count, len(data))
+        damaged[start:stop] = bytes(byte ^ 0xFF for byte in data[start:stop])
+    return bytes(damaged)
+
+
+def _cut_at(value: float, size: int) -> int:
+    """Read a share of the body below 1, or a number of bytes from 1 on."""
+    return int(value * size) if value < 1 else min(int(value), size)
+
+
+def _ranged(request: Request, data: bytes, etag: str, content_type: str) -> Response:
+    headers = {"content-type": content_type, "etag": etag, "accept-ranges": "bytes"}
+    first, last, status = 0, len(data) - 1, 200
+    wanted = _RANGE.fullmatch(request.headers.get("range", ""))
+    if wanted and any(wanted.groups()) and request.headers.get("if-range", etag) == etag:
+        start, stop = wanted.groups()
+        if start:
+            first, last = int(start), min(int(stop), last) if stop else last
+        else:
+            first = max(0, len(data) - int(stop))
+        if first > last:
+            headers |= {"content-range": f"bytes */{len(data)}", "content-length": "0"}
+            return Response(status=416, headers=headers)
+        status = 206
+        headers["content-range"] = f"bytes {first}-{last}/{len(data)}"
+    body = data[first : last + 1] if status != 200 else data  # noqa: PLR2004 - the whole file
+    headers["content-length"] = str(len(body))
+    return Response(status=status, headers=headers, body=b"" if request.method == "HEAD" else body)

@@ -1,0 +1,96 @@
+"""What the sandbox says of its tasks and packs, as JSON in the shapes of the documentation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from kling_batch.sandbox.settings import Behaviour, Pack
+from kling_batch.sandbox.tasks import SandboxTask
+
+FORMATS = ("mp3", "wav")
+
+
+def created_data(task: SandboxTask, behaviour: Behaviour) -> dict[str, Any]:
+    """Say what a create call is answered with."""
+    created_ms = int(task.created_at * 1000)
+    return _tidy(
+        {
+            "task_id": task.task_id,
+            "task_info": _info(task, behaviour),
+            "task_status": "submitted",
+            "created_at": created_ms,
+            "updated_at": created_ms,
+        },
+        behaviour,
+    )
+
+
+def task_data(
+    task: SandboxTask, state: str, *, now: float, behaviour: Behaviour, sample_rate: int, url: Callable[[str], str]
+) -> dict[str, Any]:
+    """Say what a query or a list tells of a task."""
+    data: dict[str, Any] = {
+        "task_id": task.task_id,
+        "task_status": behaviour.success_word if state == "succeeded" else state,
+        "task_status_msg": (task.failure or "") if state == "failed" else "",
+        "task_info": _info(task, behaviour),
+        "task_result": {},
+        "created_at": int(task.created_at * 1000),
+        "updated_at": int(task.updated_at(now) * 1000),
+    }
+    if state == "succeeded":
+        length = clip_seconds(task.duration_s, sample_rate)
+        audio = {"id": task.audio_id}
+        audio |= {f"url_{name}": url(name) for name in FORMATS}
+        audio |= {f"duration_{name}": length for name in FORMATS}
+        data["task_result"] = {"audios": [audio]}
+    if state in {"succeeded", "failed"} and behaviour.units_in_reply:
+        data["final_unit_deduction"] = str(task.units)
+    return _tidy(data, behaviour)
+
+
+def clip_seconds(duration_s: float, sample_rate: int) -> str:
+    """Say how long a clip is once decoded: for MP3 too, since the file tells its padding and decoders cut it off."""
+    return f"{round(duration_s * sample_rate) / sample_rate:.3f}"
+
+
+def account_data(packs: tuple[Pack, ...], *, used: float, now: float) -> dict[str, Any]:
+    """Say what an account query is answered with. Without packs the list is missing, as was seen on the service."""
+    data: dict[str, Any] = {"code": 0, "msg": "success"}
+    if packs:
+        data["resource_pack_subscribe_infos"] = [_pack(pack, used, now) for pack in packs]
+    return data
+
+
+def _pack(pack: Pack, used: float, now: float) -> dict[str, Any]:
+    remaining = max(0.0, pack.total - used)
+    return {
+        "resource_pack_name": pack.name,
+        "resource_pack_id": pack.id,
+        "resource_pack_type": pack.type,
+        "total_quantity": pack.total,
+        "remaining_quantity": remaining,
+        "purchase_time": int(pack.effective_at * 1000),
+        "effective_time": int(pack.effective_at * 1000),
+        "invalid_time": int(pack.invalid_at * 1000),
+        "status": _pack_status(pack, remaining, now),
+    }
+
+
+def _pack_status(pack: Pack, remaining: float, now: float) -> str:
+    if now < pack.effective_at:
+        return "toBeOnline"
+    if now >= pack.invalid_at:
+        return "expired"
+    return "online" if remaining > 0 else "runOut"
+
+
+def _info(task: SandboxTask, behaviour: Behaviour) -> dict[str, Any]:
+    return {"external_task_id": task.external_id} if task.external_id and behaviour.external_id_in_reply else {}
+
+
+def _tidy(data: dict[str, Any], behaviour: Behaviour) -> dict[str, Any]:
+    if behaviour.empty_containers == "keep":
+        return data
+    return {name: value for name, value in data.items() if value not in ({}, [])}

@@ -1,0 +1,112 @@
+"""What a sandbox is like: keys, speed, room, and how it behaves where the service's documentation is silent."""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Literal
+
+SANDBOX_ACCESS_KEY = "sandbox-access-key"
+SANDBOX_SECRET_KEY = "sandbox-secret-key-that-opens-nothing-else"  # noqa: S105 - public: it opens the sandbox alone
+SANDBOX_API_KEY = "sandbox-api-key"
+
+API_BASE_URL = "https://api.sandbox.invalid"
+"""Where the API is inside the process. A name that no resolver knows, so that nothing can leave by accident."""
+FILE_BASE_URL = "https://files.sandbox.invalid"
+"""Where the result files are inside the process: another host than the API's, as on the service."""
+
+DuplicateId = Literal["refuse-1201", "refuse-1200", "accept", "replay"]
+UnknownId = Literal["404-1203", "400-1201", "empty", "null"]
+ListOrder = Literal["newest", "oldest", "random", "shuffled"]
+SuccessWord = Literal["succeed", "succeeded"]
+EmptyContainers = Literal["keep", "leave-out"]
+
+DAY_S = 86_400.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Span:
+    """Seconds, drawn anew for each task: from `low` to `high`, or, with `sigma`, log-normal round the median `low`."""
+
+    low: float
+    high: float
+    sigma: float = 0.0
+
+    @staticmethod
+    def fixed(seconds: float) -> Span:
+        """Make one that is always the same."""
+        return Span(low=seconds, high=seconds)
+
+    @staticmethod
+    def log_normal(median: float, sigma: float) -> Span:
+        """Make one that is mostly near the median and sometimes far above it, as queues are."""
+        return Span(low=median, high=median, sigma=sigma)
+
+    def draw(self, rng: random.Random) -> float:
+        """Draw one figure."""
+        if self.sigma:
+            return self.low * math.exp(rng.gauss(0.0, self.sigma))
+        return self.low if self.low == self.high else rng.uniform(self.low, self.high)
+
+
+NO_TIME = Span.fixed(0.0)
+_A_MOMENT = Span.fixed(0.1)
+_TWO_SECONDS = Span.fixed(2.0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Behaviour:
+    """One answer to each question that the documentation leaves open. Each field is explained in docs/faults.md."""
+
+    duplicate_id: DuplicateId = "refuse-1201"
+    unknown_id: UnknownId = "404-1203"
+    list_order: ListOrder = "newest"
+    query_visible_after: Span = NO_TIME
+    list_visible_after: Span = NO_TIME
+    charge_failures: bool = False
+    success_word: SuccessWord = "succeed"
+    empty_containers: EmptyContainers = "keep"
+    error_http_200: bool = False
+    external_id_in_reply: bool = True
+    units_in_reply: bool = True
+    units: Decimal = Decimal("0.25")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pack:
+    """A resource pack, as `GET /account/costs` tells of it. Times are Unix seconds."""
+
+    name: str = "Sandbox pack"
+    id: str = "sandbox-pack-1"
+    type: str = "decreasing_total"
+    total: float = 5000.0
+    effective_at: float = 1_767_225_600.0
+    invalid_at: float = 4_102_444_800.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorldSettings:
+    """A sandbox's settings.
+
+    `concurrency` is how many tasks may be in flight; `queue` is the time from `submitted` to `processing`, and
+    `generation` the time from there to the end. `latency` passes before every answer. `balance_units` None is an
+    account that never runs dry. `url_lifetime_s` is how long a result URL works after it was handed out.
+    """
+
+    access_key: str = SANDBOX_ACCESS_KEY
+    secret_key: str = field(default=SANDBOX_SECRET_KEY, repr=False)
+    api_key: str = field(default=SANDBOX_API_KEY, repr=False)
+    seed: int = 0
+    concurrency: int = 10
+    generation: Span = _TWO_SECONDS
+    queue: Span = _A_MOMENT
+    latency: Span = NO_TIME
+    packs: tuple[Pack, ...] = (Pack(),)
+    balance_units: Decimal | None = None
+    sample_rate: int = 44_100
+    file_base_url: str = FILE_BASE_URL
+    url_lifetime_s: float = DAY_S
+    retention_s: float = 30 * DAY_S
+    behaviour: Behaviour = Behaviour()

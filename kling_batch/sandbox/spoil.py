@@ -1,0 +1,39 @@
+"""What faults make of an answer."""
+
+from __future__ import annotations
+
+import json
+
+from kling_batch.sandbox.faults import Effect
+from kling_batch.sandbox.wire import Loss, Response
+
+_LOSSES = {"closed": Loss.CLOSED, "reset": Loss.RESET, "timeout": Loss.SILENCE}
+_BEFORE = {"lost-before", "error-before", "garbage-before", "refuse", "no-connection"}
+
+_BAD_GATEWAY = b"<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>openresty</body>\r\n</html>\r\n"
+_WRONG_SHAPE = {"code": 0, "message": "SUCCEED", "data": [{"task_id": None}, "task", 7]}
+
+
+def is_before(effect: Effect) -> bool:
+    """Say whether the call is struck before the service does anything about it."""
+    return effect.name in _BEFORE
+
+
+def loss_of(effect: Effect) -> Loss | None:
+    """Say how the answer is lost, if it is."""
+    if effect.name == "no-connection":
+        return Loss.NEVER_OPENED
+    return _LOSSES[effect.value] if effect.name in {"lost-before", "lost-after"} else None
+
+
+def garbage(kind: str, answer: bytes) -> Response:
+    """Make an answer that says nothing: `html`, `text`, `empty`, `truncated` or `shape`."""
+    if kind == "html":
+        return Response(status=502, headers={"content-type": "text/html"}, body=_BAD_GATEWAY)
+    if kind == "truncated":
+        body = answer[: len(answer) * 2 // 3]
+    elif kind == "shape":
+        body = json.dumps(_WRONG_SHAPE).encode()
+    else:
+        body = b"" if kind == "empty" else b"upstream connect error or disconnect"
+    return Response(status=200, headers={"content-type": "application/json"}, body=body)

@@ -1,0 +1,141 @@
+"""Tasks as the sandbox keeps them: where each stands is a pure function of the time."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import random
+from bisect import insort
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from kling_batch.sandbox.clips import ClipSpec
+from kling_batch.sandbox.settings import ListOrder
+
+_EPOCH_MS = 1_568_028_518_780
+"""`(task_id >> 22) + this` is a task's creation in Unix milliseconds, in every published capture."""
+_LEAST_MS = (10**17 >> 22) + 1
+"""Keeps ids at 18 digits under clocks that start long ago."""
+
+
+@dataclass(kw_only=True, slots=True)
+class SandboxTask:
+    """One task. Times are Unix seconds; `ends_at` is infinite for a task that is stuck.
+
+    `issued_at` is when its present result URLs were handed out, and `issue` counts how often; `revision` counts how
+    often its sound was changed behind the client's back. `units` is what it cost, once it has ended. `row` is its
+    JSON as last written, under `row_key`.
+    """
+
+    ordinal: int
+    task_id: str
+    external_id: str
+    prompt: str
+    duration_s: float
+    seed: str
+    created_at: float
+    processing_at: float
+    ends_at: float
+    failure: str | None
+    query_visible_at: float
+    list_visible_at: float
+    audio_id: str
+    issue: int = 0
+    issued_at: float = -math.inf
+    units: Decimal = Decimal(0)
+    revision: int = 0
+    row: bytes = b""
+    row_key: tuple[Any, ...] = ()
+
+    def state(self, now: float) -> str:
+        """Name where it stands: `submitted`, `processing`, `succeeded` or `failed`."""
+        if now >= self.ends_at:
+            return "failed" if self.failure is not None else "succeeded"
+        return "processing" if now >= self.processing_at else "submitted"
+
+    def updated_at(self, now: float) -> float:
+        """Say when it last moved on."""
+        if now >= self.ends_at:
+            return self.ends_at
+        return self.processing_at if now >= self.processing_at else self.created_at
+
+    def clip(self, audio_format: str, sample_rate: int) -> ClipSpec:
+        """Say what its sound is made of."""
+        return ClipSpec(
+            prompt=self.prompt,
+            duration_s=self.duration_s,
+            audio_format=audio_format,
+            seed=f"{self.seed}:{self.revision}" if self.revision else self.seed,
+            sample_rate=sample_rate,
+        )
+
+
+def new_task_id(created_at: float, ordinal: int) -> str:
+    """Make an 18-digit id whose upper bits are the time in milliseconds."""
+    return str((max(int(created_at * 1000) - _EPOCH_MS, _LEAST_MS) << 22) | (ordinal & 0x3FFFFF))
+
+
+def new_audio_id(seed: int, task_id: str) -> str:
+    """Make an id in the form of a UUID, the same for the same task."""
+    text = hashlib.blake2b(f"{seed}:{task_id}".encode(), digest_size=16).hexdigest()
+    return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-8{text[17:20]}-{text[20:]}"
+
+
+class TaskShelf:
+    """Every task, found by either id and listed in any order."""
+
+    def __init__(self, seed: int) -> None:
+        self._by_task_id: dict[str, SandboxTask] = {}
+        self._by_external_id: dict[str, SandboxTask] = {}
+        self._by_audio_id: dict[str, SandboxTask] = {}
+        self._oldest_first: list[SandboxTask] = []
+        self._shuffled: list[tuple[float, int, SandboxTask]] = []
+        self._hidden: dict[int, SandboxTask] = {}
+        self._rng = random.Random(f"{seed}:list")  # noqa: S311 - order, no secret
+
+    def __len__(self) -> int:
+        return len(self._oldest_first)
+
+    def add(self, task: SandboxTask) -> None:
+        """Put a task on the shelf. Of two with one external id, the first is found by it."""
+        self._by_task_id[task.task_id] = task
+        self._by_audio_id[task.audio_id] = task
+        if task.external_id:
+            self._by_external_id.setdefault(task.external_id, task)
+        self._oldest_first.append(task)
+        insort(self._shuffled, (self._rng.random(), task.ordinal, task))
+        if task.list_visible_at > task.created_at:
+            self._hidden[task.ordinal] = task
+
+    def by_external_id(self, external_id: str) -> SandboxTask | None:
+        """Find the first task of an external id, visible or not."""
+        return self._by_external_id.get(external_id)
+
+    def by_audio_id(self, audio_id: str) -> SandboxTask | None:
+        """Find the task that made a sound."""
+        return self._by_audio_id.get(audio_id)
+
+    def find(self, any_id: str, now: float) -> SandboxTask | None:
+        """Find a task by either id, once it is visible to queries."""
+        task = self._by_task_id.get(any_id) or self._by_external_id.get(any_id)
+        return task if task is not None and task.query_visible_at <= now else None
+
+    def page(self, number: int, size: int, order: ListOrder, now: float) -> list[SandboxTask]:
+        """List a page of the tasks that are visible to the list, counted from page 1."""
+        for ordinal in [ordinal for ordinal, task in self._hidden.items() if task.list_visible_at <= now]:
+            del self._hidden[ordinal]
+        first = (number - 1) * size
+        if order == "newest" and not self._hidden:
+            count = len(self._oldest_first)
+            return self._oldest_first[max(0, count - first - size) : max(0, count - first)][::-1]
+        return self._ordered(order)[first : first + size]
+
+    def _ordered(self, order: ListOrder) -> list[SandboxTask]:
+        tasks = [task for _, _, task in self._shuffled] if order == "shuffled" else self._oldest_first
+        seen = [task for task in tasks if task.ordinal not in self._hidden] if self._hidden else list(tasks)
+        if order == "newest":
+            seen.reverse()
+        elif order == "random":
+            self._rng.shuffle(seen)
+        return seen

@@ -1,0 +1,348 @@
+"""The service as a state machine: no sockets, no waiting. Where everything stands follows from the time it is told."""
+
+from __future__ import annotations
+
+import heapq
+import math
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
+from email.utils import formatdate
+
+from kling_batch.sandbox.auth import Doorkeeper
+from kling_batch.sandbox.clips import ClipCache, Synth
+from kling_batch.sandbox.faults import NO_STRIKE, Call, Effect, FaultRunner, Rule, Scenario, Strike
+from kling_batch.sandbox.filehost import FileHit, FileHost
+from kling_batch.sandbox.ledger import Charge, Ledger, LedgerTask
+from kling_batch.sandbox.params import Order, read_order, read_page, read_window
+from kling_batch.sandbox.rows import account_data, created_data, task_data
+from kling_batch.sandbox.settings import WorldSettings
+from kling_batch.sandbox.spoil import garbage, is_before, loss_of
+from kling_batch.sandbox.tasks import SandboxTask, TaskShelf, new_audio_id, new_task_id
+from kling_batch.sandbox.wire import CODES, Refusal, Request, Response, compact, envelope
+
+TASKS_PATH = "/v1/audio/text-to-audio"
+ACCOUNT_PATH = "/account/costs"
+_ACCOUNT_LAG_S = 12 * 3600.0
+"""How late the account's figures are, by the documentation."""
+_JSON = "application/json; charset=utf-8"
+
+
+class World:
+    """The service. Single-threaded: calls come one after another, in the order of their time.
+
+    Of what it is told, the same makes the same: neither chance nor the machine's clock has a part in it.
+
+    Args:
+        settings: Keys, speed, room and behaviour.
+        now: The time, in Unix seconds. Must not run backwards.
+        rules: The faults to inject. `apply` can change them later.
+        synth: Makes the sound files; the real one when None.
+    """
+
+    def __init__(
+        self,
+        settings: WorldSettings,
+        *,
+        now: Callable[[], float],
+        rules: tuple[Rule, ...] = (),
+        synth: Synth | None = None,
+    ) -> None:
+        if synth is None:
+            from kling_batch.sandbox.sound import synthesise
+
+            synth = synthesise
+        self.settings = settings
+        self.ledger = Ledger()
+        self._now = now
+        self._started_at = now()
+        self._door = Doorkeeper(settings)
+        self._shelf = TaskShelf(settings.seed)
+        self._files = FileHost(settings, self._shelf, ClipCache(synth))
+        self._faults = FaultRunner(rules, settings.seed, self.ledger.faults)
+        self._latency = random.Random(f"{settings.seed}:latency")  # noqa: S311 - time, no secret
+        self._ends: list[tuple[float, int, SandboxTask]] = []
+        self._replies = 0
+
+    def apply(self, scenario: Scenario) -> None:
+        """Change settings, behaviour and faults from now on. Tasks that exist keep their times."""
+        settings = self.settings
+        self.settings = replace(
+            settings,
+            concurrency=settings.concurrency if scenario.concurrency is None else scenario.concurrency,
+            generation=settings.generation if scenario.generation is None else scenario.generation,
+            queue=settings.queue if scenario.queue is None else scenario.queue,
+            behaviour=scenario.behave(settings.behaviour),
+        )
+        if scenario.rules is not None:
+            seed = settings.seed if scenario.seed is None else scenario.seed
+            self._faults = FaultRunner(scenario.rules, seed, self.ledger.faults)
+
+    def settle(self) -> None:
+        """Bring the ledger up to the present: end what has ended, and charge for it."""
+        now = self._now()
+        while self._ends and self._ends[0][0] <= now:
+            ends_at, _, task = heapq.heappop(self._ends)
+            behaviour = self.settings.behaviour
+            if task.failure is None or behaviour.charge_failures:
+                task.units = behaviour.units
+            self.ledger.closed(Charge(external_id=task.external_id, task_id=task.task_id, units=task.units, at=ends_at))
+
+    # The API host.
+
+    def handle(self, request: Request) -> Response:
+        """Answer a call to the API host."""
+        self.settle()
+        now = self._now()
+        call, target = _route(request)
+        order = _order(request) if call is Call.CREATE else None
+        strike = NO_STRIKE
+        if call is not None:
+            strike = self._faults.strike(call, lambda: self._subject(order, target), now - self._started_at)
+        effect = strike.answer
+        if effect is not None and effect.name == "no-connection":
+            return Response(status=0, delay_s=strike.delay_s, loss=loss_of(effect))
+        self.ledger.requests[call or "other"] += 1
+        if call is Call.CREATE:
+            self.ledger.posts[order.external_id if isinstance(order, Order) else ""] += 1
+        if effect is not None and is_before(effect):
+            response = self._struck(effect)
+        else:
+            response = self._answer(request, call, order, target, strike)
+            response = response if effect is None else self._spoiled(response, effect)
+        headers = {"date": formatdate(now, usegmt=True), "content-length": str(len(response.body)), **response.headers}
+        delay_s = strike.delay_s + self.settings.latency.draw(self._latency)
+        return replace(response, headers=headers, delay_s=delay_s)
+
+    def _answer(
+        self, request: Request, call: Call | None, order: Order | Refusal | None, target: str, strike: Strike
+    ) -> Response:
+        now = self._now()
+        try:
+            self._door.check(request.headers.get("authorization"), now)
+            data: bytes | None
+            if call is Call.CREATE:
+                data = self._create(order, strike.task, now)
+            elif call is Call.QUERY:
+                data = self._query(target, now)
+            elif call is Call.LIST:
+                data = self._list(request, now)
+            elif call is Call.ACCOUNT:
+                data = self._account(request, now)
+            else:
+                raise _unknown_call(request)
+        except Refusal as refusal:
+            return self._refused(refusal)
+        return self._reply(200, 0, "SUCCEED", data)
+
+    def _create(self, order: Order | Refusal | None, effect: Effect | None, now: float) -> bytes:
+        """Check in a fixed order: parameters, balance, the external id, room. Then make the task."""
+        if not isinstance(order, Order):
+            raise order or Refusal(1200)
+        behaviour = self.settings.behaviour
+        self._check_balance()
+        first = self._shelf.by_external_id(order.external_id) if order.external_id else None
+        if first is not None and behaviour.duplicate_id == "replay":
+            return compact(created_data(first, behaviour))
+        if first is not None and behaviour.duplicate_id != "accept":
+            raise Refusal(int(behaviour.duplicate_id.removeprefix("refuse-")), "external_task_id already exists")
+        if self.ledger.in_flight >= self.settings.concurrency:
+            raise Refusal(1303)
+        task = self._new_task(order, effect, now)
+        self._shelf.add(task)
+        if math.isfinite(task.ends_at):
+            heapq.heappush(self._ends, (task.ends_at, task.ordinal, task))
+        self.ledger.opened(
+            LedgerTask(
+                external_id=task.external_id,
+                task_id=task.task_id,
+                created_at=task.created_at,
+                processing_at=task.processing_at,
+                ended_at=task.ends_at if math.isfinite(task.ends_at) else None,
+                failure=task.failure,
+            )
+        )
+        return compact(created_data(task, behaviour))
+
+    def _check_balance(self) -> None:
+        settings = self.settings
+        if settings.balance_units is None:
+            return
+        price = settings.behaviour.units
+        if settings.balance_units - self.ledger.charged - self.ledger.in_flight * price < price:
+            raise Refusal(1102)
+
+    def _new_task(self, order: Order, effect: Effect | None, now: float) -> SandboxTask:
+        """Make a task. Its times and its sound follow from its name, not from when or in which order it came."""
+        settings = self.settings
+        ordinal = len(self._shelf)
+        again = self.ledger.tasks_by_external_id[order.external_id]
+        name = order.external_id or f"#{again}"
+        seed = f"{name}:{again}" if again and order.external_id else name
+        rng = random.Random(f"{settings.seed}:task:{seed}")  # noqa: S311 - chance, no secret
+        processing_at = now + settings.queue.draw(rng)
+        ends_at = processing_at + settings.generation.draw(rng)
+        query_late = settings.behaviour.query_visible_after.draw(rng)
+        list_late = settings.behaviour.list_visible_after.draw(rng)
+        if effect is not None and effect.name == "task-late":
+            query_late, list_late = effect.value
+        if effect is not None and effect.name == "task-stuck":
+            ends_at += effect.value
+        task_id = new_task_id(now, ordinal)
+        return SandboxTask(
+            ordinal=ordinal,
+            task_id=task_id,
+            external_id=order.external_id,
+            prompt=order.prompt,
+            duration_s=order.duration_s,
+            seed=seed,
+            created_at=now,
+            processing_at=processing_at,
+            ends_at=ends_at,
+            failure=effect.value if effect is not None and effect.name == "task-fails" else None,
+            query_visible_at=now + query_late,
+            list_visible_at=now + list_late,
+            audio_id=new_audio_id(settings.seed, task_id),
+        )
+
+    def _query(self, any_id: str, now: float) -> bytes | None:
+        task = self._shelf.find(any_id, now)
+        if task is not None:
+            return self._row(task, now)
+        unknown = self.settings.behaviour.unknown_id
+        if unknown == "404-1203":
+            raise Refusal(1203, "task not found")
+        if unknown == "400-1201":
+            raise Refusal(1201, "task not found")
+        if unknown == "null":
+            return b"null"
+        return b"{}" if self.settings.behaviour.empty_containers == "keep" else None
+
+    def _list(self, request: Request, now: float) -> bytes | None:
+        number, size = read_page(request.query)
+        tasks = self._shelf.page(number, size, self.settings.behaviour.list_order, now)
+        if not tasks and self.settings.behaviour.empty_containers == "leave-out":
+            return None
+        return b"[" + b",".join([self._row(task, now) for task in tasks]) + b"]"
+
+    def _account(self, request: Request, now: float) -> bytes:
+        read_window(request.query)
+        counted = now - _ACCOUNT_LAG_S
+        used = sum((charge.units for charge in self.ledger.charges if charge.at <= counted), Decimal(0))
+        return compact(account_data(self.settings.packs, used=float(used), now=now))
+
+    def _row(self, task: SandboxTask, now: float) -> bytes:
+        """Write a task as JSON, once for each state it is in and each issue of its URLs."""
+        state = task.state(now)
+        if state == "succeeded" and now - task.issued_at > self.settings.url_lifetime_s / 2:
+            task.issue += 1
+            task.issued_at = now
+        key = (state, task.issue, self.settings.behaviour)
+        if task.row_key != key:
+            data = task_data(
+                task,
+                state,
+                now=now,
+                behaviour=self.settings.behaviour,
+                sample_rate=self.settings.sample_rate,
+                url=lambda name: self._files.url(task, name),
+            )
+            task.row, task.row_key = compact(data), key
+        return task.row
+
+    def _subject(self, order: Order | Refusal | None, any_id: str) -> str:
+        """Write what a rule's `match` looks into: prompt and ids."""
+        if isinstance(order, Order):
+            return f"{order.prompt} {order.external_id}"
+        task = self._shelf.find(any_id, math.inf)
+        return any_id if task is None else _subject_of(task)
+
+    def _struck(self, effect: Effect) -> Response:
+        """Answer a call of which nothing is done."""
+        loss = loss_of(effect)
+        if loss is not None:
+            return Response(status=0, loss=loss)
+        if effect.name == "garbage-before":
+            return garbage(effect.value, b'{"code":0,"message":"SUCCEED","request_id":"')
+        return self._refused(Refusal(effect.value))
+
+    def _spoiled(self, response: Response, effect: Effect) -> Response:
+        """Spoil the answer to a call that was carried out."""
+        loss = loss_of(effect)
+        if loss is not None:
+            return replace(response, loss=loss)
+        if effect.name == "garbage-after":
+            return garbage(effect.value, response.body)
+        return self._refused(Refusal(effect.value))
+
+    def _refused(self, refusal: Refusal) -> Response:
+        self.ledger.refusals[refusal.code] += 1
+        status = 200 if self.settings.behaviour.error_http_200 else CODES[refusal.code].http
+        return self._reply(status, refusal.code, refusal.message, None)
+
+    def _reply(self, status: int, code: int, message: str, data: bytes | None) -> Response:
+        self._replies += 1
+        request_id = f"{self.settings.seed & 0xFFFFFFFF:08x}-0000-4000-8000-{self._replies:012x}"
+        return Response(status=status, headers={"content-type": _JSON}, body=envelope(code, message, request_id, data))
+
+    # The host of the files.
+
+    def find_file(self, request: Request) -> FileHit | Response:
+        """Check a call to the file host. A `FileHit` then wants `bytes_of` (slow, any thread) and `serve_file`."""
+        self.settle()
+        now = self._now()
+        self.ledger.requests[Call.DOWNLOAD] += 1
+        if "authorization" in request.headers:
+            self.ledger.token_leaks += 1
+        task = self._files.task_of(request)
+        subject = "" if task is None else _subject_of(task)
+        strike = self._faults.strike(Call.DOWNLOAD, lambda: subject, now - self._started_at)
+        found = self._files.find(request, strike, now)
+        return self._travelling(found, strike) if isinstance(found, Response) else found
+
+    def bytes_of(self, hit: FileHit) -> bytes:
+        """Make or remember a file's bytes. May be called from a worker thread."""
+        return self._files.bytes_of(hit)
+
+    def serve_file(self, request: Request, hit: FileHit, data: bytes) -> Response:
+        """Answer a call to the file host with the bytes that were made for it."""
+        return self._travelling(self._files.serve(request, hit, data), hit.strike)
+
+    def file(self, request: Request) -> Response:
+        """Answer a call to the file host at once, bytes and all."""
+        found = self.find_file(request)
+        return found if isinstance(found, Response) else self.serve_file(request, found, self.bytes_of(found))
+
+    def _travelling(self, response: Response, strike: Strike) -> Response:
+        delay_s = strike.delay_s + self.settings.latency.draw(self._latency)
+        headers = {"date": formatdate(self._now(), usegmt=True), **response.headers}
+        loss = loss_of(strike.answer) if strike.answer is not None else None
+        return replace(response, headers=headers, delay_s=delay_s, loss=loss)
+
+
+def _route(request: Request) -> tuple[Call | None, str]:
+    """Tell what kind of call it is, and which id it names."""
+    path, method = request.path, request.method
+    if path == TASKS_PATH:
+        kind = {"POST": Call.CREATE, "GET": Call.LIST}.get(method)
+        return kind, ""
+    if path.startswith(TASKS_PATH + "/") and method == "GET":
+        return Call.QUERY, path[len(TASKS_PATH) + 1 :]
+    return (Call.ACCOUNT, "") if path == ACCOUNT_PATH and method == "GET" else (None, "")
+
+
+def _unknown_call(request: Request) -> Refusal:
+    known = request.path in {TASKS_PATH, ACCOUNT_PATH} or request.path.startswith(TASKS_PATH + "/")
+    return Refusal(1202 if known else 1203)
+
+
+def _order(request: Request) -> Order | Refusal:
+    try:
+        return read_order(request.body)
+    except Refusal as refusal:
+        return refusal
+
+
+def _subject_of(task: SandboxTask) -> str:
+    return f"{task.prompt} {task.external_id}"
