@@ -1,0 +1,291 @@
+"""Entries to jobs to takes: the matrix, the templates, and what must be unlike across a whole manifest."""
+
+from __future__ import annotations
+
+import unicodedata
+from itertools import product
+from math import prod
+from re import compile as regex
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from kling_batch.manifest.check import Checker
+from kling_batch.manifest.messages import near, shown
+from kling_batch.manifest.nodes import ListNode, MapNode
+from kling_batch.manifest.paths import path_problem
+from kling_batch.manifest.templates import Template, TemplateError, parse, slug
+from kling_batch.model import Job, Source, Take
+from kling_batch.resources import schema
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+    from kling_batch.manifest.nodes import Node, Page
+    from kling_batch.manifest.settings import FileTemplate, Settings
+
+MAX_TAKES = 1_000_000
+"""How many takes a manifest may ask for. More is a slip of the finger, refused before it fills the memory."""
+
+_MAX_PROMPT = schema("tasks/text-to-audio")["properties"]["prompt"]["maxLength"]
+_ID = regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_ALWAYS = frozenset({"id", "take", "project"})
+
+
+class _Entry(NamedTuple):
+    """An entry of `jobs` or a row, checked. `wrong` names its fields that cannot be used."""
+
+    data: Mapping[str, Any]
+    wrong: Collection[str]
+    node: MapNode
+    page: Page
+    settings: Settings
+
+    def at(self, name: str) -> int:
+        """Where a field's value stands."""
+        return self.node.items[name].at if name in self.node.items else self.node.at
+
+
+class _Words(NamedTuple):
+    """The texts of one job, with its place in the matrix filled in."""
+
+    id: str
+    prompt: str
+    tags: tuple[str, ...]
+    meta: Mapping[str, str]
+    slugs: Mapping[str, str]
+    values: Mapping[str, str]
+
+
+class Expansion:
+    """Takes entries one by one and makes their jobs and takes. What is wrong is told to the entry's page."""
+
+    def __init__(self, project: str) -> None:
+        self.jobs: list[Job] = []
+        self.takes: list[Take] = []
+        self._project = project
+        self._checker = Checker("job")
+        self._ids: dict[str, tuple[Source, Mapping[str, str]]] = {}
+        self._stems: dict[str, Take] = {}
+        self._told: set[tuple[str, int, str]] = set()
+        self._asked = 0
+
+    def add(self, node: Node, page: Page, settings: Settings) -> None:
+        """Take one entry: check it by the schema, then make what it asks for."""
+        data, wrong = self._checker.check(node, page)
+        if not isinstance(node, MapNode) or "matrix" in wrong:
+            return
+        entry = _Entry(data=data, wrong=wrong, node=node, page=page, settings=settings.under(data, wrong, node, page))
+        matrix = data.get("matrix")
+        if not self._within_bounds(entry, prod(map(len, matrix.values())) if matrix else 1):
+            return
+        if matrix is None:
+            self._add_job(entry, _plain_words(entry))
+        else:
+            for words in _combinations(entry, matrix):
+                self._add_job(entry, words)
+
+    def _within_bounds(self, entry: _Entry, jobs: int) -> bool:
+        before = self._asked
+        self._asked += jobs * entry.settings.takes
+        if before <= MAX_TAKES < self._asked:
+            entry.page.tell(
+                entry.node.at,
+                f"with this job the manifest asks for {self._asked:,} takes; at most {MAX_TAKES:,} are allowed",
+            )
+        return self._asked <= MAX_TAKES
+
+    def _add_job(self, entry: _Entry, words: _Words) -> None:
+        source = entry.page.source(entry.node.at)
+        if "id" not in entry.wrong and not self._claim_id(entry, words, source):
+            return
+        settings = entry.settings
+        job = Job(
+            project=self._project,
+            id=words.id,
+            request={"prompt": words.prompt, "duration": settings.duration_s},
+            takes=settings.takes,
+            edition=settings.edition,
+            formats=settings.formats,
+            file=settings.file.template.text if settings.file else "",
+            tags=words.tags,
+            meta=words.meta,
+            source=source,
+        )
+        self.jobs.append(job)
+        if settings.file is not None and "id" not in entry.wrong:
+            self._add_takes(entry, job, words, settings.file)
+
+    def _claim_id(self, entry: _Entry, words: _Words, source: Source) -> bool:
+        """Note that an id is in use; tell, and say no, when it is so already or cannot be one."""
+        at = entry.at("id")
+        if words.values and not _ID.fullmatch(words.id):
+            allowed = schema("manifest")["definitions"]["job"]["else"]["properties"]["id"]["patternErrorMessage"]
+            entry.page.tell(at, f"{_with(words.values)} makes the id {shown(words.id)}; wanted is {allowed}")
+            return False
+        first = self._ids.setdefault(words.id, (source, words.values))
+        if first[0] is source:
+            return True
+        entry.page.tell(at, _same_id(words, *first, source))
+        return False
+
+    def _add_takes(self, entry: _Entry, job: Job, words: _Words, file: FileTemplate) -> None:
+        page, at = (entry.page, entry.node.at) if file.page is None else (file.page, file.at)
+        values = _file_values(job, words, file.template)
+        for name in file.template.names:
+            if name != "take" and name not in values:
+                page.tell(at, f"`file`: {_unknown_hole(name, {*values, 'take'})} in the job `{job.id}`")
+                return
+        for number in range(1, job.takes + 1):
+            stem = unicodedata.normalize("NFC", file.template.render(values, take=number))
+            if problem := path_problem(stem):
+                if (page.path, at, problem) not in self._told:
+                    page.tell(at, f"`file` makes the path {shown(stem)} (job `{job.id}`): {problem}")
+                self._told.add((page.path, at, problem))
+                return
+            take = Take(job=job, number=number, edition=job.edition, stem=stem)
+            first = self._stems.setdefault(_folded(stem), take)
+            if first is not take:
+                entry.page.tell(entry.at("file"), _same_path(take, first))
+                return
+            self.takes.append(take)
+
+
+def _plain_words(entry: _Entry) -> _Words:
+    data, settings = entry.data, entry.settings
+    return _Words(
+        id=data.get("id", "") if "id" not in entry.wrong else "",
+        prompt=data.get("prompt", "") if "prompt" not in entry.wrong else "",
+        tags=settings.tags,
+        meta=settings.meta,
+        slugs={},
+        values={},
+    )
+
+
+def _combinations(entry: _Entry, matrix: Mapping[str, list[str]]) -> Iterator[_Words]:
+    """Fill the entry's templates with every combination, the last name changing fastest."""
+    slugs = _slugs(entry, matrix)
+    templates = _templates(entry, frozenset(matrix))
+    if slugs is None or templates is None:
+        return
+    for combination in product(*matrix.values()):
+        values = dict(zip(matrix, combination, strict=True))
+        own_slugs = {name: slugs[value] for name, value in values.items()}
+        meta = {name: template.render(values) for name, template in templates.meta.items()}
+        scope = values | {f"meta.{name}": text for name, text in meta.items()}
+        prompt = templates.prompt.render(scope)
+        if len(prompt) > _MAX_PROMPT:
+            entry.page.tell(
+                entry.at("prompt"),
+                f"{_with(values)} makes `prompt` {len(prompt)} characters long; at most {_MAX_PROMPT} are allowed",
+            )
+        yield _Words(
+            id=templates.id.render(own_slugs),
+            prompt=prompt,
+            tags=tuple(dict.fromkeys(template.render(scope) for template in templates.tags)),
+            meta=meta,
+            slugs=own_slugs,
+            values=values,
+        )
+
+
+def _slugs(entry: _Entry, matrix: Mapping[str, list[str]]) -> dict[str, str] | None:
+    """Make every value of a matrix a slug; None when nothing is left of one."""
+    slugs = {value: slug(value) for values in matrix.values() for value in values}
+    node = entry.node.items["matrix"]
+    for name, values in matrix.items():
+        listing = node.items[name] if isinstance(node, MapNode) else node
+        for index, value in enumerate(values):
+            if not slugs[value] and isinstance(listing, ListNode):
+                entry.page.tell(
+                    listing.items[index].at,
+                    f"nothing of {shown(value)} can stand in an id or a path; name it in letters or digits",
+                )
+    return slugs if all(slugs.values()) else None
+
+
+class _Templates(NamedTuple):
+    id: Template
+    prompt: Template
+    tags: tuple[Template, ...]
+    meta: Mapping[str, Template]
+
+
+def _templates(entry: _Entry, names: frozenset[str]) -> _Templates | None:
+    """Read the templates of an entry with a matrix; None when one is wrong, which is told."""
+    words = _plain_words(entry)
+    with_meta = names | {f"meta.{name}" for name in words.meta}
+    id_ = _template(entry, "id", words.id, names)
+    prompt = _template(entry, "prompt", words.prompt, with_meta)
+    tags = [_template(entry, "tags", text, with_meta) for text in words.tags]
+    meta = {name: _template(entry, "meta", text, names) for name, text in words.meta.items()}
+    if id_ is None or prompt is None or None in tags or None in meta.values():
+        return None
+    return _Templates(
+        id=id_,
+        prompt=prompt,
+        tags=tuple(template for template in tags if template),
+        meta={name: template for name, template in meta.items() if template},
+    )
+
+
+def _template(entry: _Entry, field: str, text: str, names: frozenset[str]) -> Template | None:
+    try:
+        template = parse(text)
+    except TemplateError as error:
+        entry.page.tell(entry.at(field), f"`{field}`: {error}")
+        return None
+    unknown = [name for name in template.names if name not in names]
+    for name in unknown:
+        entry.page.tell(entry.at(field), f"`{field}`: {_unknown_hole(name, names)}")
+    return None if unknown else template
+
+
+def _unknown_hole(name: str, known: Collection[str]) -> str:
+    said = f"`{{{name}}}` stands for nothing"
+    if name in _ALWAYS and name not in known:
+        return f"{said} here; it can be used in `file` alone"
+    meant = f"meta.{name}" if f"meta.{name}" in known else near(name, known)
+    hint = f"; did you mean `{{{meant}}}`?" if meant else ""
+    return f"{said}{hint} (known: {', '.join(sorted(known))})"
+
+
+def _file_values(job: Job, words: _Words, template: Template) -> Mapping[str, str]:
+    """Give what a `file` template may use; the rest is only worked out for templates that ask for more."""
+    always = {"id": job.id, "project": job.project}
+    if _ALWAYS.issuperset(template.names):
+        return always
+    return {**{f"meta.{name}": slug(text) for name, text in job.meta.items()}, **words.slugs, **always}
+
+
+def _with(values: Mapping[str, str]) -> str:
+    return "the combination " + ", ".join(f"{name}={value}" for name, value in values.items())
+
+
+def _same_id(words: _Words, first: Source, first_values: Mapping[str, str], source: Source) -> str:
+    said = f"the id `{words.id}` is already used at {first.path}:{first.line}:{first.column}"
+    if first != source or not words.values:
+        return said
+    differing = [name for name, value in words.values.items() if first_values[name] != value]
+    holes = " and ".join(f"`{{{name}}}`" for name in differing)
+    return (
+        f"{_with(first_values)} and {_with(words.values)} make the same id `{words.id}`; "
+        f"put {holes} into `id`, and give values that differ in letters or digits"
+    )
+
+
+def _same_path(take: Take, first: Take) -> str:
+    if take.job is first.job:
+        return (
+            f"takes {first.number} and {take.number} of `{take.job.id}` have the same path {shown(take.stem)}; "
+            "put `{take}` or `{take:02}` into `file`"
+        )
+    place = first.job.source
+    return (
+        f"take {take.number} of `{take.job.id}` has the path {shown(take.stem)}, as take {first.number} of "
+        f"`{first.job.id}` at {place.path}:{place.line}:{place.column} has "
+        "(large and small letters are the same file on many machines); put `{id}` into `file`"
+    )
+
+
+def _folded(stem: str) -> str:
+    return stem.lower() if stem.isascii() else unicodedata.normalize("NFC", stem.casefold())

@@ -1,0 +1,182 @@
+"""The way from a file to a manifest."""
+
+from __future__ import annotations
+
+import gc
+from contextlib import contextmanager
+from pathlib import Path, PureWindowsPath
+from re import compile as regex
+from typing import TYPE_CHECKING, Any
+
+from kling_batch.errors import ManifestInvalid, UsageError
+from kling_batch.manifest.check import Checker
+from kling_batch.manifest.expand import Expansion
+from kling_batch.manifest.nodes import ListNode, MapNode, Scalar
+from kling_batch.manifest.reading import kind_of, read_document
+from kling_batch.manifest.settings import Settings
+from kling_batch.manifest.tables import Columns, rows
+from kling_batch.manifest.templates import slug
+from kling_batch.model import Manifest
+from kling_batch.resources import schema
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kling_batch.manifest.nodes import Document
+
+_PROJECT = regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+def load(path: Path, *, project: str | None = None) -> Manifest:
+    """Read a manifest, check it, and work out its jobs and takes.
+
+    Args:
+        path: A .yaml, .json, .jsonl or .csv file. Messages call it as it is given here.
+        project: What to use for the manifest's `project`. A .csv or .jsonl file names none of its own; without
+            this it is the file's name.
+
+    Raises:
+        ManifestInvalid: It has problems, in itself or in a table that it names: all of them are in the error.
+        UsageError: It is missing or unreadable, its extension is not known, or `project` is no project's name.
+    """
+    if project is not None and not _PROJECT.fullmatch(project):
+        wanted = schema("manifest")["properties"]["project"]["patternErrorMessage"]
+        raise UsageError(f"`{project}` cannot be a project's name", hint=f"Wanted is: {wanted}.")
+    with _collector_paused():
+        return _load(path, project)
+
+
+def _load(path: Path, project: str | None) -> Manifest:
+    kind = kind_of(path)
+    document = read_document(path, shown=str(path))
+    if kind in {"csv", "jsonl"}:
+        return _Loading(document, path).table(project or _project_of(path))
+    return _Loading(document, path).whole(project)
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Pause the search for reference cycles: there are none here, and it takes a third of the time of 50,000 rows."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _project_of(path: Path) -> str:
+    name = path.stem if _PROJECT.fullmatch(path.stem) else slug(path.stem)
+    if not _PROJECT.fullmatch(name):
+        raise UsageError(
+            f"{path}: no project's name can be made of the file's name", hint="Give one with --project NAME."
+        )
+    return name
+
+
+class _Loading:
+    """One manifest on its way. `_pages` are the files read so far, each with its problems."""
+
+    def __init__(self, document: Document, path: Path) -> None:
+        self._document = document
+        self._path = path
+        self._pages = [document.page]
+
+    def table(self, project: str) -> Manifest:
+        """Take every row as a job."""
+        expansion = Expansion(project)
+        for row in rows(self._document, None):
+            expansion.add(row, self._document.page, Settings())
+        if not self._document.page.problems and not expansion.jobs:
+            self._document.page.tell(self._document.start, "there is no job in this file; write one a row")
+        return self._manifest(expansion, None)
+
+    def whole(self, project: str | None) -> Manifest:
+        """Take the file as `version`, `project`, `defaults`, `limits` and `jobs`."""
+        page, root = self._document.page, self._document.content
+        if not isinstance(root, MapNode):
+            page.tell(self._document.start, "this is no manifest; wanted are fields: `version`, `project`, `jobs`")
+            raise ManifestInvalid(page.problems)
+        if project is not None:
+            root.items["project"] = Scalar(project, project, root.at)
+        data, wrong = Checker("manifest").check(_head(root), page)
+        settings = Settings()
+        if isinstance(defaults := root.items.get("defaults"), MapNode):
+            settings = self._defaults(defaults, settings)
+        expansion = Expansion("" if "project" in wrong else data["project"])
+        jobs = root.items.get("jobs")
+        for entry in jobs.items if isinstance(jobs, ListNode) else ():
+            if isinstance(entry, MapNode) and "from" in entry.items:
+                self._rows_of(entry, settings, expansion)
+            else:
+                expansion.add(entry, page, settings)
+        return self._manifest(expansion, _concurrency(data, wrong))
+
+    def _defaults(self, node: MapNode, settings: Settings) -> Settings:
+        data, wrong = Checker("defaults").check(node, self._document.page)
+        return settings.under(data, wrong, node, self._document.page)
+
+    def _rows_of(self, entry: MapNode, settings: Settings, expansion: Expansion) -> None:
+        """Take the rows of the table that an entry names."""
+        page = self._document.page
+        data, wrong = Checker("from").check(entry, page)
+        if "from" in wrong:
+            return
+        settings = settings.under(data, wrong, entry, page)
+        table = self._table(data["from"], entry.items["from"].at)
+        if table is None or "columns" in wrong:
+            return
+        columns = None
+        if isinstance(node := entry.items.get("columns"), MapNode):
+            columns = Columns(names=data["columns"], node=node, page=page)
+        before = len(table.page.problems)
+        count = len(expansion.jobs)
+        for row in rows(table, columns):
+            expansion.add(row, table.page, settings)
+        if len(table.page.problems) == before == 0 and len(expansion.jobs) == count:
+            page.tell(entry.items["from"].at, f"there is no row in {table.page.path}")
+
+    def _table(self, name: str, at: int) -> Document | None:
+        page = self._document.page
+        if name.startswith(("/", "~")) or PureWindowsPath(name).drive:
+            page.tell(at, f"`from` is the path {name}; write it relative to this manifest, so that it works everywhere")
+            return None
+        path = self._path.parent / name
+        try:
+            document = read_document(path, shown=str(path))
+        except ManifestInvalid as error:
+            page.problems.extend(error.problems)
+            return None
+        except UsageError as error:
+            page.tell(at, f"`from`: {error.message}. {error.hint}")
+            return None
+        self._pages.append(document.page)
+        return document
+
+    def _manifest(self, expansion: Expansion, concurrency: int | None) -> Manifest:
+        problems = [problem for page in self._pages for problem in page.problems]
+        if problems:
+            raise ManifestInvalid(problems)
+        return Manifest(
+            path=str(self._path),
+            project=expansion.jobs[0].project,
+            jobs=tuple(expansion.jobs),
+            takes=tuple(expansion.takes),
+            concurrency=concurrency,
+        )
+
+
+def _head(root: MapNode) -> MapNode:
+    """Leave out what stands in `defaults` and `jobs`: that is checked part by part."""
+    items = dict(root.items)
+    if isinstance(defaults := items.get("defaults"), MapNode):
+        items["defaults"] = MapNode({}, {}, defaults.at)
+    if isinstance(jobs := items.get("jobs"), ListNode):
+        items["jobs"] = ListNode([Scalar(None, "", jobs.at)] if jobs.items else [], jobs.at)
+    return MapNode(items, root.keys, root.at)
+
+
+def _concurrency(data: Any, wrong: frozenset[str]) -> int | None:
+    value = "auto" if "limits" in wrong else data.get("limits", {}).get("concurrency", "auto")
+    return None if value == "auto" else int(value)

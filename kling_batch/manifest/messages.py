@@ -1,0 +1,213 @@
+"""What the validator found, said to a person: what stands there, what is allowed, what was probably meant."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from re import IGNORECASE
+from re import compile as regex
+from typing import TYPE_CHECKING, Any
+
+from kling_batch.manifest.nodes import ListNode, MapNode
+from kling_batch.manifest.scalars import number
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from kling_batch.manifest.nodes import Node, Page
+
+LIKE_A_KEY = regex(
+    r"kling[_-].*|(?:.*[_-])?(?:api|access|secret|private)[_-]?key(?:[_-].*)?"
+    r"|(?:.*[_-])?(?:secret|token|password)|authorization|bearer",
+    IGNORECASE,
+)
+"""Names of fields that look as if they held a key of the service."""
+
+KEY_ADVICE = (
+    "keys never belong in a manifest: remove it, take the key as disclosed if the file was shared, "
+    "and set KLING_API_KEY in the environment"
+)
+
+_MEANT = {
+    "amount": "takes", "count": "takes", "n": "takes", "variations": "takes",
+    "caption": "prompt", "description": "prompt", "text": "prompt",
+    "concurrent": "concurrency", "parallel": "concurrency", "workers": "concurrency",
+    "filename": "file", "output": "file", "path": "file",
+    "length": "duration", "seconds": "duration", "key": "id", "name": "id",
+    "items": "jobs", "sounds": "jobs", "metadata": "meta", "notes": "meta", "variants": "matrix",
+}  # fmt: skip
+_UNSUPPORTED = {
+    "seed": "the service has no seed; raise `edition` to get a fresh sound",
+    "negative_prompt": "the service has none for sounds; say in `prompt` what is wanted",
+    "model": "the service has one model for sounds",
+    "model_name": "the service has one model for sounds",
+}
+_DECIMAL_COMMA = regex(r"[0-9]+,[0-9]+")
+_LONGEST_SHOWN = 60
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """A value that a schema refuses: the keyword that refused, its argument, and the schema around it.
+
+    `path` leads to the value from the node that was checked; `of_name` tells that the value is a field's name.
+    """
+
+    keyword: str
+    argument: Any
+    schema: Mapping[str, Any]
+    value: Any
+    path: tuple[str | int, ...]
+    of_name: bool
+
+
+def report(error: Finding, node: Node, page: Page) -> frozenset[str]:
+    """Tell the page what was found; give the names of the node's own fields that cannot be used because of it."""
+    path = error.path
+    here = _descend(node, path)
+    top = frozenset([str(path[0])] if path else [])
+    if error.keyword == "additionalProperties" and isinstance(here, MapNode):
+        _report_unknown(error, here, page)
+        return top
+    if error.keyword == "required" and isinstance(here, MapNode):
+        return top | _report_missing(error, here, page)
+    if error.of_name and isinstance(here, MapNode):
+        name = str(error.value)
+        page.tell(here.keys[name], f"the name {shown(name)} is not allowed here; wanted is {allowed(error.schema)}")
+        return top
+    where = f"`{_dotted(path)}` is" if path else "this is"
+    page.tell(here.at, f"{where} {_found(error)}; {_wanted(error)}")
+    return top or frozenset([""])
+
+
+def _report_unknown(error: Finding, here: MapNode, page: Page) -> None:
+    known = list(error.schema.get("properties", ()))
+    patterns = [regex(pattern) for pattern in error.schema.get("patternProperties", ())]
+    extra = [name for name in error.value if name not in known and not any(p.search(name) for p in patterns)]
+    for name in extra:
+        page.tell(here.keys[name], unknown_name(name, known, what="field"))
+
+
+def _report_missing(error: Finding, here: MapNode, page: Page) -> frozenset[str]:
+    missing = [name for name in error.argument if name not in error.value]
+    for name in missing:
+        title = error.schema["properties"][name].get("title", "")
+        page.tell(here.keys.get(name, here.at), f"`{name}` is missing: {title}")
+    return frozenset(missing)
+
+
+def unknown_name(name: str, known: Collection[str], *, what: str) -> str:
+    """Say that a name is not known, and which one was probably meant. Never shows what stands under it."""
+    if LIKE_A_KEY.fullmatch(name):
+        return f"`{name}` looks like a key of the service; {KEY_ADVICE}"
+    said = f"unknown {what} {shown(name)}"
+    if name in _UNSUPPORTED:
+        return f"{said}: {_UNSUPPORTED[name]}"
+    meant = near(name, known)
+    hint = f"; did you mean `{meant}`?" if meant else ""
+    return f"{said}{hint} (known: {', '.join(known)})"
+
+
+def near(name: str, known: Collection[str]) -> str | None:
+    """Find the known name that was probably meant."""
+    folded = name.strip().lower().replace("-", "_")
+    if _MEANT.get(folded) in known:
+        return _MEANT[folded]
+    by_folded = {each.lower(): each for each in known}
+    close = get_close_matches(folded, by_folded, n=1, cutoff=0.6)
+    return by_folded[close[0]] if close else None
+
+
+def shown(value: object) -> str:
+    """Quote a value for a message, shortened, so that it stays in one line."""
+    if value is None:
+        return "empty"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        text = value if len(value) <= _LONGEST_SHOWN else f"{value[: _LONGEST_SHOWN - 1]}…"
+        return '"' + "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text) + '"'
+    if isinstance(value, list):
+        return "a list"
+    if isinstance(value, dict):
+        return "a mapping"
+    return repr(value)
+
+
+def allowed(schema: Any) -> str:
+    """Put into words what a schema allows."""
+    if "patternErrorMessage" in schema:
+        return str(schema["patternErrorMessage"])
+    if "anyOf" in schema:
+        return ", or ".join(allowed(each) for each in schema["anyOf"])
+    if "const" in schema:
+        return f"`{schema['const']}`"
+    if "enum" in schema:
+        return " or ".join(f"`{each}`" for each in schema["enum"])
+    kind = _kind(schema)
+    if kind in {"number", "integer"}:
+        noun = "a whole number" if kind == "integer" else "a number"
+        decimals = " with at most one decimal" if schema.get("multipleOf") == 0.1 else ""  # noqa: PLR2004 - a decimal
+        return f"{noun} from {schema['minimum']} to {schema['maximum']}{decimals}"
+    if kind == "array":
+        return f"a list, each entry {allowed(schema['items'])}" if "items" in schema else "a list, not empty"
+    if kind == "object":
+        names = ", ".join(f"`{name}`" for name in schema.get("properties", ()))
+        return f"fields such as {names}" if names else "names with their values"
+    return _count("text of", schema.get("minLength"), schema.get("maxLength"), "characters")
+
+
+def _kind(schema: Mapping[str, Any]) -> str:
+    """Name the type that is wanted. A field that takes text takes numbers too, as they are written."""
+    kind = schema.get("type", "")
+    return kind if isinstance(kind, str) else "string"
+
+
+def _count(what: str, least: int | None, most: int | None, noun: str) -> str:
+    span = f"{least or 0} to {most} " if most else f"at least {least} " if least else ""
+    return f"{what} {span}{noun}"
+
+
+def _found(error: Finding) -> str:
+    value = error.value
+    if error.keyword == "maxLength":
+        return f"{len(value)} characters long"
+    if error.keyword in {"minItems", "minProperties", "minLength"} and not value:
+        return "empty"
+    if error.keyword in {"maxItems", "maxProperties"}:
+        return f"{len(value)} entries long"
+    if error.keyword == "uniqueItems":
+        return "a list with an entry twice"
+    return shown(value)
+
+
+def _wanted(error: Finding) -> str:
+    value, schema = error.value, error.schema
+    wanted = f"wanted is {allowed(schema)}"
+    kind = _kind(schema)
+    if isinstance(value, str) and value == str(schema.get("const")):
+        return f"{wanted}; write it without quotes"
+    if isinstance(value, str) and kind in {"number", "integer"}:
+        if not isinstance(number(value), str):
+            return f"{wanted}; write it without quotes"
+        if _DECIMAL_COMMA.fullmatch(value):
+            return f"{wanted}; write {value.replace(',', '.')}, with a point"
+    if kind == "array" and isinstance(value, str | int | float):
+        return f"{wanted}; write it in brackets: [{value}]"
+    if "enum" in schema and isinstance(value, str) and (meant := near(value, schema["enum"])):
+        return f"{wanted}; did you mean `{meant}`?"
+    return wanted
+
+
+def _descend(node: Node, path: Sequence[str | int]) -> Node:
+    for step in path:
+        if isinstance(node, MapNode):
+            node = node.items[str(step)]
+        elif isinstance(node, ListNode):
+            node = node.items[int(step)]
+    return node
+
+
+def _dotted(path: Sequence[str | int]) -> str:
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).lstrip(".")

@@ -1,0 +1,154 @@
+"""What the readers hand on: a tree of values that remember where they stand.
+
+A position is one number, which the document turns into line and column when it is asked: most are never asked.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from re import compile as regex
+from typing import Any, NamedTuple, TypeAlias
+
+from kling_batch.errors import Problem
+from kling_batch.model import Source
+
+MAX_DEPTH = 64
+"""How deep values may be nested. A manifest needs 6; the readers and the validator recurse."""
+
+_LINE_BREAK = regex(r"\r\n|\r|\n")
+
+
+class Scalar(NamedTuple):
+    """A single value. `text` is how it was written: `name: no` and `id: 12` are wanted as words."""
+
+    value: float | str | bool | None
+    text: str
+    at: int
+
+
+class ListNode(NamedTuple):
+    """A list."""
+
+    items: list[Node]
+    at: int
+
+
+class MapNode(NamedTuple):
+    """A mapping. `keys` says where each key stands; in a table it also names the cells left empty."""
+
+    items: dict[str, Node]
+    keys: dict[str, int]
+    at: int
+
+
+Node: TypeAlias = Scalar | ListNode | MapNode
+
+
+class Unreadable(Exception):
+    """Nothing after this place can be read. `at` is a position in the document."""
+
+    def __init__(self, at: int, message: str) -> None:
+        super().__init__(message)
+        self.at = at
+        self.message = message
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Page:
+    """A file that is read: where its positions are, and what is wrong there.
+
+    `path` is as the user gave it. `place` turns a position into line and column. `problems` fills while the
+    file is read and checked, so that all of them are reported at once.
+    """
+
+    path: str
+    place: Callable[[int], tuple[int, int]]
+    problems: list[Problem] = field(default_factory=list)
+
+    def tell(self, at: int, message: str) -> None:
+        """Note what is wrong at a position."""
+        line, column = self.place(at)
+        self.problems.append(Problem(path=self.path, line=line, column=column, message=message))
+
+    def line(self, at: int) -> int:
+        """Give the line of a position."""
+        return self.place(at)[0]
+
+    def source(self, at: int) -> Source:
+        """Name a position."""
+        line, column = self.place(at)
+        return Source(path=self.path, line=line, column=column)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Table:
+    """The cells of a CSV as they were written.
+
+    `header` is the columns' names with their positions. A record is its position and its cells; the cell of
+    column `i` stands at that position plus `i`.
+    """
+
+    header: tuple[tuple[str, int], ...]
+    records: list[tuple[int, list[str]]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Document:
+    """A file that has been read: a tree, or the table of a CSV."""
+
+    page: Page
+    content: Node | Table
+
+    @property
+    def start(self) -> int:
+        """Where the content begins."""
+        return self.content.header[0][1] if isinstance(self.content, Table) else self.content.at
+
+
+def line_starts(text: str) -> Callable[[], list[int]]:
+    """Make the function that gives the index of every line's first character, found when first asked for."""
+
+    @cache
+    def starts() -> list[int]:
+        return [0, *(match.end() for match in _LINE_BREAK.finditer(text))]
+
+    return starts
+
+
+def places_in(text: str) -> Callable[[int], tuple[int, int]]:
+    """Make the function that turns a character's index into line and column, as an editor counts them."""
+    starts = line_starts(text)
+
+    def place(index: int) -> tuple[int, int]:
+        line = bisect_right(starts(), index)
+        return line, index - starts()[line - 1] + 1
+
+    return place
+
+
+def plain(node: Node, *, as_text: bool = False) -> Any:
+    r"""Turn a node into the JSON value that the schema checks.
+
+    Under the fields that want text (`TEXT_FIELDS`) numbers and booleans become what was written. Text loses
+    the white space around it, and its line ends become `\n`, so that the same manifest saved on Windows asks
+    for the same sounds.
+    """
+    if isinstance(node, Scalar):
+        value = node.text if as_text and node.value is not None else node.value
+        return _tidy(value) if isinstance(value, str) else value
+    if isinstance(node, ListNode):
+        return [plain(item, as_text=as_text) for item in node.items]
+    return {name: plain(item, as_text=as_text or name in TEXT_FIELDS) for name, item in node.items.items()}
+
+
+TEXT_FIELDS = frozenset({"project", "id", "prompt", "file", "tags", "meta", "matrix", "from", "columns"})
+"""The fields that are text all the way down."""
+
+
+def _tidy(text: str) -> str:
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return text.strip()

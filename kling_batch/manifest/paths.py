@@ -1,0 +1,53 @@
+"""Which paths a take's file may have: inside the output folder, and the same on every machine."""
+
+from __future__ import annotations
+
+from re import IGNORECASE
+from re import compile as regex
+
+_RESERVED = r"(?:con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])"
+_RESERVED_NAME = regex(rf"{_RESERVED} *(?:\..*)?", IGNORECASE)
+_ORDINARY = regex(rf"(?:(?!{_RESERVED}(?:/|\Z))[A-Za-z0-9_][A-Za-z0-9_-]{{0,99}}(?:/(?!\Z)|\Z)){{1,8}}", IGNORECASE)
+_FORBIDDEN = regex(r'[\x00-\x1f\x7f<>:"|?*\\]')
+_OUR_FOLDER = regex(r"\.kling-batch", IGNORECASE)
+_LIKE_A_FILE = regex(r".*\.(?:wav|mp3)|report\.(?:json|csv|html|md)|junit\.xml", IGNORECASE)
+_MOST_BYTES = 200
+_MOST_BYTES_IN_ALL = 1000
+
+
+def path_problem(stem: str) -> str | None:
+    """Say why a take's path, without its extension, cannot be used; None when it can."""
+    if _ORDINARY.fullmatch(stem):
+        return None
+    if stem.startswith("/"):
+        return "a path that starts with `/` leaves the output folder; write it relative to that folder"
+    if stem == "~" or stem.startswith("~/"):
+        return "`~` is not the home folder here; write the path relative to the output folder"
+    if len(stem.encode()) > _MOST_BYTES_IN_ALL:
+        return f"the path is longer than {_MOST_BYTES_IN_ALL} bytes"
+    components = stem.split("/")
+    for component in components:
+        if problem := _component_problem(component):
+            return problem
+    for folder in components[:-1]:
+        if _LIKE_A_FILE.fullmatch(folder):
+            return f"a folder named `{folder}` could stand in the way of a file of that name; name it otherwise"
+    return None
+
+
+def _component_problem(name: str) -> str | None:
+    if not name:
+        return "a part of the path between two `/`, or at its end, is empty"
+    if name in {".", ".."}:
+        return f"`{name}` is not allowed in a path: files stay inside the output folder"
+    if bad := _FORBIDDEN.search(name):
+        return f"the character {bad.group()!a} is not allowed in a path: Windows has no such files"
+    if name.endswith((".", " ")) or name.startswith(" "):
+        return f'"{name}" starts or ends with a space or ends with a dot, which Windows drops'
+    if _RESERVED_NAME.fullmatch(name):
+        return f"`{name}` is a reserved name on Windows; name it otherwise"
+    if _OUR_FOLDER.match(name):
+        return f"`{name}`: names that start with `.kling-batch` are for the program's own files"
+    if len(name.encode()) > _MOST_BYTES:
+        return f"a part of the path is longer than {_MOST_BYTES} bytes"
+    return None

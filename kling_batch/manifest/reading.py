@@ -1,0 +1,128 @@
+"""A file to a document: its encoding, its size, and the reader that its name asks for."""
+
+from __future__ import annotations
+
+from re import compile as regex
+from typing import TYPE_CHECKING
+
+from kling_batch.errors import ManifestInvalid, Problem, UsageError
+from kling_batch.manifest.csv_text import csv_page, read_csv
+from kling_batch.manifest.json_text import read_json, read_jsonl
+from kling_batch.manifest.nodes import Document, Page, Unreadable, places_in
+from kling_batch.manifest.yaml_text import read_yaml
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+KINDS = {".yaml": "yaml", ".yml": "yaml", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv"}
+"""Which extension means which form."""
+
+MAX_BYTES = 256 * 1024 * 1024
+
+_BOM = b"\xef\xbb\xbf"
+_CONTROLS = bytes(code for code in (*range(32), 127) if code not in b"\t\n\r")
+_CONTROL = regex(rb"[" + b"".join(b"\\x%02x" % code for code in _CONTROLS) + rb"]")
+_MARKS = (b"\xff\xfe", b"\xfe\xff")
+_RESAVE = "save the file as UTF-8 (in a spreadsheet: `CSV UTF-8`; in an editor: encoding UTF-8)"
+
+
+def kind_of(path: Path) -> str:
+    """Say in which form a file is written.
+
+    Raises:
+        UsageError: Its name does not tell.
+    """
+    kind = KINDS.get(path.suffix.lower())
+    if kind is None:
+        raise UsageError(
+            f"{path}: the extension `{path.suffix}` is not known",
+            hint=f"A manifest's name ends in one of {', '.join(KINDS)}.",
+        )
+    return kind
+
+
+def read_document(path: Path, *, shown: str) -> Document:
+    """Read a file. Problems that do not stop the reading are noted on the document's page.
+
+    Args:
+        path: The file.
+        shown: What to call it in messages.
+
+    Raises:
+        UsageError: It is missing, cannot be opened, or has no known extension.
+        ManifestInvalid: It cannot be read as what its extension says.
+    """
+    kind = kind_of(path)
+    text = _text(_bytes(path, shown), shown)
+    page = csv_page(shown, text) if kind == "csv" else Page(path=shown, place=places_in(text))
+    try:
+        return _parse(kind, text, page)
+    except Unreadable as error:
+        page.tell(error.at, error.message)
+        raise ManifestInvalid(page.problems) from error
+
+
+def _parse(kind: str, text: str, page: Page) -> Document:
+    if kind == "csv":
+        return Document(page=page, content=read_csv(text, page))
+    if kind == "yaml":
+        return Document(page=page, content=read_yaml(text, page))
+    if kind == "json":
+        return Document(page=page, content=read_json(text, page))
+    return Document(page=page, content=read_jsonl(text, page))
+
+
+def _bytes(path: Path, shown: str) -> bytes:
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+    except FileNotFoundError as error:
+        raise UsageError(f"{shown}: there is no such file", hint="Check the path and its spelling.") from error
+    except IsADirectoryError as error:
+        raise UsageError(f"{shown}: this is a folder", hint="Name the manifest inside of it.") from error
+    except OSError as error:
+        raise UsageError(
+            f"{shown}: cannot be read: {error.strerror or error}", hint="Check who may read the file."
+        ) from error
+    except ValueError as error:  # a NUL in the path
+        raise UsageError(f"{shown!r}: this is no path: {error}") from error
+    if len(raw) > MAX_BYTES:
+        raise UsageError(
+            f"{shown}: larger than {MAX_BYTES // 1024 // 1024} MiB", hint="Split it into several manifests."
+        )
+    return raw
+
+
+def _text(raw: bytes, shown: str) -> str:
+    raw = raw.removeprefix(_BOM)
+    wide = _looks_wide(raw)
+    if wide:
+        raise _at_byte(b"", 0, shown, f"this looks like {wide}; {_RESAVE}")
+    if len(raw.translate(None, _CONTROLS)) != len(raw) and (control := _CONTROL.search(raw)):
+        code = raw[control.start()]
+        name = "a NUL byte" if code == 0 else f"a control character (0x{code:02X})"
+        raise _at_byte(raw, control.start(), shown, f"{name} has no place in a manifest; remove it")
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        byte = raw[error.start]
+        guess = bytes([byte]).decode("cp1252", errors="ignore")
+        meant = f" (`{guess}` in Windows-1252)" if guess else ""
+        raise _at_byte(raw, error.start, shown, f"the byte 0x{byte:02X}{meant} is not UTF-8; {_RESAVE}") from error
+
+
+def _looks_wide(raw: bytes) -> str | None:
+    """Recognise UTF-16 and UTF-32 by their mark, or by every other byte of the start being zero."""
+    if raw[:2] in _MARKS:
+        return "UTF-32" if raw[2:4] == b"\0\0" else "UTF-16"
+    start = raw[:64]
+    for zeros, others in ((start[::2], start[1::2]), (start[1::2], start[::2])):
+        if len(zeros) > 1 and not any(zeros) and all(others):
+            return "UTF-16"
+    return None
+
+
+def _at_byte(raw: bytes, offset: int, shown: str, message: str) -> ManifestInvalid:
+    before = raw[:offset].decode("utf-8", errors="replace")
+    line, column = places_in(before)(len(before))
+    return ManifestInvalid([Problem(path=shown, line=line, column=column, message=message)])

@@ -1,0 +1,143 @@
+"""Rows of a table as jobs: which column fills which field, and what a cell of text means there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from kling_batch.manifest.messages import shown, unknown_name
+from kling_batch.manifest.nodes import ListNode, MapNode, Node, Scalar, Table
+from kling_batch.manifest.scalars import number
+from kling_batch.resources import schema
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from kling_batch.manifest.nodes import Document, Page
+
+FIELDS = tuple(name for name in schema("manifest")["definitions"]["from"]["properties"]["columns"]["properties"])
+_META = "meta."
+
+_Plan: TypeAlias = list[tuple[str, int, bool, Callable[[str, int], Node] | None]]
+"""For each column of use: its field, its place in the row, whether the field is a note, how its cells are read."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Columns:
+    """What a manifest says under `columns`: field to column, and where it says so."""
+
+    names: Mapping[str, str]
+    node: MapNode
+    page: Page
+
+
+def rows(document: Document, columns: Columns | None) -> Iterator[Node]:
+    """Give each row as a job's fields. Columns that are not known are told once: at the header, or at `columns`."""
+    content = document.content
+    if isinstance(content, Table):
+        plan = _own_plan(content, document.page) if columns is None else _asked_plan(content, document.page, columns)
+        yield from (_from_cells(at, cells, plan) for at, cells in content.records)
+    elif isinstance(content, ListNode):
+        yield from content.items if columns is None else _renamed_rows(content, document.page, columns)
+    else:
+        document.page.tell(content.at, "this is no table; a table is a list of rows")
+
+
+def _own_plan(table: Table, page: Page) -> _Plan:
+    """Take columns whose names are field names; tell of all others."""
+    plan: dict[str, int] = {}
+    for ordinal, (name, at) in enumerate(table.header):
+        if name in plan:
+            page.tell(at, f"a second column is named `{name}`; keep one of them")
+        elif name in FIELDS or (name.startswith(_META) and len(name) > len(_META)):
+            plan[name] = ordinal
+        elif name:
+            page.tell(at, unknown_name(name, (*FIELDS, "meta.NAME"), what="column"))
+        else:
+            page.tell(at, "a column without a name; name it, or remove it")
+    return _planned(plan)
+
+
+def _asked_plan(table: Table, page: Page, columns: Columns) -> _Plan:
+    """Take the columns that the manifest asks for, and ignore all others."""
+    ordinals: dict[str, int] = {}
+    for ordinal, (name, at) in enumerate(table.header):
+        if name in ordinals and name in columns.names.values():
+            page.tell(at, f"a second column is named {shown(name)}; rename one of them")
+        ordinals.setdefault(name, ordinal)
+    _tell_missing(columns, ordinals, page)
+    plan = {field: ordinals[column] for field, column in columns.names.items() if column in ordinals}
+    return _planned(plan)
+
+
+def _planned(plan: Mapping[str, int]) -> _Plan:
+    return [
+        (field.removeprefix(_META), ordinal, field.startswith(_META), _READERS.get(field))
+        for field, ordinal in plan.items()
+    ]
+
+
+def _tell_missing(columns: Columns, there: Collection[str], page: Page) -> None:
+    for field, column in columns.names.items():
+        if column not in there:
+            said = unknown_name(column, list(there), what="column")
+            columns.page.tell(columns.node.items[field].at, f"{page.path}: {said}")
+
+
+def _from_cells(at: int, cells: list[str], plan: _Plan) -> MapNode:
+    """Make a row's fields. An empty cell is a field not given, but its place is kept."""
+    items: dict[str, Node] = {}
+    keys: dict[str, int] = {}
+    meta = MapNode({}, {}, at)
+    for name, ordinal, into_meta, reader in plan:
+        cell = cells[ordinal]
+        place = at + ordinal
+        given = cell and not cell.isspace()
+        if into_meta:
+            if given:
+                meta.items[name] = Scalar(cell, cell, place)
+                meta.keys[name] = place
+            continue
+        keys[name] = place
+        if given:
+            items[name] = reader(cell, place) if reader else Scalar(cell, cell, place)
+    if meta.items:
+        items["meta"] = meta
+    return MapNode(items, keys, at)
+
+
+def _number(cell: str, at: int) -> Node:
+    text = cell.strip()
+    return Scalar(number(text), text, at)
+
+
+def _list(cell: str, at: int) -> Node:
+    parts = (part.strip() for part in cell.split(";"))
+    return ListNode([Scalar(part, part, at) for part in parts if part], at)
+
+
+_READERS: Mapping[str, Callable[[str, int], Node]] = {
+    **dict.fromkeys(("duration", "takes", "edition"), _number),
+    **dict.fromkeys(("tags", "formats"), _list),
+}
+
+
+def _renamed_rows(rows_: ListNode, page: Page, columns: Columns) -> Iterator[Node]:
+    """Rename the fields of rows that are no CSV's; their values have types already."""
+    there = {name for row in rows_.items if isinstance(row, MapNode) for name in row.items}
+    _tell_missing(columns, there, page)
+    for row in rows_.items:
+        yield _renamed(row, columns.names) if isinstance(row, MapNode) else row
+
+
+def _renamed(row: MapNode, names: Mapping[str, str]) -> MapNode:
+    renamed, meta = MapNode({}, {}, row.at), MapNode({}, {}, row.at)
+    for field, column in names.items():
+        if column in row.items:
+            into = meta if field.startswith(_META) else renamed
+            into.items[field.removeprefix(_META)] = row.items[column]
+            into.keys[field.removeprefix(_META)] = row.keys[column]
+    if meta.items:
+        renamed.items["meta"] = meta
+    return renamed

@@ -1,0 +1,199 @@
+"""YAML to nodes, over libyaml's events: positions, bounded work, and nothing that runs code."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from yaml.events import (
+    AliasEvent,
+    DocumentStartEvent,
+    MappingEndEvent,
+    MappingStartEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    StreamEndEvent,
+)
+
+from kling_batch.manifest.nodes import MAX_DEPTH, ListNode, MapNode, Node, Scalar, Unreadable
+from kling_batch.manifest.scalars import resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kling_batch.manifest.nodes import Page
+
+MAX_ALIASED = 2_000_000
+"""How many values aliases may stand for in all. A few lines of nested aliases can stand for billions."""
+
+_CORE = "tag:yaml.org,2002:"
+_SCALAR_TAGS: dict[str, tuple[type, ...]] = {
+    "null": (type(None),),
+    "bool": (bool,),
+    "int": (int,),
+    "float": (float, int),
+}
+_LOADER: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def read_yaml(text: str, page: Page) -> Node:
+    """Read one document. `page` takes the problems that do not stop the reading.
+
+    Raises:
+        Unreadable: The text is no YAML, is empty, or is nested or aliased beyond reason.
+    """
+    try:
+        return _Builder(yaml.parse(text, Loader=_LOADER), page).document()
+    except yaml.MarkedYAMLError as error:
+        context = f" {error.context}" if error.context else ""
+        raise Unreadable(
+            _index(error.problem_mark or error.context_mark),
+            f"this is no YAML: {error.problem}{context}{_advice(error.problem)}",
+        ) from error
+    except yaml.reader.ReaderError as error:
+        raise Unreadable(error.position, f"a character that YAML does not allow ({error.reason}); remove it") from error
+
+
+def _index(mark: Any) -> int:
+    return int(mark.index) if mark else 0
+
+
+def _advice(problem: str | None) -> str:
+    if problem and "mapping values" in problem:
+        return "; put a text that contains `: ` in quotes"
+    if problem and "cannot start any token" in problem:
+        return "; indent with spaces, not tabs, and put a text that starts with a special character in quotes"
+    return ""
+
+
+class _Builder:
+    """Builds the tree of one document. `_count` is the number of values so far, aliases counted in full."""
+
+    def __init__(self, events: Iterator[Any], page: Page) -> None:
+        self._events = events
+        self._page = page
+        self._anchors: dict[str, tuple[Node, int] | None] = {}
+        self._count = 0
+        self._aliased = 0
+
+    def document(self) -> Node:
+        event = self._next()
+        while not isinstance(event, DocumentStartEvent):
+            if isinstance(event, StreamEndEvent):
+                raise Unreadable(0, "the file is empty; a manifest starts with `version: 1`")
+            event = self._next()
+        root = self._node(self._next(), 0)
+        for after in self._events:
+            if isinstance(after, DocumentStartEvent):
+                self._page.tell(
+                    _index(after.start_mark),
+                    "a second YAML document starts here; a manifest is one document: "
+                    "remove the line `---`, or make two files",
+                )
+                break
+        return root
+
+    def _next(self) -> Any:
+        return next(self._events)
+
+    def _node(self, event: Any, depth: int) -> Node:
+        if isinstance(event, AliasEvent):
+            return self._alias(event)
+        self._count += 1
+        if event.anchor is None:
+            return self._fresh(event, depth)
+        self._anchors[event.anchor] = None
+        before = self._count
+        node = self._fresh(event, depth)
+        self._anchors[event.anchor] = node, self._count - before + 1
+        return node
+
+    def _fresh(self, event: Any, depth: int) -> Node:
+        if isinstance(event, ScalarEvent):
+            return self._scalar(event)
+        at = event.start_mark.index
+        if depth >= MAX_DEPTH:
+            raise Unreadable(at, f"values are nested more than {MAX_DEPTH} deep")
+        if isinstance(event, MappingStartEvent):
+            self._check_tag(event, "map")
+            return self._mapping(at, depth + 1)
+        self._check_tag(event, "seq")
+        return self._sequence(at, depth + 1)
+
+    def _alias(self, event: Any) -> Node:
+        at = event.start_mark.index
+        name = event.anchor
+        if name not in self._anchors:
+            raise Unreadable(at, f"`*{name}` stands for nothing: there is no `&{name}` before it")
+        anchored = self._anchors[name]
+        if anchored is None:
+            raise Unreadable(at, f"`*{name}` stands inside of `&{name}` itself")
+        node, size = anchored
+        self._count += size
+        self._aliased += size
+        if self._aliased > MAX_ALIASED:
+            raise Unreadable(at, f"the aliases of this file stand for more than {MAX_ALIASED:,} values")
+        return node
+
+    def _scalar(self, event: Any) -> Scalar:
+        text, tag, at = event.value, event.tag, event.start_mark.index
+        if tag is None:
+            return Scalar(resolve(text) if event.implicit[0] else text, text, at)
+        kind = tag.removeprefix(_CORE)
+        if tag in {"!", _CORE + "str"}:
+            return Scalar(text, text, at)
+        if not tag.startswith(_CORE) or kind not in _SCALAR_TAGS:
+            self._refuse_tag(at, tag)
+            return Scalar(text, text, at)
+        value = resolve(text)
+        wanted = _SCALAR_TAGS[kind]
+        if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted):
+            self._page.tell(at, f"the tag `!!{kind}` does not fit this value; remove the tag")
+        return Scalar(value, text, at)
+
+    def _sequence(self, at: int, depth: int) -> ListNode:
+        items: list[Node] = []
+        while not isinstance(event := self._next(), SequenceEndEvent):
+            items.append(self._node(event, depth))
+        return ListNode(items, at)
+
+    def _mapping(self, at: int, depth: int) -> MapNode:
+        items: dict[str, Node] = {}
+        keys: dict[str, int] = {}
+        merged: list[MapNode] = []
+        while not isinstance(event := self._next(), MappingEndEvent):
+            key_at = event.start_mark.index
+            key = self._node(event, depth)
+            value = self._node(self._next(), depth)
+            if not isinstance(key, Scalar):
+                self._page.tell(key_at, "a list or a mapping cannot be the name of a field; write a word")
+            elif key.text == "<<" and isinstance(event, ScalarEvent) and event.implicit[0]:
+                merged.extend(self._merged(value))
+            elif key.text in items:
+                first = self._page.line(keys[key.text])
+                self._page.tell(key_at, f"`{key.text}` is given twice (first in line {first}); keep one of them")
+            else:
+                items[key.text] = value
+                keys[key.text] = key_at
+        for node in merged:
+            for name, value in node.items.items():
+                if name not in items:
+                    items[name] = value
+                    keys[name] = node.keys[name]
+        return MapNode(items, keys, at)
+
+    def _merged(self, value: Node) -> list[MapNode]:
+        if isinstance(value, MapNode):
+            return [value]
+        if isinstance(value, ListNode) and all(isinstance(item, MapNode) for item in value.items):
+            return [item for item in value.items if isinstance(item, MapNode)]
+        self._page.tell(value.at, "`<<` merges a mapping, or a list of mappings, such as `<<: *name`")
+        return []
+
+    def _check_tag(self, event: Any, kind: str) -> None:
+        if event.tag is not None and event.tag not in {"!", _CORE + kind}:
+            self._refuse_tag(event.start_mark.index, event.tag)
+
+    def _refuse_tag(self, at: int, tag: str) -> None:
+        shown = tag.replace(_CORE, "!!", 1)
+        self._page.tell(at, f"the tag `{shown}` is not allowed: a manifest holds plain values; remove the tag")
