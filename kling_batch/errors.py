@@ -2,7 +2,8 @@
 
     KlingBatchError
     ├── UsageError              2   wrong options, missing keys
-    │   └── ManifestInvalid     2   every problem of a manifest, each at its line and column
+    │   ├── ManifestInvalid     2   every problem of a manifest, each at its line and column
+    │   └── LockInvalid         2   a lock that is torn, conflicted, edited by hand or newer, at its line
     ├── Drift                   3   what is locked is not what is asked for
     ├── BudgetStop              4   no consent, or the budget is used up
     ├── AccountStop             5   the service will take nothing more from this account
@@ -80,6 +81,15 @@ class ManifestInvalid(UsageError):
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(sorted(set(problems)))
         super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class LockInvalid(UsageError):
+    """A lock cannot be relied on. Lines count from 1."""
+
+    def __init__(self, message: str, *, path: str, line: int, hint: str) -> None:
+        super().__init__(f"{path}:{line}: {message}", hint=hint)
+        self.path = path
+        self.line = line
 
 
 class Drift(KlingBatchError):
