@@ -18,7 +18,7 @@ FILE_BASE_URL = "https://files.sandbox.invalid"
 """Where the result files are inside the process: another host than the API's, as on the service."""
 
 DuplicateId = Literal["refuse-1201", "refuse-1200", "accept", "replay"]
-UnknownId = Literal["404-1203", "400-1201", "empty", "null"]
+UnknownId = Literal["404-1203", "400-1201", "empty-data", "null-data"]
 ListOrder = Literal["newest", "oldest", "random", "shuffled"]
 SuccessWord = Literal["succeed", "succeeded"]
 EmptyContainers = Literal["keep", "leave-out"]

@@ -215,7 +215,7 @@ class World:
             raise Refusal(1203, "task not found")
         if unknown == "400-1201":
             raise Refusal(1201, "task not found")
-        if unknown == "null":
+        if unknown == "null-data":
             return b"null"
         return b"{}" if self.settings.behaviour.empty_containers == "keep" else None
 

@@ -1,0 +1,247 @@
+"""Fault files, read: YAML or JSON, checked by `schemas/faults.schema.json`, every problem at its line."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from kling_batch.errors import UsageError
+from kling_batch.resources import schema
+from kling_batch.sandbox.faults import EFFECTS, Call, Effect, Rule, Scenario
+from kling_batch.sandbox.settings import Span
+
+if TYPE_CHECKING:
+    from jsonschema import ValidationError
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without what its version 1.1 reads into words: here `on` is a name, and a date is text."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, form) for tag, form in forms if tag.rpartition(":")[2] in {"null", "int", "float"}]
+    for first, forms in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("true|false"), ["t", "f"])
+
+_HINT = "docs/faults.md explains every field; `kling-batch schema faults` prints the schema."
+_ANY = "any"
+
+
+def read_scenario(path: Path) -> Scenario:
+    """Read a fault file.
+
+    Raises:
+        UsageError: The file cannot be read, or is not as the schema says; every problem is named with its line.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise UsageError(f"The fault file {path} cannot be read: {error.strerror}.", hint=_HINT) from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"The fault file {path} is not UTF-8 text.", hint=_HINT) from error
+    try:
+        document = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader, with fewer surprises
+        tree = yaml.compose(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise UsageError(f"{path}:{line}: this is neither YAML nor JSON: {error.problem}.", hint=_HINT) from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise UsageError(f"{path}: this is neither YAML nor JSON that can be read: {error}.", hint=_HINT) from error
+    found = [f"{path}:{_line(tree, place)}: {_name(place)}{words}" for place, words in _problems(document)]
+    if found:
+        raise UsageError("\n".join(found), hint=_HINT)
+    return _scenario(document)
+
+
+def scenario_of(document: Any) -> Scenario:
+    """Read a scenario that came as JSON.
+
+    Raises:
+        UsageError: It is not as the schema says; every problem is named with its place.
+    """
+    found = [f"{_name(place)}{words}" for place, words in _problems(document)]
+    if found:
+        raise UsageError("\n".join(found), hint=_HINT)
+    return _scenario(document)
+
+
+Place = Sequence[str | int]
+
+
+def _problems(document: Any) -> list[tuple[Place, str]]:
+    import jsonschema
+
+    types = jsonschema.Draft7Validator.TYPE_CHECKER.redefine("number", _is_number)
+    make: Any = jsonschema.validators.extend
+    validator = make(jsonschema.Draft7Validator, type_checker=types)(schema("faults"))
+    found = [_worded(_leaf(error)) for error in validator.iter_errors(document)]
+    return found or list(_contradictions(document))
+
+
+def _is_number(_: object, value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _leaf(error: ValidationError) -> ValidationError:
+    """Of several forms that a value may have, take the one that was meant: the one of its type."""
+    while error.context:
+        near = [part for part in error.context if part.validator != "type" or part.relative_path]
+        enums = [part for part in near if part.validator == "enum"]
+        other = [part for part in near if part.validator != "enum"]
+        chosen = (enums if isinstance(error.instance, str) else other) or near
+        if not chosen:
+            break
+        error = max(chosen, key=lambda part: len(part.relative_path))
+    return error
+
+
+def _worded(error: ValidationError) -> tuple[Place, str]:
+    place: list[str | int] = list(error.absolute_path)
+    given: Any = error.instance
+    form: Any = error.schema
+    wanted: Any = error.validator_value
+    match error.validator:
+        case "additionalProperties":
+            unknown = next(name for name in given if name not in form["properties"])
+            return [*place, unknown], f"there is no such field; {_allowed(unknown, sorted(form['properties']))}"
+        case "required":
+            return place, f"{', '.join(name for name in wanted if name not in given)} is missing"
+        case "enum" if isinstance(given, str) and given in EFFECTS:
+            return place, f"{given} needs a value: {{{given}: ...}}"
+        case "enum":
+            return place, f"{_shown(given)} is not allowed; {_allowed(given, wanted)}"
+        case "const":
+            return place, f"{_shown(given)} is not allowed; {_allowed(given, [wanted])}"
+        case "minItems" | "maxItems":
+            return place, f"{_shown(given)} has {len(given)} values; {error.validator} is {wanted}"
+        case "anyOf" | "minProperties" | "maxProperties":
+            return place, f"{_shown(given)} is not {form.get('title', 'one effect with its value')}"
+        case _:
+            return place, error.message
+
+
+def _allowed(given: object, known: Sequence[Any]) -> str:
+    words = "allowed: " + ", ".join(str(name) for name in known)
+    near = difflib.get_close_matches(str(given), [str(name) for name in known], n=1)
+    return f"{words} - did you mean {near[0]}?" if near else words
+
+
+def _shown(value: object) -> str:
+    return json.dumps(value, default=str, ensure_ascii=False)[:80]
+
+
+def _contradictions(document: Any) -> Iterator[tuple[Place, str]]:
+    """Find what the schema cannot say: an effect on calls that it cannot strike, and times the wrong way round."""
+    for index, rule in enumerate((document or {}).get("rules", ())):
+        name = rule["do"] if isinstance(rule["do"], str) else next(iter(rule["do"]))
+        calls = EFFECTS[name].calls
+        for call in _listed(rule.get("on", _ANY)):
+            if call != _ANY and call not in calls:
+                allowed = ", ".join(sorted(calls))
+                yield ("rules", index, "on"), f"{name} cannot strike {call} calls; allowed: {allowed}"
+        first, last = rule.get("when", {}).get("between_s", (0, None))
+        if last is not None and last <= first:
+            yield ("rules", index, "when", "between_s"), f"it ends ({last}) before it begins ({first})"
+
+
+def _name(place: Place) -> str:
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".")
+    return f"{text}: " if text else ""
+
+
+def _line(tree: yaml.Node | None, place: Place) -> int:
+    """Find the line, from 1, of a value, or of the nearest thing round it."""
+    node, line = tree, 1
+    for part in place:
+        if isinstance(node, yaml.MappingNode):
+            pairs = [(key, value) for key, value in node.value if key.value == str(part)]
+            if not pairs:
+                break
+            key, node = pairs[0]
+            line = key.start_mark.line + 1
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            line = node.start_mark.line + 1
+    return line
+
+
+# From here on the document is known to be as the schema says.
+
+
+def _scenario(document: Mapping[str, Any] | None) -> Scenario:
+    document = document or {}
+    rules = document.get("rules")
+    return Scenario(
+        seed=document.get("seed"),
+        concurrency=document.get("concurrency"),
+        generation=_span(document["generation_s"]) if "generation_s" in document else None,
+        queue=_span(document["queue_s"]) if "queue_s" in document else None,
+        behaviour=_behaviour(document.get("behaviour", {})),
+        rules=None if rules is None else tuple(_rule(rule) for rule in rules),
+    )
+
+
+def _behaviour(fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    changes = dict(fields)
+    if "visible_after_s" in changes:
+        late = changes.pop("visible_after_s")
+        changes["query_visible_after"], changes["list_visible_after"] = _visibility(late)
+    if "units" in changes:
+        changes["units"] = Decimal(str(changes["units"]))
+    return changes
+
+
+def _rule(fields: Mapping[str, Any]) -> Rule:
+    effect = _effect(fields["do"])
+    when = fields.get("when", {})
+    on = frozenset(_listed(fields.get("on", _ANY)))
+    between = when.get("between_s")
+    return Rule(
+        on=EFFECTS[effect.name].calls if _ANY in on else frozenset(Call(call) for call in on),
+        effect=effect,
+        match=when.get("match"),
+        nth=frozenset(when["nth"]) if "nth" in when else None,
+        every=when.get("every"),
+        from_nth=when.get("from_nth"),
+        probability=when.get("probability"),
+        between_s=(between[0], math.inf if between[1] is None else between[1]) if between else None,
+        limit=fields.get("limit"),
+    )
+
+
+def _effect(given: str | Mapping[str, Any]) -> Effect:
+    name, value = (given, EFFECTS[given].default) if isinstance(given, str) else next(iter(given.items()))
+    if name == "delay_s":
+        value = _span(value)
+    elif name == "task-late":
+        value = _visibility(value)
+    elif name == "task-stuck" and value == "forever":
+        value = math.inf
+    return Effect(name=name, value=value)
+
+
+def _span(value: Any) -> Span:
+    if isinstance(value, dict):
+        return Span.log_normal(value["median"], value["sigma"])
+    if isinstance(value, list):
+        return Span(low=value[0], high=value[1])
+    return Span.fixed(value)
+
+
+def _visibility(value: Any) -> tuple[Span, Span]:
+    if isinstance(value, dict):
+        return _span(value.get("query", 0)), _span(value.get("list", 0))
+    return _span(value), _span(value)
+
+
+def _listed(value: str | Sequence[str]) -> Sequence[str]:
+    return [value] if isinstance(value, str) else value
