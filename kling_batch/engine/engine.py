@@ -9,7 +9,7 @@ under the same external id.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+import heapq
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from decimal import Decimal
@@ -29,6 +29,8 @@ from kling_batch.service.catalog import Kind
 from kling_batch.service.codes import Reaction
 from kling_batch.service.outcomes import Created, NotSent, Refused, Unclear
 
+LOOKED = "looked_at_account"
+"""The journal's note that the account was looked through, settle time and all, since this journal began."""
 NOTHING = Decimal(0)
 _MOST_RESENDS = 3
 _GRACE_S = 5.0
@@ -66,9 +68,12 @@ class Engine:
         self.deliver = deliver
         self.limit = Limit(cap=options.concurrency)
         self.account = Account(ports.service, kind.path, ports.clock, ports.rng, options.patience_s)
-        self.queue: deque[Work] = deque()
+        self.queue: list[tuple[int, Work]] = []
+        """A heap by the order in which the takes were given."""
+        self._order = {work.take.key: number for number, work in enumerate(works)}
         self.flying: dict[str, Work] = {}
-        self.unfinished = len(works)
+        self.unfinished = sum(1 for work in works if not work.stranger)
+        self.calls: dict[asyncio.Task[None], None] = {}
         self.submitting = 0
         self.hold_until = 0.0
         self.troubles = 0
@@ -111,9 +116,8 @@ class Engine:
             self._go_on(work)
         if look:
             await self.look_up(look, wait=wait)
-        self.queue.extend(
-            work for work in self._works if work.row.stage is Stage.WITHDRAWN and work.status is None
-        )
+        await self.ports.journal.set_meta(LOOKED, "yes")
+        self.queue.extend(work for work in self._works if work.row.stage is Stage.WITHDRAWN and work.status is None)
         self._open = True
         self.wake.set()
 
@@ -224,7 +228,7 @@ class Engine:
         while self.queue and self.submitting < MOST_SUBMITTING and self.limit.room(len(self.flying)):
             if not self.budget.affords(self.kind.units):
                 return
-            work = self.queue.popleft()
+            _, work = heapq.heappop(self.queue)
             self._intend(work)
             self._spawn(work, self._submit(work))
 
@@ -240,7 +244,12 @@ class Engine:
 
     def _spawn(self, work: Work, coroutine: Coroutine[Any, Any, None]) -> None:
         assert self._group is not None  # noqa: S101 - set before anything is begun
-        self._group.create_task(self._guarded(coroutine), name=f"take {work.take.key}")
+        call = self._group.create_task(self._guarded(coroutine), name=f"take {work.take.key}")
+        self.calls[call] = None
+        call.add_done_callback(self._forget)
+
+    def _forget(self, call: asyncio.Task[None]) -> None:
+        self.calls.pop(call, None)
 
     async def _guarded(self, coroutine: Awaitable[None]) -> None:
         try:
@@ -316,21 +325,26 @@ class Engine:
         return True
 
     async def _no_room(self, work: Work) -> None:
-        """Learn how much room there is, wait, and put the take back where it was."""
-        others = len(self.flying) - self.submitting - 1
-        self.limit.refused(max(0, others), self.ports.clock.monotonic())
-        self._emit_limit("the account has no more room (1303)")
-        self._hold(wait_s(self.limit.refusals, self.ports.rng.random()), "every slot of the account is taken")
+        """Learn how much room there is, wait, and put the take back where it was.
+
+        Several calls under way may be refused together: that is one lesson, and one wait.
+        """
+        now = self.ports.clock.monotonic()
+        if now >= self.hold_until:
+            others = len(self.flying) - self.submitting - 1
+            self.limit.refused(max(0, others), now)
+            self._emit_limit("the account has no more room (1303)")
+            self._hold(wait_s(self.limit.refusals, self.ports.rng.random()), "every slot of the account is taken")
         await self._withdraw(work)
 
     def _trouble(self, reason: str) -> None:
         self.troubles += 1
         self._hold(wait_s(self.troubles, self.ports.rng.random()), reason)
 
-    def _queue_first(self, work: Work) -> None:
-        """Queue a work again before all others. While the account is looked through, the queue is not made yet."""
+    def _enqueue(self, work: Work) -> None:
+        """Queue a work in its place. While the account is looked through, the queue is not made yet."""
         if self._open:
-            self.queue.appendleft(work)
+            heapq.heappush(self.queue, (self._order[work.take.key], work))
         self.wake.set()
 
     def _hold(self, seconds: float, reason: str) -> None:
@@ -342,7 +356,7 @@ class Engine:
         self.flying.pop(work.external_id, None)
         work.posted = False
         self._move(work, replace(work.row, stage=Stage.WITHDRAWN, units=NOTHING))
-        self._queue_first(work)
+        self._enqueue(work)
         await self.ports.journal.save(work.row)
 
     async def _refuse(self, work: Work, refused: Refused) -> None:
@@ -393,6 +407,10 @@ class Engine:
             await self._send_again(work, reason)
 
     async def _send_again(self, work: Work, reason: str) -> None:
+        if work.stranger:
+            self.flying.pop(work.external_id, None)
+            self.wake.set()
+            return
         if self.options.hold_unclear:
             await self._unknown(work, f"{reason}; no trace of it on the service; held as asked for")
             return
@@ -440,6 +458,8 @@ class Engine:
         else:
             self._fly(work)
         await self.ports.journal.save(after)
+        if work.stranger:
+            return
         if task.status is TaskStatus.SUCCEEDED:
             self.failures_in_a_row = 0
             self.deliver(work)
@@ -454,6 +474,8 @@ class Engine:
     def lost(self, work: Work) -> None:
         """End a take whose task the service named and no longer knows. It is not made anew unasked: it may be paid."""
         self.flying.pop(work.external_id, None)
+        if work.stranger:
+            return
         message = f"Task {work.row.task_id} is not known to the service any more; perhaps it was paid for."
         repair = "Ask the service's support with the task id, or raise the job's edition to pay for a new one."
         self.end(work, Status.UNKNOWN, TakeError(code=None, message=message, hint=repair))
@@ -469,7 +491,7 @@ class Engine:
             return
         work.next_attempt(self.run_id)
         self._emit(work, "retrying", row.message)
-        self._queue_first(work)
+        self._enqueue(work)
 
     def end(self, work: Work, status: Status, error: TakeError | None = None) -> None:
         """Give a take its final status in this run."""

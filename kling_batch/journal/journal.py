@@ -70,7 +70,7 @@ class Journal:
     Args:
         out: The output folder.
         now: Unix seconds, for the note of who holds the folder.
-        service: A fingerprint of service and account; None skips the check (reading for a person).
+        service: A fingerprint of service and account; None skips the check: for a run that asks no service.
         threaded: False writes on the caller's thread: for the simulation, where one thread is the rule.
 
     Raises:
@@ -79,7 +79,9 @@ class Journal:
         UsageError: The journal belongs to another service or account.
     """
 
-    def __init__(self, out: Path, *, now: float, service: str, probe: Probe = no_probe, threaded: bool = True) -> None:
+    def __init__(
+        self, out: Path, *, now: float, service: str | None, probe: Probe = no_probe, threaded: bool = True
+    ) -> None:
         self._probe = probe
         self.folder = out / FOLDER
         self.path = self.folder / _FILE
@@ -91,7 +93,8 @@ class Journal:
             self._hold = Hold(self.folder, now=now)
             try:
                 self._connection = _connect(self.path)
-                self._own(service)
+                if service is not None:
+                    self._own(service)
             except BaseException:
                 self._hold.release()
                 raise
@@ -142,7 +145,21 @@ class Journal:
         Raises:
             DiskUnusable: It could not be written.
         """
-        await self._write([_attempt_statement(attempt), *(_file_statement(file) for file in files)])
+        await self.save_all([(attempt, files)])
+
+    async def save_all(self, rows: Iterable[tuple[Attempt, Iterable[PlacedFile]]]) -> None:
+        """Keep many in one transaction, as `save` does one.
+
+        Raises:
+            DiskUnusable: They could not be written.
+        """
+        await self._write(
+            [
+                statement
+                for attempt, files in rows
+                for statement in (_attempt_statement(attempt), *(_file_statement(file) for file in files))
+            ]
+        )
 
     def forget_unfinished(self) -> None:
         """Forget the tasks of a sandbox that is gone."""
@@ -252,7 +269,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     if version > len(migrations):
         connection.close()
         raise DiskUnusable(
-            f"The journal {path} was written by a newer kling-batch (layout {version}; this one knows {len(migrations)}).",
+            f"The journal {path} was written by a newer kling-batch (layout {version}, not {len(migrations)}).",
             hint="Upgrade kling-batch, or choose another folder with --out.",
         )
     connection.execute("PRAGMA journal_mode = WAL")

@@ -1,0 +1,125 @@
+"""The door: the only place that reads the environment, and the only one where errors become words.
+
+One command, one file. A command's module is imported when the command is called, so that `--help` stays fast.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from kling_batch import __version__
+from kling_batch.errors import ExitStatus, KlingBatchError
+
+COMMANDS = {
+    "validate": "Check manifests and report every problem at its line.",
+    "plan": "Show what a run would do to each take, why, and what it costs.",
+    "run": "Do it; running it again resumes it.",
+    "status": "Show where a run stands, also while it runs.",
+    "report": "Write the reports again, from journal and lock.",
+    "verify": "Hash and decode every file against the lock.",
+    "account": "Show the account's resource packs and what is left.",
+    "tasks": "List the account's tasks.",
+    "sandbox": "Serve a stand-in for the service on this machine.",
+    "schema": "Print one of the program's JSON schemas.",
+}
+
+
+class _Commands(click.Group):
+    """Finds a command's module by its name."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Name the commands in the order of a first use."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command."""
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        command = importlib.import_module(f"kling_batch.cli.{cmd_name}").command
+        assert isinstance(command, click.Command)  # noqa: S101 - every module of COMMANDS has one
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find a command, or say which one was probably meant."""
+        name = args[0]
+        if name in COMMANDS or name.startswith("-"):
+            return super().resolve_command(ctx, args)
+        import difflib
+
+        near = difflib.get_close_matches(name, COMMANDS, n=1)
+        meant = f" Did you mean {near[0]!r}?" if near else f" Commands: {', '.join(COMMANDS)}."
+        raise click.UsageError(f"There is no command {name!r}.{meant}", ctx)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="kling-batch")
+def cli() -> None:
+    """Turn a manifest of prompts into verified sound files, and never pay twice for a sound.
+
+    Try it without keys: kling-batch run MANIFEST --sandbox
+    """
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program. Gives the exit status; every error is worded here."""
+    try:
+        result = cli.main(args=argv, prog_name="kling-batch", standalone_mode=False)
+        sys.stdout.flush()
+        return int(result or 0)
+    except click.ClickException as error:
+        error.show()
+        return int(ExitStatus.INVALID)
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted.", err=True)
+        return int(ExitStatus.INTERRUPTED)
+    except KlingBatchError as error:
+        show_error(error)
+        return int(error.exit_status)
+    except BrokenPipeError:
+        # Whoever read our output has gone: there is nobody to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return int(ExitStatus.DONE)
+    except Exception as error:  # noqa: BLE001 - the one handler that turns a bug into a line and a log file
+        return _internal(error)
+
+
+def show_error(error: KlingBatchError) -> None:
+    """Say what is wrong, and what to do."""
+    click.echo(error.message, err=True)
+    if error.hint:
+        click.echo(f"  {error.hint}", err=True)
+
+
+def _internal(error: Exception) -> int:
+    """Keep the traceback in a file, without any key, and name the file."""
+    text = "".join(traceback.format_exception(error))
+    for name, value in os.environ.items():
+        if name.startswith("KLING_") and name.endswith("_KEY") and value:
+            text = text.replace(value, "[hidden]")
+    with tempfile.NamedTemporaryFile("w", prefix="kling-batch-", suffix=".log", delete=False, encoding="utf-8") as log:
+        log.write(f"kling-batch {__version__}\n{text}")
+    click.echo(
+        f"Internal error: {type(error).__name__}. This is a bug in kling-batch; nothing known is lost.", err=True
+    )
+    click.echo(f"  Run the same command again to resume, and report it with {Path(log.name)}.", err=True)
+    return int(ExitStatus.INTERNAL)

@@ -1,0 +1,39 @@
+"""`kling-batch plan`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from kling_batch.cli.options import place_options, retries_option, text_or_json
+from kling_batch.cli.planning import plan_json, plan_lines
+from kling_batch.cli.project import open_project
+
+
+@click.command()
+@place_options
+@retries_option
+@text_or_json
+def command(
+    manifest: Path,
+    project: str | None,
+    out: Path | None,
+    lock_path: Path | None,
+    select: tuple[str, ...],
+    sandbox: bool,
+    retries: int,
+    output: str,
+) -> int:
+    """Show what a run would do to each take, why, and what it costs.
+
+    Needs no keys and no network: it goes by manifest, journal, lock and disk.
+    """
+    opened = open_project(manifest, project=project, out=out, lock_path=lock_path, sandbox=sandbox)
+    plan = opened.plan(retries=retries, expressions=select)
+    if output == "json":
+        click.echo(json.dumps(plan_json(plan), indent=2, ensure_ascii=False))
+    else:
+        click.echo("\n".join(plan_lines(plan)))
+    return 0

@@ -1,0 +1,99 @@
+"""Putting a run together from the environment and the options, and taking it apart."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kling_batch.clock import SystemClock
+from kling_batch.effects import no_probe
+from kling_batch.engine.ports import Ports
+from kling_batch.events import Observer
+from kling_batch.files.store import Store
+from kling_batch.journal.journal import Journal
+from kling_batch.service.auth import Keys, keys_from
+from kling_batch.service.client import DEFAULT_BASE_URL, KlingService, api_client, checked_base_url
+
+if TYPE_CHECKING:
+    import httpx
+
+SANDBOX_SERVICE = "sandbox in the process"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Access:
+    """Where the service is and who asks. `transport` is the sandbox's, or None for the network."""
+
+    base_url: str
+    keys: Keys
+    fingerprint: str
+    transport: httpx.AsyncBaseTransport | None = None
+
+    def service(self) -> tuple[KlingService, httpx.AsyncClient]:
+        """Open the API's client; whoever asks for it closes it."""
+        http = api_client(self.base_url, self.transport)
+        return KlingService(http, self.keys.signer(SystemClock().time)), http
+
+
+def real_access(environment: Mapping[str, str] = os.environ) -> Access:
+    """Take keys and address from the environment.
+
+    Raises:
+        UsageError: The keys are missing, or the address would send them in the clear.
+    """
+    base_url = checked_base_url(environment.get("KLING_BASE_URL") or DEFAULT_BASE_URL)
+    keys = keys_from(environment)
+    return Access(base_url=base_url, keys=keys, fingerprint=keys.fingerprint(base_url))
+
+
+def sandbox_access() -> Access:
+    """Start a sandbox inside the process."""
+    from kling_batch.sandbox.settings import API_BASE_URL, SANDBOX_ACCESS_KEY, SANDBOX_SECRET_KEY, WorldSettings
+    from kling_batch.sandbox.transport import SandboxTransport
+    from kling_batch.sandbox.world import World
+
+    clock = SystemClock()
+    world = World(WorldSettings(), now=clock.time)
+    return Access(
+        base_url=API_BASE_URL,
+        keys=Keys(access_key=SANDBOX_ACCESS_KEY, secret_key=SANDBOX_SECRET_KEY),
+        fingerprint=SANDBOX_SERVICE,
+        transport=SandboxTransport(world, clock, offload=asyncio.to_thread),
+    )
+
+
+class Session:
+    """The open clients of a run: an async context manager that gives its ports."""
+
+    def __init__(self, access: Access, journal: Journal, store: Store | None, observe: Observer) -> None:
+        self._access = access
+        self._journal = journal
+        self._store = store
+        self._observe = observe
+        self._open: list[httpx.AsyncClient] = []
+
+    async def __aenter__(self) -> Ports:
+        from kling_batch.files.download import file_client
+
+        service, http = self._access.service()
+        files = file_client(transport=self._access.transport)
+        self._open = [http, files]
+        return Ports(
+            service=service,
+            files=files,
+            journal=self._journal,
+            store=self._store,
+            clock=SystemClock(),
+            rng=random.Random(),  # noqa: S311 - jitter of waits, no secret
+            offload=asyncio.to_thread,
+            probe=no_probe,
+            observe=self._observe,
+        )
+
+    async def __aexit__(self, *_: object) -> None:
+        for client in self._open:
+            await client.aclose()

@@ -1,0 +1,61 @@
+"""`kling-batch validate`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from kling_batch.cli.options import project_option
+from kling_batch.errors import ExitStatus, ManifestInvalid, Problem
+from kling_batch.manifest import load
+
+
+@click.command()
+@click.argument("manifests", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="MANIFEST...")
+@project_option
+@click.option(
+    "--format",
+    "output",
+    type=click.Choice(["text", "json", "github"]),
+    default="text",
+    show_default=True,
+    help="How to print: for people, for programs, or as annotations of GitHub Actions.",
+)
+def command(manifests: Sequence[Path], project: str | None, output: str) -> int:
+    """Check manifests and report every problem as FILE:LINE:COLUMN: message.
+
+    Needs no keys and no network. Exit status 0 when every manifest is valid, else 2.
+    """
+    problems: list[Problem] = []
+    good: list[str] = []
+    for path in manifests:
+        try:
+            manifest = load(path, project=project)
+        except ManifestInvalid as error:
+            problems += error.problems
+        else:
+            good.append(f"{path}: {len(manifest.jobs)} jobs, {len(manifest.takes)} takes")
+    if output == "json":
+        shown = [{"path": p.path, "line": p.line, "column": p.column, "message": p.message} for p in problems]
+        click.echo(json.dumps({"valid": not problems, "problems": shown}, indent=2, ensure_ascii=False))
+    else:
+        for problem in problems:
+            click.echo(_annotation(problem) if output == "github" else str(problem))
+    for line in good:
+        click.echo(f"{line}: valid", err=True)
+    if problems:
+        click.echo(f"{len(problems)} problem{'s' if len(problems) > 1 else ''} found.", err=True)
+    return int(ExitStatus.INVALID if problems else ExitStatus.DONE)
+
+
+def _annotation(problem: Problem) -> str:
+    """Write a problem as a workflow command, escaped as GitHub asks for."""
+    path = _escaped(problem.path).replace(":", "%3A").replace(",", "%2C")
+    return f"::error file={path},line={problem.line},col={problem.column}::{_escaped(problem.message)}"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")

@@ -1,0 +1,275 @@
+"""Results to files: fetched, verified, kept in the store, and only then given their final names.
+
+Runs beside generation and never holds a slot. What is known already, by its hash, comes from the disk or the store;
+everything else from the service, whose URLs are asked for again when they are refused: a sound that is paid for is
+never generated again because its URL has expired.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import assert_never
+
+from kling_batch.engine.engine import Engine
+from kling_batch.engine.limits import wait_s
+from kling_batch.engine.locking import LockKeeper
+from kling_batch.engine.reading import insist
+from kling_batch.engine.work import Work
+from kling_batch.errors import KlingBatchError
+from kling_batch.events import TakeChanged
+from kling_batch.files.answer import Downloaded, DownloadFailed, UrlRefused
+from kling_batch.files.disk import hash_file
+from kling_batch.files.download import download
+from kling_batch.files.place import place
+from kling_batch.files.verify import Rejected, verify_audio
+from kling_batch.journal.journal import FOLDER
+from kling_batch.journal.records import PlacedFile, Stage
+from kling_batch.model import Audio, FileRecord, Origin, Status, TakeError, Task
+from kling_batch.service.outcomes import Found
+
+WORKERS = 8
+"""Takes that are delivered at once."""
+_TRIES = 3
+"""How often a fresh URL is asked for, and how often a file that is not what it should be is fetched again."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Undelivered:
+    """A paid file that could not be had. `passing`: trying later may help."""
+
+    reason: str
+    passing: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Target:
+    """Where a file goes, and what it has to be. `sha256` is None where any sound of that length will do."""
+
+    out: Path
+    path: str
+    audio_format: str
+    requested_s: float
+    expected_s: float | None = None
+    sha256: str | None = None
+
+
+class Deliveries:
+    """A queue of finished tasks and the workers that bring their files home."""
+
+    def __init__(self, lock: LockKeeper) -> None:
+        self.lock = lock
+        self.queue: asyncio.Queue[Work] = asyncio.Queue()
+
+    def __repr__(self) -> str:
+        return f"Deliveries({self.queue.qsize()} waiting)"
+
+    def add(self, work: Work) -> None:
+        """Queue a work whose task has succeeded."""
+        self.queue.put_nowait(work)
+
+    async def work(self, engine: Engine) -> None:
+        """Deliver until cancelled. A disk that cannot be used stops the run."""
+        while True:
+            work = await self.queue.get()
+            try:
+                await _Delivery(engine, work).deliver()
+                if work.status is Status.SUCCEEDED:
+                    self.lock.put(work)
+                    await self.lock.write_if_due()
+            except KlingBatchError as error:
+                engine.halt(error)
+
+
+class _Delivery:
+    """One take's files."""
+
+    def __init__(self, engine: Engine, work: Work) -> None:
+        self.engine = engine
+        self.ports = engine.ports
+        self.out = engine.options.out
+        self.work = work
+        self.partials = self.out / FOLDER / "partial"
+        self.asked_again = False
+
+    async def deliver(self) -> None:
+        """Bring every wanted format home, then record it; the record comes last."""
+        placed: list[PlacedFile] = []
+        for audio_format in self.work.take.job.formats:
+            file = await self._one(audio_format)
+            if isinstance(file, Undelivered):
+                self._give_up(file)
+                return
+            placed.append(file)
+        work = self.work
+        work.files = tuple(file.record for file in placed)
+        work.row = replace(work.row, stage=Stage.DELIVERED)
+        await self.ports.journal.save(work.row, placed)
+        self.engine.end(work, Status.SUCCEEDED)
+
+    async def _one(self, audio_format: str) -> PlacedFile | Undelivered:
+        work = self.work
+        path = work.take.path(audio_format)
+        known = work.known_files.get(audio_format)
+        target = _Target(
+            out=self.out,
+            path=path,
+            audio_format=audio_format,
+            requested_s=work.take.job.duration_s,
+            sha256=known.sha256 if known else None,
+        )
+        if known is not None and audio_format in work.present:
+            return await self.ports.offload(placed_now, self.out, replace(known, path=path), work.external_id)
+        if known is not None:
+            record: FileRecord | None = await self.ports.offload(self._bring_back, target, known)
+            if record is not None:
+                work.origin = Origin.RESTORED
+                return await self.ports.offload(placed_now, self.out, record, work.external_id)
+        fetched = await self._from_service(target)
+        if isinstance(fetched, Undelivered):
+            return fetched
+        return await self.ports.offload(placed_now, self.out, fetched, work.external_id)
+
+    def _bring_back(self, target: _Target, known: FileRecord) -> FileRecord | None:
+        """Take a known file from where it stood before, or from the store; None where neither has it."""
+        partial = self._partial(target)
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        old = self.out / known.path
+        if known.path != target.path and old.is_file() and hash_file(old) == known.sha256:
+            partial.write_bytes(old.read_bytes())
+        elif self.ports.store is None or not self.ports.store.fetch(known.sha256, partial):
+            return None
+        finished = self._finish(partial, target, known.sha256)
+        return finished if isinstance(finished, FileRecord) else None
+
+    async def _from_service(self, target: _Target) -> FileRecord | Undelivered:
+        reason = ""
+        for attempt in range(_TRIES):
+            if attempt:
+                await self.ports.clock.sleep(wait_s(attempt, self.ports.rng.random()))
+            task = await self._task(fresh=attempt > 0)
+            if isinstance(task, Undelivered):
+                return task
+            audio = _audio_with(task, target.audio_format)
+            if audio is None:
+                reason = f"the service names no {target.audio_format} file"
+                continue
+            result = await self._fetch(audio, target)
+            if isinstance(result, FileRecord | Undelivered):
+                return result
+            reason = result
+        return Undelivered(reason=reason, passing=False)
+
+    async def _fetch(self, audio: Audio, target: _Target) -> FileRecord | Undelivered | str:
+        """Fetch and finish a file; words say why another try with a fresh URL may help."""
+        self._emit(f"fetching {target.path}")
+        partial = self._partial(target)
+        outcome = await download(
+            self.ports.files,
+            audio.urls[target.audio_format],
+            partial,
+            clock=self.ports.clock,
+            rng=self.ports.rng,
+            probe=self.ports.probe,
+        )
+        match outcome:
+            case Downloaded(sha256=sha256):
+                exact = replace(target, expected_s=audio.durations_s.get(target.audio_format))
+                finished = await self.ports.offload(self._finish, partial, exact, sha256)
+                return finished if isinstance(finished, FileRecord) else finished.reason
+            case UrlRefused(status=status):
+                return f"the file host refuses the URL (HTTP {status})"
+            case DownloadFailed(reason=reason, passing=passing):
+                return Undelivered(reason=reason, passing=passing)
+            case _:
+                assert_never(outcome)
+
+    def _finish(self, partial: Path, target: _Target, sha256: str) -> FileRecord | Rejected:
+        """Verify a whole file, keep it in the store, and give it its final name. Runs on a thread."""
+        verdict = verify_audio(
+            partial,
+            audio_format=target.audio_format,
+            expected_s=target.expected_s,
+            requested_s=target.requested_s,
+        )
+        if isinstance(verdict, Rejected):
+            partial.unlink(missing_ok=True)
+            return verdict
+        if target.sha256 is not None and target.sha256 != sha256:
+            partial.unlink(missing_ok=True)
+            return Rejected(reason="the service gives other bytes than the lock names")
+        size = partial.stat().st_size
+        if self.ports.store is not None:
+            self.ports.store.put(partial, sha256)
+        self._place(partial, target, sha256)
+        return FileRecord(
+            path=target.path,
+            format=target.audio_format,
+            sha256=sha256,
+            bytes=size,
+            duration_s=round(verdict.duration_s, 3),
+        )
+
+    def _place(self, partial: Path, target: _Target, sha256: str) -> None:
+        place(
+            partial,
+            self.out / target.path,
+            out=self.out,
+            sha256=sha256,
+            keep_replaced_in=self.out / FOLDER / "replaced",
+            probe=self.ports.probe,
+        )
+
+    async def _task(self, *, fresh: bool) -> Task | Undelivered:
+        """What the service says of the task, asked again where a fresh URL is needed."""
+        if self.work.task is not None and self.work.task.audios and not fresh:
+            return self.work.task
+        task_id = self.work.row.task_id or self.work.external_id
+        outcome = await insist(
+            lambda: self.ports.service.query(self.engine.kind.path, task_id),
+            clock=self.ports.clock,
+            rng=self.ports.rng,
+            patience_s=self.engine.options.patience_s,
+        )
+        if not isinstance(outcome, Found):
+            return Undelivered(reason=f"task {task_id} is not known to the service any more", passing=False)
+        if self.work.origin is Origin.GENERATED and not self.work.posted:
+            self.work.origin = Origin.RESUMED
+        self.work.task = outcome.task
+        return outcome.task
+
+    def _give_up(self, undelivered: Undelivered) -> None:
+        """End a take whose file cannot be had: paid for and not delivered, and how to get it."""
+        work = self.work
+        repair = (
+            "Run the same command again: it fetches the file, and pays nothing."
+            if undelivered.passing
+            else "Run again within 30 days of its generation, or ask the service's support with the task id."
+        )
+        message = f"Paid for and not delivered: {undelivered.reason} (task {work.row.task_id})."
+        status = Status.PENDING if undelivered.passing else Status.FAILED
+        self.engine.end(work, status, TakeError(code=None, message=message, hint=repair))
+
+    def _partial(self, target: _Target) -> Path:
+        return self.partials / f"{self.work.external_id}.{target.audio_format}"
+
+    def _emit(self, detail: str) -> None:
+        self.ports.observe(
+            TakeChanged(
+                at=self.ports.clock.time(),
+                take=self.work.take.key,
+                external_id=self.work.external_id,
+                state="downloading",
+                detail=detail,
+            )
+        )
+
+
+def placed_now(out: Path, record: FileRecord, external_id: str) -> PlacedFile:
+    """Note how a file stands under its final name at this moment."""
+    return PlacedFile(external_id=external_id, record=record, mtime_ns=(out / record.path).stat().st_mtime_ns)
+
+
+def _audio_with(task: Task, audio_format: str) -> Audio | None:
+    return next((audio for audio in task.audios if audio_format in audio.urls), None)

@@ -1,0 +1,83 @@
+"""Keeping the lock while takes finish: written often enough to lose little, seldom enough to cost little."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from kling_batch.clock import Clock
+from kling_batch.effects import Probe
+from kling_batch.engine.ports import Offload
+from kling_batch.engine.work import Work
+from kling_batch.files.lock import Lock, LockEntry, write_lock
+from kling_batch.model import TakeKey
+
+_LEAST_GAP_S = 2.0
+_COST_SHARE = 20
+"""A write that took a second is followed by the next after twenty: the whole file is written each time."""
+
+
+class LockKeeper:
+    """Holds the lock's entries and writes them from time to time, always whole."""
+
+    def __init__(self, path: Path, lock: Lock, *, clock: Clock, offload: Offload, probe: Probe) -> None:
+        self.path = path
+        self.entries: dict[TakeKey, LockEntry] = dict(lock.entries)
+        self._project = lock.project
+        self._clock = clock
+        self._offload = offload
+        self._probe = probe
+        self._changed = False
+        self._due = 0.0
+        self._writing = asyncio.Lock()
+
+    def put(self, work: Work) -> None:
+        """Keep a finished take."""
+        entry = entry_of(work)
+        if self.entries.get(entry.key) != entry:
+            self.entries[entry.key] = entry
+            self._changed = True
+
+    def drop(self, keys: set[TakeKey]) -> None:
+        """Forget takes that are no longer asked for."""
+        for key in keys & self.entries.keys():
+            del self.entries[key]
+            self._changed = True
+
+    async def write_if_due(self) -> None:
+        """Write what changed, unless that was done a moment ago."""
+        if self._changed and not self._writing.locked() and self._clock.monotonic() >= self._due:
+            await self.write()
+
+    async def write(self) -> None:
+        """Write what changed, now.
+
+        Raises:
+            DiskUnusable: The lock cannot be written.
+        """
+        async with self._writing:
+            if not self._changed:
+                return
+            self._changed = False
+            began = self._clock.monotonic()
+            lock = Lock(project=self._project, entries=dict(self.entries))
+            await self._offload(write_lock, self.path, lock, probe=self._probe)
+            now = self._clock.monotonic()
+            self._due = now + max(_LEAST_GAP_S, _COST_SHARE * (now - began))
+
+
+def entry_of(work: Work) -> LockEntry:
+    """Make a finished take's entry."""
+    take, row = work.take, work.row
+    return LockEntry(
+        job_id=take.job.id,
+        take=take.number,
+        edition=take.edition,
+        attempt=row.attempt,
+        kind=take.job.kind,
+        request=take.job.request,
+        external_id=row.external_id,
+        task_id=row.task_id or "",
+        units=row.units,
+        files=work.files,
+    )

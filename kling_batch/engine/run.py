@@ -1,0 +1,213 @@
+"""A whole run: from a plan to its result, in one task group."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from pathlib import Path
+
+from kling_batch.engine.deliver import WORKERS, Deliveries, placed_now
+from kling_batch.engine.endings import deadline_passed, exit_status_of, failure
+from kling_batch.engine.engine import LOOKED, Engine
+from kling_batch.engine.facts import Facts, Presence
+from kling_batch.engine.limits import Budget
+from kling_batch.engine.locking import LockKeeper
+from kling_batch.engine.plan import Action, Plan, Step
+from kling_batch.engine.ports import Options, Ports
+from kling_batch.engine.watch import Watcher
+from kling_batch.engine.work import Work, first_row
+from kling_batch.errors import KlingBatchError
+from kling_batch.events import RunEnded, RunStarted
+from kling_batch.files.lock import Lock, LockEntry
+from kling_batch.journal.records import Attempt, PlacedFile, Stage
+from kling_batch.model import Job, Manifest, Origin, RunResult, Source, Status, Take, TakeKey
+from kling_batch.service.catalog import kind
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """How a run ended: its result for the reports, and what stopped it, if anything did."""
+
+    result: RunResult
+    stopped: KlingBatchError | None
+
+
+class Stopper:
+    """Lets somebody outside the run stop it: a signal handler."""
+
+    def __init__(self) -> None:
+        self._engine: Engine | None = None
+        self._error: KlingBatchError | None = None
+
+    def stop(self, error: KlingBatchError) -> None:
+        """Stop the run, now or as soon as it begins."""
+        self._error = self._error or error
+        if self._engine is not None:
+            self._engine.halt(error)
+
+    def attach(self, engine: Engine) -> None:
+        """Learn which engine to stop."""
+        self._engine = engine
+        if self._error is not None:
+            engine.halt(self._error)
+
+
+async def run(
+    manifest: Manifest,
+    plan: Plan,
+    lock: Lock,
+    *,
+    ports: Ports,
+    options: Options,
+    everything: bool = True,
+    stopper: Stopper | None = None,
+) -> Outcome:
+    """Do what a plan says, and say what came of it. The journal is open and held; it is not closed here.
+
+    Args:
+        manifest: What is wanted.
+        plan: What to do, made from this journal and lock.
+        lock: The lock as it was read for the plan.
+        ports: The world.
+        options: How to do it.
+        everything: Whether the plan covers the whole manifest; only then is the lock rid of what is dropped.
+        stopper: Through which somebody outside stops the run.
+    """
+    started_at = ports.clock.time()
+    run_id = ports.journal.start_run(started_at)
+    works = {step.key: _work(step, step.facts, run_id) for step in plan.steps if step.facts is not None}
+    active = [works[step.key] for step in plan.steps if step.key in works and step.action is not Action.KEEP]
+    keeper = LockKeeper(options.lock_path, lock, clock=ports.clock, offload=ports.offload, probe=ports.probe)
+    await _keep(plan.steps, works, keeper, ports, options.out)
+    known = ports.journal.attempts()
+    strangers = _strangers(manifest.project, known, {work.external_id for work in works.values()})
+    deliveries = Deliveries(keeper)
+    engine = Engine(
+        [*strangers, *active],
+        kind=kind("text-to-audio"),
+        ports=ports,
+        options=options,
+        budget=Budget(most=options.max_units, spent=sum((row.counted for row in known.values()), Decimal(0))),
+        run_id=run_id,
+        deliver=deliveries.add,
+    )
+    if stopper is not None:
+        stopper.attach(engine)
+    ports.observe(RunStarted(at=started_at, takes=len(works), to_generate=plan.count(Action.GENERATE)))
+    if active:
+        await _work_through(engine, deliveries, [work for work in active if work.row.stage is Stage.WITHDRAWN])
+    if everything and engine.stopped is None:
+        keeper.drop({step.key for step in plan.steps if step.action is Action.DROP})
+    await keeper.write()
+    return await _outcome(manifest, list(works.values()), engine, started_at)
+
+
+async def _work_through(engine: Engine, deliveries: Deliveries, look: list[Work]) -> None:
+    """Run engine, watcher and deliveries side by side until the engine says that it is over."""
+    bare = engine.ports.journal.get_meta(LOOKED) is None
+    async with asyncio.TaskGroup() as group:
+        beside = [group.create_task(Watcher(engine).watch(), name="watch")]
+        beside += [group.create_task(deliveries.work(engine), name=f"deliver {n}") for n in range(WORKERS)]
+        if engine.options.deadline_s is not None:
+            beside.append(group.create_task(_keep_deadline(engine, engine.options.deadline_s), name="deadline"))
+        await engine.conduct(group, look=look, wait=bare and not engine.options.newborn)
+        for task in (*beside, *engine.calls):
+            task.cancel()
+
+
+async def _keep_deadline(engine: Engine, seconds: float) -> None:
+    await engine.ports.clock.sleep(seconds)
+    engine.halt(deadline_passed(seconds))
+
+
+def _work(step: Step, facts: Facts, run_id: int) -> Work:
+    """Make a take's record, from what is known of it."""
+    take, attempt, finished = facts.take, facts.attempt, facts.finished
+    if step.action is Action.RETRY and attempt is not None:
+        row = first_row(take, run_id, attempt=attempt.attempt + 1)
+    elif attempt is not None and (finished is None or attempt.stage is Stage.DELIVERED):
+        row = attempt
+    elif finished is not None:
+        row = _row_of(finished)
+    else:
+        row = first_row(take, run_id)
+    present = frozenset(name for name, state in facts.presence.items() if state is Presence.PRESENT)
+    return Work(take=take, row=row, known_files=dict(facts.known_files), present=present)
+
+
+def _row_of(entry: LockEntry) -> Attempt:
+    """Make the journal's row of a take that only the lock knows. Run 0: this journal did not pay for it."""
+    return Attempt(
+        external_id=entry.external_id,
+        job_id=entry.job_id,
+        take=entry.take,
+        attempt=entry.attempt,
+        stage=Stage.DELIVERED,
+        units=entry.units,
+        run_id=0,
+        task_id=entry.task_id,
+    )
+
+
+def _strangers(project: str, known: Mapping[str, Attempt], wanted: set[str]) -> list[Work]:
+    """Find tasks of this journal that are not asked for this time and may still run: they hold slots."""
+    return [
+        Work(take=_stranger(project, row), row=row, stranger=True)
+        for row in known.values()
+        if row.stage in {Stage.INTENT, Stage.CREATED} and row.external_id not in wanted
+    ]
+
+
+def _stranger(project: str, row: Attempt) -> Take:
+    source = Source(path="", line=1)
+    job = Job(project=project, id=row.job_id, request={}, source=source)
+    return Take(job=job, number=row.take, edition=1, stem="")
+
+
+async def _keep(
+    steps: Sequence[Step], works: Mapping[TakeKey, Work], keeper: LockKeeper, ports: Ports, out: Path
+) -> None:
+    """Take over what is in place, and what failed for good; nothing of it is worked on."""
+    news: list[tuple[Attempt, list[PlacedFile]]] = []
+    for step in steps:
+        if step.action is not Action.KEEP or step.facts is None:
+            continue
+        work = works[step.key]
+        if work.row.stage in {Stage.FAILED, Stage.REFUSED}:
+            work.status = Status.FAILED
+            work.error = failure(work.row)
+            continue
+        work.status = Status.SUCCEEDED
+        work.origin = Origin.KEPT
+        work.files = tuple(replace(work.known_files[name], path=work.take.path(name)) for name in work.take.job.formats)
+        keeper.put(work)
+        if step.facts.attempt is None or step.facts.attempt.stage is not Stage.DELIVERED:
+            news.append((work.row, [placed_now(out, record, work.external_id) for record in work.files]))
+    if news:
+        await ports.journal.save_all(news)
+
+
+async def _outcome(manifest: Manifest, works: Sequence[Work], engine: Engine, started_at: float) -> Outcome:
+    """Sum a run up, and write its end."""
+    ports = engine.ports
+    results = tuple(work.result() for work in works)
+    status = exit_status_of(engine.stopped, (result.status for result in results))
+    note = engine.stopped.message if engine.stopped is not None else None
+    finished_at = ports.clock.time()
+    await ports.journal.end_run(
+        engine.run_id, now=finished_at, exit_status=status, api_requests=ports.service.requests, note=note
+    )
+    ports.observe(RunEnded(at=finished_at, note=note))
+    result = RunResult(
+        project=manifest.project,
+        manifest=manifest.path,
+        started_at=started_at,
+        finished_at=finished_at,
+        exit_status=status,
+        takes=results,
+        api_requests=ports.service.requests,
+        note=note,
+    )
+    return Outcome(result=result, stopped=engine.stopped)
