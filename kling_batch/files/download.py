@@ -30,6 +30,7 @@ from kling_batch.files.part import Part
 SIZE_CAP = 256 << 20
 """Bytes. Ten seconds of the richest WAV that can be thought of are a quarter of it."""
 
+_LAST_PORT = 65535
 _MOST_REDIRECTS = 5
 _REDIRECTS = {301, 302, 303, 307, 308}
 _FIRST_WAIT_S = 0.5
@@ -181,6 +182,8 @@ def _check(url: httpx.URL, before: httpx.URL | None) -> None:
     """Refuse a URL that must not be asked; `before` is the one that redirects to it."""
     if url.scheme not in {"http", "https"} or not url.host:
         raise _Hopeless(f"the file's URL is none of http or https: it begins with {url.scheme!r}")
+    if url.port is not None and url.port > _LAST_PORT:
+        raise _Hopeless(f"the file's URL names port {url.port}, and there is none above {_LAST_PORT}")
     if url.userinfo:
         raise _Hopeless("the file's URL carries a user name or password, which must not be sent")
     if before is not None and before.scheme == "https" and url.scheme == "http":

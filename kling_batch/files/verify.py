@@ -29,6 +29,9 @@ _FROM_SERVICE_S = 1.0
 _FROM_REQUEST_S = 0.5
 """How far the decoded length may be from the request when the service gave no figure."""
 
+_LOUDEST = 8.0
+"""Times full scale. Decoded MP3 overshoots a little; damage inside a frame decodes to a thousand times."""
+
 _MOST_CHANNELS = 8
 _BLOCK = 65536
 
@@ -131,6 +134,8 @@ def _read_through(sound: soundfile.SoundFile, audio_format: str) -> Verified | R
         return Rejected(
             reason=f"the file is damaged: {frames} of {sound.frames} samples of each channel can be decoded"
         )
+    if peak > _LOUDEST:
+        return Rejected(reason=f"the file is damaged: it has samples {peak:.0f} times as loud as can be")
     return Verified(
         duration_s=frames / sound.samplerate,
         sample_rate=sound.samplerate,
