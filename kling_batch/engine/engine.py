@@ -69,8 +69,7 @@ class Engine:
         self.limit = Limit(cap=options.concurrency)
         self.account = Account(ports.service, kind.path, ports.clock, ports.rng, options.patience_s)
         self.queue: list[tuple[int, Work]] = []
-        """A heap by the order in which the takes were given."""
-        self._order = {work.take.key: number for number, work in enumerate(works)}
+        """A heap, by the works' order."""
         self.flying: dict[str, Work] = {}
         self.unfinished = sum(1 for work in works if not work.stranger)
         self.calls: dict[asyncio.Task[None], None] = {}
@@ -117,8 +116,10 @@ class Engine:
         if look:
             await self.look_up(look, wait=wait)
         await self.ports.journal.set_meta(LOOKED, "yes")
-        self.queue.extend(work for work in self._works if work.row.stage is Stage.WITHDRAWN and work.status is None)
         self._open = True
+        for work in self._works:
+            if work.row.stage is Stage.WITHDRAWN and work.status is None:
+                self._enqueue(work)
         self.wake.set()
 
     def _go_on(self, work: Work) -> None:
@@ -344,7 +345,7 @@ class Engine:
     def _enqueue(self, work: Work) -> None:
         """Queue a work in its place. While the account is looked through, the queue is not made yet."""
         if self._open:
-            heapq.heappush(self.queue, (self._order[work.take.key], work))
+            heapq.heappush(self.queue, (work.order, work))
         self.wake.set()
 
     def _hold(self, seconds: float, reason: str) -> None:

@@ -77,7 +77,11 @@ async def run(
     """
     started_at = ports.clock.time()
     run_id = ports.journal.start_run(started_at)
-    works = {step.key: _work(step, step.facts, run_id) for step in plan.steps if step.facts is not None}
+    works = {
+        step.key: _work(step, step.facts, run_id, order)
+        for order, step in enumerate(plan.steps)
+        if step.facts is not None
+    }
     active = [works[step.key] for step in plan.steps if step.key in works and step.action is not Action.KEEP]
     keeper = LockKeeper(options.lock_path, lock, clock=ports.clock, offload=ports.offload, probe=ports.probe)
     await _keep(plan.steps, works, keeper, ports, options.out)
@@ -122,7 +126,7 @@ async def _keep_deadline(engine: Engine, seconds: float) -> None:
     engine.halt(deadline_passed(seconds))
 
 
-def _work(step: Step, facts: Facts, run_id: int) -> Work:
+def _work(step: Step, facts: Facts, run_id: int, order: int) -> Work:
     """Make a take's record, from what is known of it."""
     take, attempt, finished = facts.take, facts.attempt, facts.finished
     if step.action is Action.RETRY and attempt is not None:
@@ -134,7 +138,7 @@ def _work(step: Step, facts: Facts, run_id: int) -> Work:
     else:
         row = first_row(take, run_id)
     present = frozenset(name for name, state in facts.presence.items() if state is Presence.PRESENT)
-    return Work(take=take, row=row, known_files=dict(facts.known_files), present=present)
+    return Work(take=take, row=row, order=order, known_files=dict(facts.known_files), present=present)
 
 
 def _row_of(entry: LockEntry) -> Attempt:

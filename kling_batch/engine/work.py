@@ -21,6 +21,7 @@ class Work:
 
     take: Take
     row: Attempt
+    order: int = 0
     origin: Origin = Origin.GENERATED
     stranger: bool = False
     posted: bool = False
