@@ -32,16 +32,17 @@ class Checker:
         self._schema = _part(part)
         self._is_fine = _fast(self._schema) or self._is_valid
 
-    def check(self, node: Node, page: Page) -> tuple[Any, frozenset[str]]:
+    def check(self, node: Node, page: Page, *, excused: frozenset[str] = frozenset()) -> tuple[Any, frozenset[str]]:
         """Give the node's value and the names of its fields that are wrong; tell the page what is wrong.
 
-        A value that is not even a mapping has the one wrong field `""`.
+        The fields in `excused` may be missing, and count as wrong then. A value that is not even a mapping has
+        the one wrong field `""`.
         """
         data = plain(node)
         if self._is_fine(data):
             return data, frozenset()
         findings = [_finding(error) for error in self._validator.iter_errors(data)]
-        return data, frozenset().union(*(report(finding, node, page) for finding in findings))
+        return data, frozenset().union(*(report(finding, node, page, excused=excused) for finding in findings))
 
     @cached_property
     def _validator(self) -> Validator:

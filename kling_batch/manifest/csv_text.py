@@ -43,7 +43,7 @@ def read_csv(text: str, page: Page) -> Table:
     try:
         for line, cells in rows:
             if len(cells) != len(header):
-                page.tell(line << _BITS, _ragged(len(cells), len(header)))
+                page.tell(line << _BITS, _ragged(len(cells), len(header), _delimiter(text)))
             elif any(cells):
                 records.append((line << _BITS, cells))
     except Unreadable as error:
@@ -72,9 +72,10 @@ def _quoting(said: str) -> str:
     return f"this row cannot be read as CSV: {said}"
 
 
-def _ragged(found: int, wanted: int) -> str:
-    advice = 'put a text with commas in `"`' if found > wanted else "leave cells empty, but keep their commas"
-    return f"this row has {found} cells and the header has {wanted}; {advice}"
+def _ragged(found: int, wanted: int, delimiter: str) -> str:
+    shown = {"\t": "tab"}.get(delimiter, f"`{delimiter}`")
+    advice = f'put a text with {shown} in `"`' if found > wanted else f"leave cells empty, but keep every {shown}"
+    return f"cells in this row: {found}, in the header: {wanted}; {advice}"
 
 
 def _delimiter(text: str) -> str:

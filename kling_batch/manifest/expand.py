@@ -61,16 +61,16 @@ class Expansion:
     def __init__(self, project: str) -> None:
         self.jobs: list[Job] = []
         self.takes: list[Take] = []
-        self._project = project
+        self.project = project
         self._checker = Checker("job")
         self._ids: dict[str, tuple[Source, Mapping[str, str]]] = {}
         self._stems: dict[str, Take] = {}
         self._told: set[tuple[str, int, str]] = set()
         self._asked = 0
 
-    def add(self, node: Node, page: Page, settings: Settings) -> None:
-        """Take one entry: check it by the schema, then make what it asks for."""
-        data, wrong = self._checker.check(node, page)
+    def add(self, node: Node, page: Page, settings: Settings, *, excused: frozenset[str] = frozenset()) -> None:
+        """Take one entry: check it by the schema, then make what it asks for. For `excused` see `Checker.check`."""
+        data, wrong = self._checker.check(node, page, excused=excused)
         if not isinstance(node, MapNode) or "matrix" in wrong:
             return
         entry = _Entry(data=data, wrong=wrong, node=node, page=page, settings=settings.under(data, wrong, node, page))
@@ -99,7 +99,7 @@ class Expansion:
             return
         settings = entry.settings
         job = Job(
-            project=self._project,
+            project=self.project,
             id=words.id,
             request={"prompt": words.prompt, "duration": settings.duration_s},
             takes=settings.takes,

@@ -130,7 +130,8 @@ class _Scanner:
 
     def _member(self, node: MapNode, key_at: int, depth: int) -> int:
         if self._char(key_at) != '"':
-            raise Unreadable(key_at, "this is no JSON: a field's name in `\"` is expected here")
+            advice = _advice(self._char(key_at), None)
+            raise Unreadable(key_at, f"this is no JSON: a field's name in `\"` is expected here{advice}")
         name, at = self._string(key_at)
         at = self._skip(at)
         if self._char(at) != ":":

@@ -86,8 +86,9 @@ class _Loading:
     def table(self, project: str) -> Manifest:
         """Take every row as a job."""
         expansion = Expansion(project)
-        for row in rows(self._document, None):
-            expansion.add(row, self._document.page, Settings())
+        nodes, excused = rows(self._document, None)
+        for row in nodes:
+            expansion.add(row, self._document.page, Settings(), excused=excused)
         if not self._document.page.problems and not expansion.jobs:
             self._document.page.tell(self._document.start, "there is no job in this file; write one a row")
         return self._manifest(expansion, None)
@@ -132,8 +133,9 @@ class _Loading:
             columns = Columns(names=data["columns"], node=node, page=page)
         before = len(table.page.problems)
         count = len(expansion.jobs)
-        for row in rows(table, columns):
-            expansion.add(row, table.page, settings)
+        nodes, excused = rows(table, columns)
+        for row in nodes:
+            expansion.add(row, table.page, settings, excused=excused)
         if len(table.page.problems) == before == 0 and len(expansion.jobs) == count:
             page.tell(entry.items["from"].at, f"there is no row in {table.page.path}")
 
@@ -160,7 +162,7 @@ class _Loading:
             raise ManifestInvalid(problems)
         return Manifest(
             path=str(self._path),
-            project=expansion.jobs[0].project,
+            project=expansion.project,
             jobs=tuple(expansion.jobs),
             takes=tuple(expansion.takes),
             concurrency=concurrency,

@@ -30,7 +30,7 @@ KEY_ADVICE = (
 )
 
 _MEANT = {
-    "amount": "takes", "count": "takes", "n": "takes", "variations": "takes",
+    "amount": "takes", "count": "takes", "variations": "takes",
     "caption": "prompt", "description": "prompt", "text": "prompt",
     "concurrent": "concurrency", "parallel": "concurrency", "workers": "concurrency",
     "filename": "file", "output": "file", "path": "file",
@@ -45,6 +45,7 @@ _UNSUPPORTED = {
 }
 _DECIMAL_COMMA = regex(r"[0-9]+,[0-9]+")
 _LONGEST_SHOWN = 60
+_LIKENESS = 0.65
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,8 +63,11 @@ class Finding:
     of_name: bool
 
 
-def report(error: Finding, node: Node, page: Page) -> frozenset[str]:
-    """Tell the page what was found; give the names of the node's own fields that cannot be used because of it."""
+def report(error: Finding, node: Node, page: Page, *, excused: frozenset[str]) -> frozenset[str]:
+    """Tell the page what was found; give the names of the node's own fields that cannot be used because of it.
+
+    The fields in `excused` may be missing: that is told elsewhere, once for the whole table.
+    """
     path = error.path
     here = _descend(node, path)
     top = frozenset([str(path[0])] if path else [])
@@ -71,7 +75,7 @@ def report(error: Finding, node: Node, page: Page) -> frozenset[str]:
         _report_unknown(error, here, page)
         return top
     if error.keyword == "required" and isinstance(here, MapNode):
-        return top | _report_missing(error, here, page)
+        return top | _report_missing(error, here, page, excused)
     if error.of_name and isinstance(here, MapNode):
         name = str(error.value)
         page.tell(here.keys[name], f"the name {shown(name)} is not allowed here; wanted is {allowed(error.schema)}")
@@ -89,9 +93,9 @@ def _report_unknown(error: Finding, here: MapNode, page: Page) -> None:
         page.tell(here.keys[name], unknown_name(name, known, what="field"))
 
 
-def _report_missing(error: Finding, here: MapNode, page: Page) -> frozenset[str]:
+def _report_missing(error: Finding, here: MapNode, page: Page, excused: frozenset[str]) -> frozenset[str]:
     missing = [name for name in error.argument if name not in error.value]
-    for name in missing:
+    for name in sorted(set(missing) - excused):
         title = error.schema["properties"][name].get("title", "")
         page.tell(here.keys.get(name, here.at), f"`{name}` is missing: {title}")
     return frozenset(missing)
@@ -112,11 +116,10 @@ def unknown_name(name: str, known: Collection[str], *, what: str) -> str:
 def near(name: str, known: Collection[str]) -> str | None:
     """Find the known name that was probably meant."""
     folded = name.strip().lower().replace("-", "_")
-    if _MEANT.get(folded) in known:
-        return _MEANT[folded]
-    by_folded = {each.lower(): each for each in known}
-    close = get_close_matches(folded, by_folded, n=1, cutoff=0.6)
-    return by_folded[close[0]] if close else None
+    candidates = {word: field for word, field in _MEANT.items() if field in known}
+    candidates |= {each.lower(): each for each in known}
+    close = get_close_matches(folded, candidates, n=1, cutoff=_LIKENESS)
+    return candidates[close[0]] if close else None
 
 
 def shown(value: object) -> str:

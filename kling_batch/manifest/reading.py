@@ -36,7 +36,7 @@ def kind_of(path: Path) -> str:
     if kind is None:
         raise UsageError(
             f"{path}: the extension `{path.suffix}` is not known",
-            hint=f"A manifest's name ends in one of {', '.join(KINDS)}.",
+            hint=f"The name of a manifest or a table ends in one of {', '.join(KINDS)}.",
         )
     return kind
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from kling_batch.manifest.messages import shown, unknown_name
 from kling_batch.manifest.nodes import ListNode, MapNode, Node, Scalar, Table
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 FIELDS = tuple(name for name in schema("manifest")["definitions"]["from"]["properties"]["columns"]["properties"])
 _META = "meta."
+_REQUIRED = frozenset(schema("manifest")["definitions"]["job"]["required"])
 
 _Plan: TypeAlias = list[tuple[str, int, bool, Callable[[str, int], Node] | None]]
 """For each column of use: its field, its place in the row, whether the field is a note, how its cells are read."""
@@ -32,20 +33,33 @@ class Columns:
     page: Page
 
 
-def rows(document: Document, columns: Columns | None) -> Iterator[Node]:
+class Rows(NamedTuple):
+    """A table's rows. `excused` are fields that no row can have, which is told once for all of them."""
+
+    nodes: Iterator[Node]
+    excused: frozenset[str]
+
+
+def rows(document: Document, columns: Columns | None) -> Rows:
     """Give each row as a job's fields. Columns that are not known are told once: at the header, or at `columns`."""
     content = document.content
     if isinstance(content, Table):
         plan = _own_plan(content, document.page) if columns is None else _asked_plan(content, document.page, columns)
-        yield from (_from_cells(at, cells, plan) for at, cells in content.records)
-    elif isinstance(content, ListNode):
-        yield from content.items if columns is None else _renamed_rows(content, document.page, columns)
-    else:
+        steps = _planned(plan)
+        nodes = (_from_cells(at, cells, steps) for at, cells in content.records)
+        return Rows(nodes=nodes, excused=_REQUIRED - plan.keys())
+    if not isinstance(content, ListNode):
         document.page.tell(content.at, "this is no table; a table is a list of rows")
+        return Rows(nodes=iter(()), excused=frozenset())
+    if columns is None:
+        return Rows(nodes=iter(content.items), excused=frozenset())
+    there = {name for row in content.items if isinstance(row, MapNode) for name in row.items}
+    excused = _REQUIRED - _usable(columns, there, document.page).keys()
+    return Rows(nodes=(_renamed(row, columns.names) for row in content.items), excused=excused)
 
 
-def _own_plan(table: Table, page: Page) -> _Plan:
-    """Take columns whose names are field names; tell of all others."""
+def _own_plan(table: Table, page: Page) -> dict[str, int]:
+    """Take columns whose names are field names; tell of all others, and of those that must be there."""
     plan: dict[str, int] = {}
     for ordinal, (name, at) in enumerate(table.header):
         if name in plan:
@@ -56,19 +70,30 @@ def _own_plan(table: Table, page: Page) -> _Plan:
             page.tell(at, unknown_name(name, (*FIELDS, "meta.NAME"), what="column"))
         else:
             page.tell(at, "a column without a name; name it, or remove it")
-    return _planned(plan)
+    for name in sorted(_REQUIRED - plan.keys()):
+        page.tell(table.header[0][1], f"there is no column `{name}`; every job needs one")
+    return plan
 
 
-def _asked_plan(table: Table, page: Page, columns: Columns) -> _Plan:
+def _asked_plan(table: Table, page: Page, columns: Columns) -> dict[str, int]:
     """Take the columns that the manifest asks for, and ignore all others."""
     ordinals: dict[str, int] = {}
     for ordinal, (name, at) in enumerate(table.header):
         if name in ordinals and name in columns.names.values():
             page.tell(at, f"a second column is named {shown(name)}; rename one of them")
         ordinals.setdefault(name, ordinal)
-    _tell_missing(columns, ordinals, page)
-    plan = {field: ordinals[column] for field, column in columns.names.items() if column in ordinals}
-    return _planned(plan)
+    return {field: ordinals[column] for field, column in _usable(columns, ordinals, page).items()}
+
+
+def _usable(columns: Columns, there: Collection[str], page: Page) -> dict[str, str]:
+    """Give the columns that the table has; tell, at `columns`, of the others and of fields without a column."""
+    for field in sorted(_REQUIRED - columns.names.keys()):
+        columns.page.tell(columns.node.at, f"`columns` does not say which column fills `{field}`; every job needs one")
+    for field, column in columns.names.items():
+        if column not in there:
+            said = unknown_name(column, list(there), what="column")
+            columns.page.tell(columns.node.items[field].at, f"{page.path}: {said}")
+    return {field: column for field, column in columns.names.items() if column in there}
 
 
 def _planned(plan: Mapping[str, int]) -> _Plan:
@@ -76,13 +101,6 @@ def _planned(plan: Mapping[str, int]) -> _Plan:
         (field.removeprefix(_META), ordinal, field.startswith(_META), _READERS.get(field))
         for field, ordinal in plan.items()
     ]
-
-
-def _tell_missing(columns: Columns, there: Collection[str], page: Page) -> None:
-    for field, column in columns.names.items():
-        if column not in there:
-            said = unknown_name(column, list(there), what="column")
-            columns.page.tell(columns.node.items[field].at, f"{page.path}: {said}")
 
 
 def _from_cells(at: int, cells: list[str], plan: _Plan) -> MapNode:
@@ -123,15 +141,10 @@ _READERS: Mapping[str, Callable[[str, int], Node]] = {
 }
 
 
-def _renamed_rows(rows_: ListNode, page: Page, columns: Columns) -> Iterator[Node]:
-    """Rename the fields of rows that are no CSV's; their values have types already."""
-    there = {name for row in rows_.items if isinstance(row, MapNode) for name in row.items}
-    _tell_missing(columns, there, page)
-    for row in rows_.items:
-        yield _renamed(row, columns.names) if isinstance(row, MapNode) else row
-
-
-def _renamed(row: MapNode, names: Mapping[str, str]) -> MapNode:
+def _renamed(row: Node, names: Mapping[str, str]) -> Node:
+    """Rename the fields of a row that is no CSV's; its values have types already."""
+    if not isinstance(row, MapNode):
+        return row
     renamed, meta = MapNode({}, {}, row.at), MapNode({}, {}, row.at)
     for field, column in names.items():
         if column in row.items:
