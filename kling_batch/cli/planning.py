@@ -57,9 +57,7 @@ def plan_lines(plan: Plan, *, keep: bool = False) -> list[str]:
     """Write the plan for people: what changes take by take, then the sum. `keep` lists what stays as well."""
     shown = [step for step in plan.steps if keep or step.action is not Action.KEEP or "failed" in step.reason]
     width = max((len(str(step.key)) for step in shown), default=0)
-    lines = [
-        f"  {_SIGNS[step.action]} {step.key!s:<{width}}  {step.action.value:<8}  {step.reason}" for step in shown
-    ]
+    lines = [f"  {_SIGNS[step.action]} {step.key!s:<{width}}  {step.action.value:<8}  {step.reason}" for step in shown]
     return [*lines, *([""] if lines else []), summary_line(plan)]
 
 

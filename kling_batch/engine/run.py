@@ -78,7 +78,7 @@ async def run(
     started_at = ports.clock.time()
     run_id = ports.journal.start_run(started_at)
     works = {
-        step.key: _work(step, step.facts, run_id, order)
+        step.key: work_of(step, step.facts, run_id=run_id, order=order)
         for order, step in enumerate(plan.steps)
         if step.facts is not None
     }
@@ -126,7 +126,7 @@ async def _keep_deadline(engine: Engine, seconds: float) -> None:
     engine.halt(deadline_passed(seconds))
 
 
-def _work(step: Step, facts: Facts, run_id: int, order: int) -> Work:
+def work_of(step: Step, facts: Facts, *, run_id: int, order: int) -> Work:
     """Make a take's record, from what is known of it."""
     take, attempt, finished = facts.take, facts.attempt, facts.finished
     if step.action is Action.RETRY and attempt is not None:

@@ -10,6 +10,9 @@ from pathlib import Path
 from kling_batch.clock import iso
 from kling_batch.errors import FolderHeld
 
+_PATIENCE_S = 0.3
+"""Longer than somebody who only looks whether the folder is held takes for it."""
+
 
 class Hold:
     """Holds a folder until it is released or the process ends, however it ends.
@@ -19,7 +22,9 @@ class Hold:
     """
 
     def __init__(self, folder: Path, *, now: float) -> None:
-        self._connection = sqlite3.connect(folder / "hold", timeout=0, isolation_level=None, check_same_thread=False)
+        self._connection = sqlite3.connect(
+            folder / "hold", timeout=_PATIENCE_S, isolation_level=None, check_same_thread=False
+        )
         note = folder / "hold.txt"
         try:
             self._connection.execute("BEGIN EXCLUSIVE")
@@ -37,3 +42,18 @@ class Hold:
     def release(self) -> None:
         """Let the next run in."""
         self._connection.close()
+
+
+def is_held(folder: Path) -> bool:
+    """Tell whether a run works in a folder now."""
+    file = folder / "hold"
+    if not file.is_file():
+        return False
+    connection = sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True, timeout=0)
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.OperationalError:
+        return True
+    finally:
+        connection.close()
+    return False

@@ -1,0 +1,40 @@
+"""`kling-batch account`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from kling_batch.cli.asking import ask
+from kling_batch.cli.options import text_or_json
+from kling_batch.clock import SystemClock, iso
+
+_YEAR_S = 366 * 86_400
+
+
+@click.command()
+@text_or_json
+def command(output: str) -> int:
+    """Show the account's resource packs and what is left. Free; the service's figures lag by up to 12 hours."""
+    now = SystemClock().time()
+    data = ask(lambda service: service.account(int((now - _YEAR_S) * 1000), int(now * 1000)))
+    packs = data.get("resource_pack_subscribe_infos")
+    rows = [row for row in packs if isinstance(row, dict)] if isinstance(packs, list) else []
+    if output == "json":
+        click.echo(json.dumps({"packs": rows}, indent=2, ensure_ascii=False))
+        return 0
+    if not rows:
+        click.echo("The account has no resource pack.")
+    for row in rows:
+        click.echo(_line(row))
+    return 0
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    until = row.get("invalid_time")
+    ends = f", until {iso(until / 1000)}" if isinstance(until, int | float) else ""
+    left, total = row.get("remaining_quantity"), row.get("total_quantity")
+    return f"{row.get('resource_pack_name')}: {left} of {total} units left, {row.get('status')}{ends}"

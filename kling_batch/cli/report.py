@@ -1,0 +1,34 @@
+"""`kling-batch report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from kling_batch.cli.options import place_options
+from kling_batch.cli.project import open_project
+from kling_batch.clock import SystemClock
+from kling_batch.engine.recount import recount
+from kling_batch.journal.journal import read_snapshot
+
+
+@click.command()
+@place_options
+def command(
+    manifest: Path,
+    project: str | None,
+    out: Path | None,
+    lock_path: Path | None,
+    select: tuple[str, ...],
+    sandbox: bool,
+) -> int:
+    """Write the reports again, from journal and lock."""
+    from kling_batch.report import write_reports
+
+    opened = open_project(manifest, project=project, out=out, lock_path=lock_path, sandbox=sandbox)
+    plan = opened.plan(retries=0, expressions=select)
+    result = recount(opened.manifest, plan, read_snapshot(opened.out), now=SystemClock().time())
+    write_reports(result, opened.out)
+    click.echo(f"Report: {opened.out / 'report.html'}", err=True)
+    return 0

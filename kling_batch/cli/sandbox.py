@@ -1,0 +1,86 @@
+"""`kling-batch sandbox`."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from kling_batch.errors import UsageError
+
+if TYPE_CHECKING:
+    from kling_batch.sandbox.settings import WorldSettings
+
+
+@click.command()
+@click.option(
+    "--port", type=click.IntRange(0, 65_535), default=0, show_default=True, help="The API's port; 0 takes a free one."
+)
+@click.option(
+    "--concurrency", type=click.IntRange(1, 10_000), help="Most tasks in flight that it allows (default: 10)."
+)
+@click.option("--generation-seconds", type=click.FloatRange(0, 86_400), help="How long a task takes (default: 2).")
+@click.option(
+    "--faults",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A schedule of faults and behaviours to rehearse, in YAML or JSON: see docs/faults.md.",
+)
+def command(port: int, concurrency: int | None, generation_seconds: float | None, faults: Path | None) -> int:
+    """Serve a stand-in for the service on this machine, which really synthesises sound.
+
+    Prints its URL as the first line of stdout, for KLING_BASE_URL. Keys are taken from the same variables as for the
+    service; without them it uses a fixed pair, and prints it. Needs the extra `sandbox`.
+    """
+    try:
+        from kling_batch.sandbox.app import serve
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"The sandbox server needs {error.name}, which is not installed.",
+            hint="Install it: pip install 'kling-batch[sandbox]'. kling-batch run --sandbox needs no extra.",
+        ) from None
+    from kling_batch.sandbox.faults import Scenario
+    from kling_batch.sandbox.scenario import read_scenario
+    from kling_batch.sandbox.settings import Span
+    from kling_batch.sandbox.settings import WorldSettings as Settings
+
+    scenario = read_scenario(faults) if faults is not None else Scenario()
+    settings, keys = _with_keys(Settings())
+    settings = replace(
+        settings,
+        seed=settings.seed if scenario.seed is None else scenario.seed,
+        concurrency=concurrency or scenario.concurrency or settings.concurrency,
+        generation=(
+            Span.fixed(generation_seconds)
+            if generation_seconds is not None
+            else scenario.generation or settings.generation
+        ),
+        queue=scenario.queue or (Span.fixed(0.0) if generation_seconds is not None else settings.queue),
+        behaviour=scenario.behave(settings.behaviour),
+    )
+
+    def ready(url: str) -> None:
+        click.echo(url)
+        for line in keys:
+            click.echo(line)
+        click.echo(f"The ledger of what it did: {url}/sandbox/ledger. Stop it with Ctrl-C.", err=True)
+
+    serve(settings, port=port, rules=scenario.rules or (), ready=ready)
+    return 0
+
+
+def _with_keys(settings: WorldSettings) -> tuple[WorldSettings, list[str]]:
+    """Take the keys from the environment, else the fixed ones, and say which: those open nothing but a sandbox."""
+    api_key = os.environ.get("KLING_API_KEY", "").strip()
+    access, secret = (os.environ.get(name, "").strip() for name in ("KLING_ACCESS_KEY", "KLING_SECRET_KEY"))
+    if api_key or (access and secret):
+        return replace(
+            settings,
+            api_key=api_key or settings.api_key,
+            access_key=access or settings.access_key,
+            secret_key=secret or settings.secret_key,
+        ), []
+    return settings, [f"KLING_ACCESS_KEY={settings.access_key}", f"KLING_SECRET_KEY={settings.secret_key}"]
