@@ -1,0 +1,102 @@
+"""What every report says in the same words: totals, reasons, what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import TypedDict
+
+from kling_batch.model import Job, RunResult, Status, TakeResult
+
+PROBLEMS_FIRST = (Status.FAILED, Status.UNKNOWN, Status.PENDING)
+"""The ways of having no sound, the most urgent first."""
+
+_REASONS = {
+    Status.FAILED: "The service failed to make it and gave no reason.",
+    Status.UNKNOWN: "It was sent, but whether the service took it could not be settled: it may be paid for.",
+    Status.PENDING: "The run stopped before this take ended.",
+}
+_REPAIRS = {
+    Status.FAILED: "Change its prompt, or raise its edition to ask afresh; then run the same command again.",
+    Status.UNKNOWN: "Run the same command again: it first looks for this task on the service, by its external id.",
+    Status.PENDING: "Run the same command again: it resumes, and pays for nothing twice.",
+}
+
+
+class Summary(TypedDict):
+    """The totals, as `report.json` has them. `units` is a decimal string, `seconds` is wall time."""
+
+    jobs: int
+    takes: int
+    succeeded: int
+    failed: int
+    pending: int
+    unknown: int
+    units: str
+    seconds: float
+    api_requests: int
+
+
+def summary(result: RunResult) -> Summary:
+    """Count a run."""
+    return Summary(
+        jobs=len({take.take.job.id for take in result.takes}),
+        takes=len(result.takes),
+        succeeded=result.count(Status.SUCCEEDED),
+        failed=result.count(Status.FAILED),
+        pending=result.count(Status.PENDING),
+        unknown=result.count(Status.UNKNOWN),
+        units=units_text(result.units),
+        seconds=span_s(result.started_at, result.finished_at),
+        api_requests=result.api_requests,
+    )
+
+
+def headline(result: RunResult) -> str:
+    """Say in one line how a run went."""
+    takes, done = len(result.takes), result.count(Status.SUCCEEDED)
+    noun = "take" if takes == 1 else "takes"
+    parts = [f"{done} of {takes} {noun} succeeded"]
+    parts += [f"{count} {status}" for status in PROBLEMS_FIRST if (count := result.count(status))]
+    return ", ".join(parts)
+
+
+def problems(result: RunResult) -> list[TakeResult]:
+    """List the takes without a sound, the most urgent first, else in the order of the run."""
+    return [take for status in PROBLEMS_FIRST for take in result.takes if take.status is status]
+
+
+def by_job(result: RunResult) -> list[tuple[Job, Sequence[TakeResult]]]:
+    """Put the takes of each job together, in the order in which the jobs first come."""
+    groups: dict[str, list[TakeResult]] = {}
+    for take in result.takes:
+        groups.setdefault(take.take.job.id, []).append(take)
+    return [(takes[0].take.job, takes) for takes in groups.values()]
+
+
+def reason(take: TakeResult) -> str:
+    """Say why a take has no sound, with the service's code where there is one; empty for one that has."""
+    if take.error is None:
+        return _REASONS.get(take.status, "")
+    code = "" if take.error.code is None else f" (code {take.error.code})"
+    return f"{take.error.message}{code}"
+
+
+def repair(take: TakeResult) -> str:
+    """Say what to do about a take without a sound; empty for one that has."""
+    if take.error is not None and take.error.hint:
+        return take.error.hint
+    return _REPAIRS.get(take.status, "")
+
+
+def units_text(units: Decimal) -> str:
+    """Write units with two decimals or as many as it takes, never with an exponent: `0.25`, `2.00`, `0.125`."""
+    whole, _, decimals = f"{units:f}".partition(".")
+    return f"{whole}.{decimals.rstrip('0'):0<2}"
+
+
+def span_s(start: float | None, end: float | None) -> float:
+    """Measure from start to end in seconds, to the millisecond; 0 if either is unknown or the clock was set back."""
+    if start is None or end is None:
+        return 0.0
+    return max(0.0, round(end - start, 3))

@@ -1,0 +1,64 @@
+"""`report.json`, to `schemas/report.schema.json`: a take a line, so that it can be searched and compared."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from kling_batch.clock import iso
+from kling_batch.model import RunResult, TakeResult
+from kling_batch.report.facts import summary, units_text
+
+
+def pieces(result: RunResult) -> Iterator[str]:
+    """Write the report, a take at a time."""
+    head = {
+        "schema_version": 1,
+        "project": result.project,
+        "manifest": result.manifest,
+        "started_at": iso(result.started_at),
+        "finished_at": iso(result.finished_at),
+        "exit_status": result.exit_status,
+        "summary": summary(result),
+    }
+    fields = [f"{_line(name)}: {_line(value)}" for name, value in head.items()]
+    yield "{" + ",\n ".join(fields) + ',\n "takes": ['
+    for index, take in enumerate(result.takes):
+        yield ("," if index else "") + "\n  " + _line(_take(take))
+    yield "]}\n"
+
+
+def _take(result: TakeResult) -> dict[str, Any]:
+    job, error = result.take.job, result.error
+    return {
+        "job_id": job.id,
+        "take": result.take.number,
+        "status": result.status,
+        "origin": result.origin,
+        "prompt": job.prompt,
+        "duration": job.duration_s,
+        "external_task_id": result.external_id,
+        "task_id": result.task_id,
+        "attempts": result.attempts,
+        "units": units_text(result.units),
+        "files": [
+            {
+                "path": file.path,
+                "format": file.format,
+                "sha256": file.sha256,
+                "bytes": file.bytes,
+                "duration": round(file.duration_s, 3),
+            }
+            for file in result.files
+        ],
+        "tags": list(job.tags),
+        "meta": dict(job.meta),
+        "error": error and {"code": error.code, "message": error.message, "hint": error.hint},
+        "submitted_at": iso(result.submitted_at),
+        "finished_at": iso(result.finished_at),
+    }
+
+
+def _line(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
