@@ -150,11 +150,11 @@ class _Armed:
     seen: int = 0
     struck: int = 0
 
-    def strikes(self, since_start_s: float) -> bool:
-        if self.rule.limit is not None and self.struck >= self.rule.limit:
-            return False
+    def counts(self, since_start_s: float) -> bool:
+        """Count a call that the rule could be about, and say whether it is to be struck."""
         self.seen += 1
-        return self.rule.due(self.seen, since_start_s, self.rng.random)
+        due = self.rule.due(self.seen, since_start_s, self.rng.random)
+        return due and (self.rule.limit is None or self.struck < self.rule.limit)
 
 
 class FaultRunner:
@@ -178,9 +178,9 @@ class FaultRunner:
         for armed in armed_here:
             rule = armed.rule
             group = EFFECTS[rule.effect.name].group
-            if group in first or (rule.match is not None and rule.match.lower() not in text().lower()):
+            if rule.match is not None and rule.match.lower() not in text().lower():
                 continue
-            if not armed.strikes(since_start_s):
+            if not armed.counts(since_start_s) or group in first:
                 continue
             armed.struck += 1
             self._tally[rule.effect.name] += 1

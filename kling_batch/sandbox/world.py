@@ -12,7 +12,7 @@ from email.utils import formatdate
 
 from kling_batch.sandbox.auth import Doorkeeper
 from kling_batch.sandbox.clips import ClipCache, Synth
-from kling_batch.sandbox.faults import NO_STRIKE, Call, Effect, FaultRunner, Rule, Scenario, Strike
+from kling_batch.sandbox.faults import NO_STRIKE, Call, Effect, FaultRunner, Scenario, Strike
 from kling_batch.sandbox.filehost import FileHit, FileHost
 from kling_batch.sandbox.ledger import Charge, Ledger, LedgerTask
 from kling_batch.sandbox.params import Order, read_order, read_page, read_window
@@ -37,7 +37,7 @@ class World:
     Args:
         settings: Keys, speed, room and behaviour.
         now: The time, in Unix seconds. Must not run backwards.
-        rules: The faults to inject. `apply` can change them later.
+        scenario: What to change about the settings, and the faults to inject. See `apply`.
         synth: Makes the sound files; the real one when None.
     """
 
@@ -46,7 +46,7 @@ class World:
         settings: WorldSettings,
         *,
         now: Callable[[], float],
-        rules: tuple[Rule, ...] = (),
+        scenario: Scenario | None = None,
         synth: Synth | None = None,
     ) -> None:
         if synth is None:
@@ -60,10 +60,12 @@ class World:
         self._door = Doorkeeper(settings)
         self._shelf = TaskShelf(settings.seed)
         self._files = FileHost(settings, self._shelf, ClipCache(synth))
-        self._faults = FaultRunner(rules, settings.seed, self.ledger.faults)
+        self._faults = FaultRunner((), settings.seed, self.ledger.faults)
         self._latency = random.Random(f"{settings.seed}:latency")  # noqa: S311 - time, no secret
         self._ends: list[tuple[float, int, SandboxTask]] = []
         self._replies = 0
+        if scenario is not None:
+            self.apply(scenario)
 
     def apply(self, scenario: Scenario) -> None:
         """Change settings, behaviour and faults from now on. Tasks that exist keep their times."""
@@ -292,12 +294,14 @@ class World:
         """Check a call to the file host. A `FileHit` then wants `bytes_of` (slow, any thread) and `serve_file`."""
         self.settle()
         now = self._now()
-        self.ledger.requests[Call.DOWNLOAD] += 1
-        if "authorization" in request.headers:
-            self.ledger.token_leaks += 1
         task = self._files.task_of(request)
         subject = "" if task is None else _subject_of(task)
         strike = self._faults.strike(Call.DOWNLOAD, lambda: subject, now - self._started_at)
+        if strike.answer is not None and strike.answer.name == "no-connection":
+            return self._travelling(Response(status=0), strike)
+        self.ledger.requests[Call.DOWNLOAD] += 1
+        if "authorization" in request.headers:
+            self.ledger.token_leaks += 1
         found = self._files.find(request, strike, now)
         return self._travelling(found, strike) if isinstance(found, Response) else found
 
