@@ -130,7 +130,7 @@ def shown(value: object) -> str:
         return str(value).lower()
     if isinstance(value, str):
         text = value if len(value) <= _LONGEST_SHOWN else f"{value[: _LONGEST_SHOWN - 1]}…"
-        return '"' + "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text) + '"'
+        return f'"{text}"'
     if isinstance(value, list):
         return "a list"
     if isinstance(value, dict):

@@ -69,9 +69,10 @@ class Page:
     problems: list[Problem] = field(default_factory=list)
 
     def tell(self, at: int, message: str) -> None:
-        """Note what is wrong at a position."""
+        """Note what is wrong at a position, in one line that cannot move a terminal's cursor."""
         line, column = self.place(at)
-        self.problems.append(Problem(path=self.path, line=line, column=column, message=message))
+        said = message if message.isprintable() else "".join(map(_printable, message))
+        self.problems.append(Problem(path=self.path, line=line, column=column, message=said))
 
     def line(self, at: int) -> int:
         """Give the line of a position."""
@@ -146,6 +147,10 @@ def plain(node: Node, *, as_text: bool = False) -> Any:
 
 TEXT_FIELDS = frozenset({"project", "id", "prompt", "file", "tags", "meta", "matrix", "from", "columns"})
 """The fields that are text all the way down."""
+
+
+def _printable(char: str) -> str:
+    return char if char.isprintable() else ascii(char)[1:-1]
 
 
 def _tidy(text: str) -> str:

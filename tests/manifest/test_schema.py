@@ -160,3 +160,17 @@ def test_an_editor_can_explain_every_field() -> None:
 def test_the_schemas_are_draft_7(name: str) -> None:
     """What editors read must be a schema."""
     jsonschema.Draft7Validator.check_schema(schema(name))
+
+
+def test_a_message_stays_in_its_line(as_json: Callable[[Any], Path], problems: Callable[[Path], list[str]]) -> None:
+    """What a manifest holds can neither break a line of the output nor move a terminal's cursor."""
+    hostile = {"id": "a\nb:1:1: fine", "prompt": "\x1b[2J", "\r\u202e": 1, "meta": {"{\n}": "x"}, "file": "{\n}"}
+    found = problems(as_json({**GOOD, "jobs": [hostile]}))
+    assert len(found) == 5
+    assert all(message.isprintable() for message in found)
+
+
+def test_a_long_list_is_refused_quickly(as_json: Callable[[Any], Path], problems: Callable[[Path], list[str]]) -> None:
+    """Entries that cannot be sorted are not compared each with each: 200 million comparisons take a minute."""
+    found = problems(as_json({**GOOD, "jobs": [{"id": "a", "prompt": "x", "tags": [{"n": n} for n in range(20_000)]}]}))
+    assert found[0].endswith("characters in one line")
