@@ -18,7 +18,7 @@ from uvicorn.protocols.http.auto import AutoHTTPProtocol
 from kling_batch.clock import SystemClock
 from kling_batch.errors import UsageError
 from kling_batch.sandbox.clips import Synth
-from kling_batch.sandbox.faults import Scenario
+from kling_batch.sandbox.faults import Rule
 from kling_batch.sandbox.scenario import scenario_of
 from kling_batch.sandbox.settings import WorldSettings
 from kling_batch.sandbox.wire import Loss, Request, Response, compact
@@ -186,7 +186,7 @@ class SandboxServer:
         settings: As for `World`; `file_base_url` is replaced with the file host's address here.
         host: The address to listen on.
         port: The API's port; 0 takes one that is free. The file host takes any that is free.
-        scenario: What to change about the settings, and the faults to inject.
+        rules: The faults to inject.
         synth: Makes the sound files; the real one when None.
 
     Raises:
@@ -199,7 +199,7 @@ class SandboxServer:
         *,
         host: str = _HOST,
         port: int = 0,
-        scenario: Scenario | None = None,
+        rules: tuple[Rule, ...] = (),
         synth: Synth | None = None,
     ) -> None:
         self._sockets = [_listen(host, port), _listen(host, 0)]
@@ -207,7 +207,7 @@ class SandboxServer:
         shown = f"[{host}]" if ":" in host else host
         self.url = f"http://{shown}:{api_port}"
         settings = replace(settings, file_base_url=f"http://{shown}:{file_port}")
-        self.world = World(settings, now=SystemClock().time, scenario=scenario, synth=synth)
+        self.world = World(settings, now=SystemClock().time, rules=rules, synth=synth)
         app = SandboxApp(self.world, file_port)
         self._server = uvicorn.Server(
             uvicorn.Config(
@@ -241,7 +241,7 @@ def serve(
     *,
     host: str = _HOST,
     port: int = 0,
-    scenario: Scenario | None = None,
+    rules: tuple[Rule, ...] = (),
     ready: Callable[[str], None],
 ) -> None:
     """Serve a sandbox until the process is interrupted. `ready` is called with its URL once it can be called.
@@ -249,17 +249,17 @@ def serve(
     Raises:
         UsageError: The address or port cannot be had.
     """
-    server = SandboxServer(settings, host=host, port=port, scenario=scenario)
+    server = SandboxServer(settings, host=host, port=port, rules=rules)
     ready(server.url)
     server.run()
 
 
 @contextlib.contextmanager
 def running_server(
-    settings: WorldSettings, *, scenario: Scenario | None = None, synth: Synth | None = None
+    settings: WorldSettings, *, rules: tuple[Rule, ...] = (), synth: Synth | None = None
 ) -> Iterator[SandboxServer]:
     """Serve a sandbox on a free port of this machine, from a thread, for as long as the context lasts."""
-    server = SandboxServer(settings, scenario=scenario, synth=synth)
+    server = SandboxServer(settings, rules=rules, synth=synth)
     thread = threading.Thread(target=server.run, name="sandbox", daemon=True)
     thread.start()
     try:

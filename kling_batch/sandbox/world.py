@@ -12,7 +12,7 @@ from email.utils import formatdate
 
 from kling_batch.sandbox.auth import Doorkeeper
 from kling_batch.sandbox.clips import ClipCache, Synth
-from kling_batch.sandbox.faults import NO_STRIKE, Call, Effect, FaultRunner, Scenario, Strike
+from kling_batch.sandbox.faults import NO_STRIKE, Call, Effect, FaultRunner, Rule, Scenario, Strike
 from kling_batch.sandbox.filehost import FileHit, FileHost
 from kling_batch.sandbox.ledger import Charge, Ledger, LedgerTask
 from kling_batch.sandbox.params import Order, read_order, read_page, read_window
@@ -37,7 +37,7 @@ class World:
     Args:
         settings: Keys, speed, room and behaviour.
         now: The time, in Unix seconds. Must not run backwards.
-        scenario: What to change about the settings, and the faults to inject. See `apply`.
+        rules: The faults to inject. `apply` can change them later.
         synth: Makes the sound files; the real one when None.
     """
 
@@ -46,7 +46,7 @@ class World:
         settings: WorldSettings,
         *,
         now: Callable[[], float],
-        scenario: Scenario | None = None,
+        rules: tuple[Rule, ...] = (),
         synth: Synth | None = None,
     ) -> None:
         if synth is None:
@@ -60,12 +60,10 @@ class World:
         self._door = Doorkeeper(settings)
         self._shelf = TaskShelf(settings.seed)
         self._files = FileHost(settings, self._shelf, ClipCache(synth))
-        self._faults = FaultRunner((), settings.seed, self.ledger.faults)
+        self._faults = FaultRunner(rules, settings.seed, self.ledger.faults)
         self._latency = random.Random(f"{settings.seed}:latency")  # noqa: S311 - time, no secret
         self._ends: list[tuple[float, int, SandboxTask]] = []
         self._replies = 0
-        if scenario is not None:
-            self.apply(scenario)
 
     def apply(self, scenario: Scenario) -> None:
         """Change settings, behaviour and faults from now on. Tasks that exist keep their times."""
