@@ -1,10 +1,11 @@
 """The lock: what the team knows of every finished take, as a text file beside the manifest.
 
-Its layout is made for git. Every take has a line of its own that no other take's line depends on (the last element
-of the list is a constant, so no comma ever moves), and a constant line ends every job, so that a change in one job
-does not touch the lines of the next. Branches that add jobs in different places merge; where both add in the same
-place, keeping the lines of both sides is right, which is what `merge=union` in `.gitattributes` does. Order is
-therefore written but not asked for.
+Its layout is made for git, which merges two branches unless both changed lines that touch. Every take has a line of
+its own that no other take's line depends on: the last element of the list is a constant, so no comma ever moves.
+A constant line ends every job, so that a change in one does not touch the next. And like the tabs of a filing
+cabinet, a constant line stands before the jobs of every letter, so that jobs added to one gap by two branches
+mostly come to stand apart. Where they do not, keeping the lines of both sides is right, which is what `merge=union`
+in `.gitattributes` does; order is therefore written but not asked for.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
+from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, NoReturn
@@ -39,7 +41,8 @@ _UNITS = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,12})?")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _PATH = re.compile(r"(?![/\\]|[A-Za-z]:)[^\x00-\x1f]+")
 _UP = re.compile(r"(?:^|[/\\])\.\.(?:[/\\]|$)")
-_MARK = re.compile(r"end(?: of .*)?")
+_MARK = re.compile(r"[0-9a-z]|end(?: of .*)?")
+_TABS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _HEAD = {"lock_version", "project", "comment", "takes"}
 _TAKE_FIELDS = 10
 _FILE_FIELDS = 5
@@ -122,17 +125,18 @@ def write_lock(path: Path, lock: Lock, *, probe: Probe = no_probe) -> None:
 
 
 def _lines(lock: Lock) -> Iterator[str]:
-    """Lay the lock out: a head, a line a take, a line at the end of every job, and a last one that never changes."""
+    """Lay the lock out: a head, then the tabs, a line a take, a line at the end of every job, and a last line."""
     yield f'{{\n"lock_version": {LOCK_VERSION},\n"project": {json.dumps(lock.project, ensure_ascii=False)},\n'
     yield f'"comment": {json.dumps(_COMMENT)},\n"takes": [\n'
-    job_id = None
+    shelves: dict[str, list[TakeKey]] = {tab: [] for tab in _TABS}
     for key in sorted(lock.entries):
-        if job_id not in {None, key.job_id}:
+        shelves[key.job_id[0].lower()].append(key)
+    for tab, keys in shelves.items():
+        yield f'"{tab}",\n'
+        for job_id, takes in groupby(keys, key=lambda key: key.job_id):
+            for key in takes:
+                yield json.dumps(_as_json(lock.entries[key]), ensure_ascii=False, allow_nan=False) + ",\n"
             yield f'"end of {job_id}",\n'
-        job_id = key.job_id
-        yield json.dumps(_as_json(lock.entries[key]), ensure_ascii=False, allow_nan=False) + ",\n"
-    if job_id is not None:
-        yield f'"end of {job_id}",\n'
     yield '"end"\n]\n}\n'
 
 
