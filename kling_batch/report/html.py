@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from kling_batch.clock import iso
-from kling_batch.model import RunResult
+from kling_batch.model import RunResult, Status
 from kling_batch.report.facts import by_job, headline, problems, reason, repair, summary, units_text
 from kling_batch.report.text import printable
 
@@ -36,7 +36,7 @@ def pieces(result: RunResult) -> Iterator[str]:
             result=result,
             headline=headline(result),
             totals=summary(result),
-            problems=problems(result),
+            problems=[take for take in problems(result) if take.status is not Status.PENDING],
             jobs=by_job(result),
             policy=_policy(),
         )

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kling_batch.model import RunResult
+from kling_batch.model import RunResult, TakeResult
 from kling_batch.report import html
 from kling_batch.report.html import href
 
@@ -78,9 +78,24 @@ def test_problems_stand_above_the_sounds_with_reason_and_repair(
 ) -> None:
     """What needs a person comes first."""
     problems = page(run).split('id="problems"')[1].split('id="sounds"')[0]
-    assert problems.index("gunfight:1") < problems.index("storm:1") < problems.index("bell:1")
+    assert problems.index("gunfight:1") < problems.index("storm:1") < problems.index("1 pending")
     assert "content policy (code 1301)" in problems
     assert "Change the prompt." in problems
+
+
+def test_a_problem_says_why_where_its_sound_would_be(page: Callable[[RunResult], str], run: RunResult) -> None:
+    """Who looks at a job sees why a take is missing without going to the top."""
+    card = page(run).split('id="job-gunfight"')[1]
+    assert "content policy (code 1301)" in card
+
+
+def test_pending_takes_are_one_problem_however_many(
+    page: Callable[[RunResult], str], make_run: Any, pending: TakeResult
+) -> None:
+    """A run that stops early does not bury its failures, nor its sounds, under what has not been tried."""
+    top = page(make_run(*[pending] * 300)).split('id="problems"')[1].split('id="sounds"')[0]
+    assert top.count("<li") == 1
+    assert "300 pending" in top
 
 
 def test_a_page_of_thousands_of_takes_comes_in_small_pieces(make_run: Any, make_take: Any) -> None:
