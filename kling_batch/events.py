@@ -34,7 +34,10 @@ class Looking(Event):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TakeChanged(Event):
-    """A take moved on. `state` is one word: submitting, in-flight, settling, downloading, retrying, ended."""
+    """A take moved on.
+
+    `state` is one word: submitting, in-flight, settling, retrying, generated, downloading.
+    """
 
     take: TakeKey
     external_id: str

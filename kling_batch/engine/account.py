@@ -1,7 +1,8 @@
 """What the account already holds, seen through its list and by single queries.
 
 The order of the list is not documented, and pages are taken one after another while tasks may be added: a list that
-fits one page is a snapshot and its silence counts; over several pages it counts only if no row came twice.
+fits one page is a snapshot and its silence counts; over several pages it counts only if no row came twice. A list
+that tells no external ids at all says nothing about ours.
 """
 
 from __future__ import annotations
@@ -68,7 +69,8 @@ class Account:
                 if task.external_id is not None:
                     best[task.external_id] = better(best.get(task.external_id), task)
             ended = page.rows < LONGEST_PAGE
-        scan = Scan(tasks=best, complete=ended and len(seen) == rows, began=began, pages=number)
+        tells = bool(best) or not rows
+        scan = Scan(tasks=best, complete=ended and tells and len(seen) == rows, began=began, pages=number)
         self._last = scan
         return scan
 

@@ -462,6 +462,7 @@ class Engine:
         if work.stranger:
             return
         if task.status is TaskStatus.SUCCEEDED:
+            self._emit(work, "generated")
             self.failures_in_a_row = 0
             self.deliver(work)
         elif task.status is TaskStatus.FAILED:

@@ -101,9 +101,16 @@ def read_query(reply: Reply, wanted_id: str) -> QueryOutcome:
     if data is None or data in ({}, []):
         return Absent()
     task = _task(data)
-    if task is None or wanted_id not in {task.task_id, task.external_id}:
+    if task is None or not _answers(task, wanted_id):
         return ReadFailed(reason="the answer names another task, or none")
     return Found(task=task)
+
+
+def _answers(task: Task, wanted_id: str) -> bool:
+    """Whether an answer is about the task that was asked for. An answer to an external id may leave it out."""
+    if wanted_id in {task.task_id, task.external_id}:
+        return True
+    return task.external_id is None and not wanted_id.isdigit()
 
 
 def read_list(reply: Reply) -> ListOutcome:
