@@ -72,6 +72,13 @@ class Waiting(Event):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Warned(Event):
+    """Something is wrong that does not keep the run from its end."""
+
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RunEnded(Event):
     """The work is over, or stopped; `note` says why when it stopped before its end."""
 

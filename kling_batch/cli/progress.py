@@ -21,6 +21,7 @@ from kling_batch.events import (
     TakeChanged,
     TakeEnded,
     Waiting,
+    Warned,
 )
 from kling_batch.model import Status, TakeKey
 
@@ -85,7 +86,7 @@ class Bar:
             self._bar = tqdm(total=event.takes, unit="take", file=sys.stderr, disable=None, dynamic_ncols=True)
         elif self._bar is None:
             return
-        elif isinstance(event, Looking) and event.seconds:
+        elif isinstance(event, Warned) or (isinstance(event, Looking) and event.seconds):
             self._bar.write(_words(event), file=sys.stderr)
         elif isinstance(event, RunEnded):
             self._bar.close()
@@ -116,7 +117,7 @@ class Heartbeat:
 
     def __call__(self, event: Event) -> None:
         """Show an event where silence would puzzle."""
-        if isinstance(event, Looking) and event.seconds:
+        if isinstance(event, Warned) or (isinstance(event, Looking) and event.seconds):
             click.echo(_words(event), err=True)
 
     async def beat(self) -> None:
@@ -158,5 +159,7 @@ def _words(event: Event) -> str:
             return f"at most {limit} tasks in flight from now on: {reason}"
         case Waiting(seconds=seconds, reason=reason):
             return f"nothing is sent for {seconds:.1f} s: {reason}"
+        case Warned(message=message):
+            return message
         case _:
             return ""

@@ -17,12 +17,13 @@ from kling_batch.engine.limits import wait_s
 from kling_batch.engine.locking import LockKeeper
 from kling_batch.engine.reading import insist
 from kling_batch.engine.work import Work
-from kling_batch.errors import KlingBatchError
-from kling_batch.events import TakeChanged
+from kling_batch.errors import DiskUnusable, KlingBatchError
+from kling_batch.events import TakeChanged, Warned
 from kling_batch.files.answer import Downloaded, DownloadFailed, UrlRefused
 from kling_batch.files.disk import hash_file
 from kling_batch.files.download import download
 from kling_batch.files.place import place
+from kling_batch.files.store import Store
 from kling_batch.files.verify import Rejected, verify_audio
 from kling_batch.journal.journal import FOLDER
 from kling_batch.journal.records import PlacedFile, Stage
@@ -58,8 +59,11 @@ class _Target:
 class Deliveries:
     """A queue of finished tasks and the workers that bring their files home."""
 
-    def __init__(self, lock: LockKeeper) -> None:
+    def __init__(self, lock: LockKeeper, store: Store | None) -> None:
         self.lock = lock
+        self.store = store
+        self.trouble: str | None = None
+        """What went wrong with the store, until it has been told. Set on a worker's thread."""
         self.queue: asyncio.Queue[Work] = asyncio.Queue()
 
     def __repr__(self) -> str:
@@ -74,24 +78,30 @@ class Deliveries:
         while True:
             work = await self.queue.get()
             try:
-                await _Delivery(engine, work).deliver()
+                await _Delivery(engine, self, work).deliver()
+                self._tell(engine)
                 if work.status is Status.SUCCEEDED:
                     self.lock.put(work)
                     await self.lock.write_if_due()
             except KlingBatchError as error:
                 engine.halt(error)
 
+    def _tell(self, engine: Engine) -> None:
+        if self.trouble is not None:
+            engine.ports.observe(Warned(at=engine.ports.clock.time(), message=self.trouble))
+            self.trouble = None
+
 
 class _Delivery:
     """One take's files."""
 
-    def __init__(self, engine: Engine, work: Work) -> None:
+    def __init__(self, engine: Engine, deliveries: Deliveries, work: Work) -> None:
         self.engine = engine
+        self.deliveries = deliveries
         self.ports = engine.ports
         self.out = engine.options.out
         self.work = work
         self.partials = self.out / FOLDER / "partial"
-        self.asked_again = False
 
     async def deliver(self) -> None:
         """Bring every wanted format home, then record it; the record comes last."""
@@ -138,7 +148,7 @@ class _Delivery:
         old = self.out / known.path
         if known.path != target.path and old.is_file() and hash_file(old) == known.sha256:
             partial.write_bytes(old.read_bytes())
-        elif self.ports.store is None or not self.ports.store.fetch(known.sha256, partial):
+        elif self.deliveries.store is None or not self.deliveries.store.fetch(known.sha256, partial):
             return None
         finished = self._finish(partial, target, known.sha256)
         return finished if isinstance(finished, FileRecord) else None
@@ -200,8 +210,7 @@ class _Delivery:
             partial.unlink(missing_ok=True)
             return Rejected(reason="the service gives other bytes than the lock names")
         size = partial.stat().st_size
-        if self.ports.store is not None:
-            self.ports.store.put(partial, sha256)
+        self._keep(partial, sha256)
         self._place(partial, target, sha256)
         return FileRecord(
             path=target.path,
@@ -210,6 +219,16 @@ class _Delivery:
             bytes=size,
             duration_s=round(verdict.duration_s, 3),
         )
+
+    def _keep(self, partial: Path, sha256: str) -> None:
+        """Put a sound into the store. A store that cannot be used is given up: it is only a copy."""
+        if self.deliveries.store is None:
+            return
+        try:
+            self.deliveries.store.put(partial, sha256)
+        except DiskUnusable as error:
+            self.deliveries.store = None
+            self.deliveries.trouble = f"Nothing more is kept in the store: {error.message}"
 
     def _place(self, partial: Path, target: _Target, sha256: str) -> None:
         place(

@@ -87,7 +87,7 @@ async def run(
     await _keep(plan.steps, works, keeper, ports, options.out)
     known = ports.journal.attempts()
     strangers = _strangers(manifest.project, known, {work.external_id for work in works.values()})
-    deliveries = Deliveries(keeper)
+    deliveries = Deliveries(keeper, ports.store)
     engine = Engine(
         [*strangers, *active],
         kind=kind("text-to-audio"),

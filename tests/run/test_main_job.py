@@ -276,3 +276,12 @@ def test_the_sandbox_is_kept_apart(tavern: Any, capsys: pytest.CaptureFixture[st
     capsys.readouterr()
     main(["plan", str(tavern.manifest), "--format", "json"])
     assert json.loads(capsys.readouterr().out)["summary"]["generate"] == TAKES
+
+
+def test_a_store_that_cannot_be_used_stops_nothing(tavern: Any, serve: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """The store holds copies: without it the sounds still get to their place, and the user is told."""
+    serve()
+    (tavern.folder / "store").write_text("a file where the folder should be")
+    assert tavern.run("--store", "store") == 0
+    assert len(tavern.sounds()) == TAKES * 2
+    assert "Nothing more is kept in the store" in capsys.readouterr().err
