@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from pathlib import Path
 
 from kling_batch.clock import Clock
@@ -61,9 +62,19 @@ class LockKeeper:
             self._changed = False
             began = self._clock.monotonic()
             lock = Lock(project=self._project, entries=dict(self.entries))
-            await self._offload(write_lock, self.path, lock, probe=self._probe)
+            await _to_its_end(self._offload(write_lock, self.path, lock, probe=self._probe))
             now = self._clock.monotonic()
             self._due = now + max(_LEAST_GAP_S, _COST_SHARE * (now - began))
+
+
+async def _to_its_end(writing: Awaitable[None]) -> None:
+    """Wait for a write also when cancelled: a thread cannot be stopped, and two must not write one file."""
+    task = asyncio.ensure_future(writing)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await task
+        raise
 
 
 def entry_of(work: Work) -> LockEntry:
