@@ -1,0 +1,63 @@
+"""What a person waits for at every call is imported only where it is needed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HEAVY = {"pandas", "httpx", "soundfile", "numpy", "jinja2", "tqdm", "junitparser", "jwt", "sqlite3"}
+YAML = "version: 1\nproject: p\njobs:\n  - {id: a, prompt: A bell}\n"
+CSV = "id,prompt\na,A bell\n"
+WATCHED = """
+import json, sys
+from kling_batch.cli import main
+status = main(json.loads(sys.argv[1]))
+print(json.dumps({"status": status, "modules": sorted(sys.modules)}))
+"""
+
+
+def loaded_by(*arguments: str) -> set[str]:
+    """Run the program in a fresh interpreter, and name every module that it has imported by its end."""
+    told = subprocess.run(
+        [sys.executable, "-c", WATCHED, json.dumps(arguments)], capture_output=True, text=True, check=True
+    )
+    result = json.loads(told.stdout.splitlines()[-1])
+    assert result["status"] == 0
+    return set(result["modules"])
+
+
+def test_help_imports_no_library_but_the_command_lines_own() -> None:
+    """`--help` names the commands without importing one."""
+    modules = loaded_by("--help")
+    assert "click" in modules
+    assert not modules & (HEAVY | {"jsonschema", "yaml", "asyncio", "kling_batch.manifest", "kling_batch.cli.run"})
+
+
+@pytest.mark.parametrize("command", ["validate", "plan", "run", "status", "report", "verify", "schema"])
+def test_a_commands_help_is_light(command: str) -> None:
+    """Whoever asks how a command is used waits for none of the libraries that do its work."""
+    modules = loaded_by(command, "--help")
+    assert f"kling_batch.cli.{command}" in modules
+    assert not modules & {"pandas", "soundfile", "numpy", "jinja2", "tqdm", "junitparser"}
+
+
+@pytest.mark.parametrize(("name", "text"), [("m.yaml", YAML), ("m.csv", CSV)])
+def test_validating_a_small_file_imports_nothing_heavy(name: str, text: str, tmp_path: Path) -> None:
+    """A check on every save has to be quick."""
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    modules = loaded_by("validate", str(path))
+    assert "kling_batch.manifest.loading" in modules
+    assert not modules & HEAVY
+
+
+def test_planning_needs_no_network(tmp_path: Path) -> None:
+    """A plan imports neither the HTTP client nor a decoder."""
+    (tmp_path / "m.yaml").write_text(YAML, encoding="utf-8")
+    modules = loaded_by("plan", str(tmp_path / "m.yaml"), "--out", str(tmp_path / "out"))
+    assert "kling_batch.engine.plan" in modules
+    assert not modules & {"pandas", "httpx", "soundfile", "numpy"}
