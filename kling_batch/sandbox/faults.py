@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from kling_batch.sandbox.settings import Behaviour, Span
+from kling_batch.sandbox.wire import INTERNAL_MESSAGE
 
 
 class Call(StrEnum):
@@ -56,9 +57,7 @@ EFFECTS: Mapping[str, EffectKind] = {
     "garbage-before": EffectKind(group=Group.ANSWER, calls=API_CALLS, default="html"),
     "garbage-after": EffectKind(group=Group.ANSWER, calls=API_CALLS, default="truncated"),
     "refuse": EffectKind(group=Group.ANSWER, calls=API_CALLS),
-    "task-fails": EffectKind(
-        group=Group.TASK, calls=_CREATE, default="Internal error, please contact Kling customer service."
-    ),
+    "task-fails": EffectKind(group=Group.TASK, calls=_CREATE, default=INTERNAL_MESSAGE),
     "task-stuck": EffectKind(group=Group.TASK, calls=_CREATE, default="forever"),
     "task-late": EffectKind(group=Group.TASK, calls=_CREATE),
     "cut": EffectKind(group=Group.FILE, calls=_DOWNLOAD, default=0.5),

@@ -86,11 +86,16 @@ def called_for(words: list[str]) -> list[Recipe]:
     return list(dict.fromkeys(_RECIPE_OF[word] for word in words if word in _RECIPE_OF))
 
 
+_SHORT = 3
+"""Up to here a `y` makes another word: many is not a man."""
+
+
 def _forms(word: str) -> Iterator[str]:
     """Bend a word as English does: creak, creaks, creaking, creaky; whistle, whistling; hit, hitting."""
     stem = word.removesuffix("e")
     yield from (word, word + "s", word + "es")
-    for ending in ("ing", "ed", "er", "ers", "y"):
+    endings = ("ing", "ed", "er", "ers") if len(word) <= _SHORT else ("ing", "ed", "er", "ers", "y")
+    for ending in endings:
         yield stem + ending
         yield word + word[-1] + ending
 

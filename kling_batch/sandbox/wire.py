@@ -91,8 +91,6 @@ CODES: Mapping[int, CodeRow] = {
 }
 """What the service can refuse with."""
 
-RISK_MESSAGE = "Failure to pass the risk control system"
-"""What a task that moderation stopped says, exactly."""
 INTERNAL_MESSAGE = "Internal error, please contact Kling customer service."
 """What a task that broke says, exactly."""
 

@@ -1,0 +1,136 @@
+"""The sounds: real files, audible, and as the words say."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+import numpy as np
+import pytest
+import soundfile
+from numpy.typing import NDArray
+
+from kling_batch.sandbox import recipes
+from kling_batch.sandbox.clips import ClipCache, ClipSpec
+from kling_batch.sandbox.quick import quick_clip
+from kling_batch.sandbox.sound import recipes_for, synthesise
+
+Make: TypeAlias = Callable[[ClipSpec], bytes]
+
+SPEC = ClipSpec(prompt="rain", duration_s=3.0, audio_format="wav", seed="a", sample_rate=16_000)
+ALL = [
+    recipe
+    for name, recipe in vars(recipes).items()
+    if callable(recipe) and getattr(recipe, "__module__", "") == recipes.__name__
+]
+PROMPTS = ["rain", "thunder", "wind", "waves", "river", "fire", "bell", "engine", "footsteps", "bird", "whistle"]
+PROMPTS += ["fireworks", "creaking", "glass", "applause", "clock", "siren", "laser", "drums", "strings", "speech"]
+PROMPTS += ["barking", "crickets", "trumpet", "whoosh", "Qwrtz!", "", "雨の音"]
+
+
+def samples(spec: ClipSpec) -> NDArray[Any]:
+    return np.asarray(soundfile.read(io.BytesIO(synthesise(spec)))[0])
+
+
+@pytest.mark.parametrize("prompt", PROMPTS)
+def test_every_prompt_is_audible_and_clean(prompt: str) -> None:
+    """Loud enough to hear, no clipping, no offset, and quiet ends, whatever the words."""
+    sound = samples(replace(SPEC, prompt=prompt))
+    assert sound.shape == (48_000, 2)
+    assert 0.7 < np.abs(sound).max() < 0.9
+    assert np.sqrt((sound**2).mean()) > 0.01
+    assert np.abs(sound.mean(axis=0)).max() < 0.01
+    assert np.abs(sound[[0, -1]]).max() < 0.01
+
+
+def test_every_recipe_is_called_for() -> None:
+    """No recipe without a word that leads to it."""
+    found = {recipe for prompt in PROMPTS for recipe in recipes_for(prompt)}
+    assert {recipe.__name__ for recipe in ALL} == {recipe.__name__ for recipe in found}
+
+
+@pytest.mark.parametrize("make", [synthesise, quick_clip])
+@pytest.mark.parametrize("duration", [3.0, 3.3, 7.7, 10.0])
+@pytest.mark.parametrize("audio_format", ["wav", "mp3"])
+def test_files_are_real_and_as_long_as_asked(make: Make, duration: float, audio_format: str) -> None:
+    """What is called MP3 is MP3, and the decoded length is exact."""
+    spec = replace(SPEC, duration_s=duration, audio_format=audio_format, sample_rate=44_100)
+    file = io.BytesIO(make(spec))
+    info = soundfile.info(file)
+    assert (info.format, info.frames) == (audio_format.upper(), round(duration * 44_100))
+
+
+@pytest.mark.parametrize("make", [synthesise, quick_clip])
+@pytest.mark.parametrize("audio_format", ["wav", "mp3"])
+def test_bytes_follow_from_the_spec(make: Make, audio_format: str) -> None:
+    """The same spec gives the same bytes; another take or another prompt gives others."""
+    spec = replace(SPEC, audio_format=audio_format)
+    first = make(spec)
+    other = make(replace(spec, seed="b"))
+    assert make(replace(spec)) == first
+    assert len({first, other, make(replace(spec, prompt="rainy"))}) == 3
+
+
+def test_two_takes_differ_to_the_ear() -> None:
+    """Another take is not the same sound with other noise in it: its events are elsewhere."""
+    one, other = (samples(replace(SPEC, prompt="footsteps", seed=seed))[:, 0] for seed in "ab")
+    assert abs(np.corrcoef(np.abs(one), np.abs(other))[0, 1]) < 0.5
+
+
+def flatness(prompt: str) -> float:
+    """Measure how much like noise a sound is: near 0 for tones, towards 1 for noise."""
+    spectrum = np.abs(np.fft.rfft(samples(replace(SPEC, prompt=prompt))[:, 0])) ** 2 + 1e-12
+    return float(np.exp(np.log(spectrum).mean()) / spectrum.mean())
+
+
+def centre(prompt: str) -> float:
+    """Measure where the middle of a sound's energy is, in hertz."""
+    spectrum = np.abs(np.fft.rfft(samples(replace(SPEC, prompt=prompt))[:, 0])) ** 2
+    return float((spectrum * np.linspace(0, 8000, len(spectrum))).sum() / spectrum.sum())
+
+
+def test_words_choose_what_it_sounds_like() -> None:
+    """Rain is noise and a bell is tones; a bird is high and thunder is low."""
+    assert flatness("rain") > 20 * flatness("bell")
+    assert centre("bird") > 10 * centre("thunder")
+
+
+def test_adjectives_bend_the_pitch() -> None:
+    """A tiny bell is higher than a huge one."""
+    assert centre("tiny bell") > 1.5 * centre("huge bell")
+
+
+def test_far_things_are_duller() -> None:
+    """Distance takes the heights away."""
+    assert centre("distant rain") < 0.7 * centre("rain")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "names"),
+    [
+        ("Old oak tavern door creaks open slowly", ["creak", "babble"]),
+        ("Footsteps of leather boots on wet stone", ["footsteps"]),
+        ("Rain on a window, thunder far away", ["rain", "glass", "thunder"]),
+        ("A beep, many times", ["beeps"]),
+        ("Birds whistling over the sea in the wind while it rains", ["bird", "whistle", "waves"]),
+    ],
+)
+def test_several_words_are_layered(prompt: str, names: list[str]) -> None:
+    """The first words count, in their order, at most three, and each in any of its forms."""
+    assert [recipe.__name__ for recipe in recipes_for(prompt)] == names
+
+
+def test_the_cache_forgets_what_was_used_longest_ago() -> None:
+    """It holds so many bytes and no more, and makes nothing twice that it holds."""
+    made: list[str] = []
+
+    def synth(spec: ClipSpec) -> bytes:
+        made.append(spec.seed)
+        return bytes(40)
+
+    cache = ClipCache(synth, most_bytes=100)
+    for seed in ("a", "b", "a", "c", "a", "b"):
+        cache.get(replace(SPEC, seed=seed))
+    assert made == ["a", "b", "c", "b"]
