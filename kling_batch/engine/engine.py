@@ -382,12 +382,12 @@ class Engine:
     async def _settle(self, work: Work, reason: str = "its answer was lost") -> None:
         """Look for the task of an unclear POST until the settle time has passed without a trace, then send again.
 
-        A look that fails proves nothing: there must be one that answers after the settle time.
+        A look that fails proves nothing: there must be one that answers after the settle time. That is counted from
+        now and not from the sending: an answer may be lost a minute after the call, and the task be made just then.
         """
         self._emit(work, "settling", reason)
         clock = self.ports.clock
-        passed = max(0.0, clock.time() - (work.row.sent_at or clock.time()))
-        due = clock.monotonic() + max(0.0, self.options.settle_time_s - passed)
+        due = clock.monotonic() + self.options.settle_time_s
         gap = min(1.0, max(0.05, self.options.settle_time_s / 8))
         while work.row.stage is Stage.INTENT:
             began = clock.monotonic()
