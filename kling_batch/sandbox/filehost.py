@@ -86,7 +86,8 @@ class FileHost:
         content_type = hit.content_type
         if name == "wrong-type":
             data, content_type = _HTML, "text/html; charset=utf-8"
-        elif name == "corrupt" and effect:
+        elif name == "corrupt" and effect and "range" not in request.headers:
+            # With a good beginning before it, damage in the middle of a WAV is sound like any other.
             data = _corrupted(data, effect.value)
         response = _ranged(request, data, hit.etag, content_type)
         if name == "cut" and effect:
