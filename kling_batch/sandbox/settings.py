@@ -82,7 +82,7 @@ class Pack:
     id: str = "sandbox-pack-1"
     type: str = "decreasing_total"
     total: float = 5000.0
-    effective_at: float = 1_767_225_600.0
+    effective_at: float = 1_577_836_800.0
     invalid_at: float = 4_102_444_800.0
 
 
