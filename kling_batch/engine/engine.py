@@ -418,12 +418,9 @@ class Engine:
         if work.resends >= _MOST_RESENDS:
             await self._unknown(work, f"{reason}; sent {work.resends + 1} times without a trace on the service")
             return
-        while (pause := self.hold_until - self.ports.clock.monotonic()) > 0:
-            await self.ports.clock.sleep(pause)
-        if self.stopped is None and work.row.stage is Stage.INTENT:
-            work.resends += 1
-            self._intend(work)
-            await self._submit(work)
+        # Nothing came of it, so it holds no slot: it is sent when there is room, as any other.
+        work.resends += 1
+        await self._withdraw(work)
 
     async def _unknown(self, work: Work, why: str) -> None:
         """Leave a take open: perhaps it is paid for. The journal still holds its intent; the next run looks again."""
