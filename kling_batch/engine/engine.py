@@ -18,6 +18,7 @@ from typing import Any, assert_never
 from kling_batch.engine.account import Account
 from kling_batch.engine.endings import budget_used_up, failure
 from kling_batch.engine.limits import MOST_SUBMITTING, Budget, Limit, wait_s
+from kling_batch.engine.pace import GenerationTimes
 from kling_batch.engine.ports import Options, Ports
 from kling_batch.engine.reading import stop_for
 from kling_batch.engine.work import Work, with_task
@@ -75,6 +76,7 @@ class Engine:
         self.calls: dict[asyncio.Task[None], None] = {}
         self.submitting = 0
         self.hold_until = 0.0
+        self.times = GenerationTimes()
         self.troubles = 0
         self.failures_in_a_row = 0
         self.stopped: KlingBatchError | None = None
@@ -450,6 +452,7 @@ class Engine:
             after = replace(after, final=self.kind.fails_for_good(task.message))
         self._move(work, after)
         if task.status.ended:
+            self._learn(after)
             self.flying.pop(work.external_id, None)
             self.moved()
             self.fill()
@@ -465,8 +468,15 @@ class Engine:
         elif task.status is TaskStatus.FAILED:
             self._failed(work)
 
+    def _learn(self, row: Attempt) -> None:
+        """Learn how long a task took, by the service's own clock."""
+        if row.stage is Stage.SUCCEEDED and row.created_at is not None and row.ended_at is not None:
+            self.times.add(row.ended_at - row.created_at)
+
     def _fly(self, work: Work) -> None:
         self.flying[work.external_id] = work
+        passed = 0.0 if work.posted else self.ports.clock.time() - (work.row.created_at or self.ports.clock.time())
+        work.flying_since = self.ports.clock.monotonic() - max(0.0, passed)
         self.airborne.set()
         self._emit(work, "in-flight", f"task {work.row.task_id}")
 

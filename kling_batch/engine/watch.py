@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from kling_batch.engine.engine import Engine
 from kling_batch.engine.limits import wait_s
+from kling_batch.engine.pace import next_gap_s
 from kling_batch.engine.reading import stop_for
 from kling_batch.engine.work import Work
 from kling_batch.journal.records import Stage
@@ -24,6 +25,9 @@ _FEW = 4
 _EXPLORE_EVERY = 20
 """Turns between two searches for the end of the list."""
 _AT_ONCE = 8
+_SHORTEST_PAGE = 30
+_ROWS_A_TASK = 4
+"""Rows of a page for each task in flight: newest first, few tasks are overtaken by so many others."""
 
 
 class Watcher:
@@ -35,6 +39,7 @@ class Watcher:
         self.path = engine.kind.path
         self.home = 1
         """The page that is read first."""
+        self._least_size = _SHORTEST_PAGE
         self._failures = 0
         self._turns_until_search = 0
         self._absent_since: dict[str, float] = {}
@@ -49,11 +54,17 @@ class Watcher:
             if not self._watched():
                 self.engine.airborne.clear()
                 await self.engine.airborne.wait()
-            pause = self.engine.options.poll_interval_s
-            if self._failures:
-                pause = max(pause, wait_s(self._failures, self.ports.rng.random()))
-            await clock.sleep(pause)
+            await clock.sleep(self._pause_s())
             await self._turn()
+
+    def _pause_s(self) -> float:
+        """When to look next, from now: after a failure later and later, else when an end is likely."""
+        engine = self.engine
+        if self._failures:
+            return max(engine.options.poll_interval_s, wait_s(self._failures, self.ports.rng.random()))
+        now = self.ports.clock.monotonic()
+        ages = [now - work.flying_since for work in self._watched()]
+        return next_gap_s(engine.times, ages, least_s=engine.options.poll_interval_s, takes_wait=bool(engine.queue))
 
     def _watched(self) -> list[Work]:
         return [work for work in self.engine.flying.values() if work.row.stage is Stage.CREATED]
@@ -61,22 +72,27 @@ class Watcher:
     async def _turn(self) -> None:
         """Observe every task in flight once, as far as the list shows it."""
         watched = self._watched()
-        missing, full = await self._read(self.home, watched)
-        if missing and full:
-            missing, _ = await self._read(self.home + 1, missing)
-        if missing and full and len(missing) > _FEW:
+        size = LONGEST_PAGE if self.home != 1 else min(LONGEST_PAGE, max(self._least_size, _ROWS_A_TASK * len(watched)))
+        missing, full = await self._read(self.home, size, watched)
+        if full and len(missing) > _FEW and size < LONGEST_PAGE:
+            still_missing, full = await self._read(1, LONGEST_PAGE, missing)
+            if len(still_missing) < len(missing):
+                self._least_size = LONGEST_PAGE
+            missing = still_missing
+        if full and len(missing) > _FEW:
+            missing, full = await self._read(self.home + 1, LONGEST_PAGE, missing)
+        if full and len(missing) > _FEW:
             missing = await self._search(missing)
         await self._ask(missing)
 
-    async def _read(self, number: int, watched: Sequence[Work]) -> tuple[list[Work], bool]:
+    async def _read(self, number: int, size: int, watched: Sequence[Work]) -> tuple[list[Work], bool]:
         """Read a page and take in what it shows. Gives what it does not show, and whether the page was full."""
-        outcome = await self.ports.service.page(self.path, number, LONGEST_PAGE)
+        outcome = await self.ports.service.page(self.path, number, size)
         if not isinstance(outcome, Page):
             self._failed(outcome)
             return [], False
         self._failures = 0
         shown = {task.task_id: task for task in outcome.tasks}
-        by_name = {task.external_id: task for task in outcome.tasks if task.external_id is not None}
         missing = []
         for work in watched:
             task = shown.get(work.row.task_id or "")
@@ -84,10 +100,13 @@ class Watcher:
                 missing.append(work)
             else:
                 await self._observe(work, task)
-        for work in [work for work in self.engine.flying.values() if work.row.stage is Stage.INTENT]:
-            if (task := by_name.get(work.external_id)) is not None:
-                await self._observe(work, task)
-        return missing, outcome.rows == LONGEST_PAGE
+        unclear = [work for work in self.engine.flying.values() if work.row.stage is Stage.INTENT]
+        if unclear:
+            by_name = {task.external_id: task for task in outcome.tasks if task.external_id is not None}
+            for work in unclear:
+                if (task := by_name.get(work.external_id)) is not None:
+                    await self._observe(work, task)
+        return missing, outcome.rows == size
 
     async def _search(self, missing: list[Work]) -> list[Work]:
         """Look for the end of the list, now and then: a list with the oldest first shows what is new there."""
@@ -105,7 +124,7 @@ class Watcher:
             else:
                 high = middle
         last = low if not await self._rows(high) else high
-        left, _ = await self._read(last, missing)
+        left, _ = await self._read(last, LONGEST_PAGE, missing)
         if len(left) < len(missing):
             self.home = last
         elif self.home != 1:

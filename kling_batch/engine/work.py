@@ -15,8 +15,9 @@ class Work:
     """A take, the attempt it is at, and what came of it.
 
     `posted` tells that this run made the call that the task came from; `task` is what the service last said;
-    `known_files` are what the files have to be where they were made before, by format; `present` names the formats
-    that are in place. A `stranger` is not asked for this time: it is only watched, since it holds a slot.
+    `flying_since` is when its task was made, on the monotonic clock. `known_files` are what the files have to be where
+    they were made before, by format; `present` names the formats that are in place. A `stranger` is not asked for this
+    time: it is only watched, since it holds a slot.
     """
 
     take: Take
@@ -26,6 +27,7 @@ class Work:
     stranger: bool = False
     posted: bool = False
     resends: int = 0
+    flying_since: float = 0.0
     task: Task | None = None
     known_files: dict[str, FileRecord] = field(default_factory=dict)
     present: frozenset[str] = frozenset()

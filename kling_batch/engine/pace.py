@@ -1,0 +1,99 @@
+"""When to look again: when something is likely to have finished. Plain functions and state, times are arguments.
+
+The time that a slot stands empty is the time until its task's end is seen. Looking all the time sees ends at once and
+costs requests; looking when half a task is expected to have ended costs about two requests a task. Generation times
+are close to log-normal, as queues are; what is expected follows from the times seen so far and each task's age.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+ENOUGH = 0.55
+"""So many tasks expected to have ended make a look worth its request."""
+LONGEST_GAP_S = 0.5
+"""While takes wait for a slot, a longer gap than this is not worth what it saves."""
+IDLE_GAP_S = 2.0
+"""The same where no take waits: only the delivery of the last sounds depends on it."""
+_AGE_SHARE = 0.1
+"""Before anything is known, a gap is this share of the oldest task's age."""
+_ENOUGH_SEEN = 3
+_LEAST_SIGMA = 0.05
+_STEPS = 24
+
+
+@dataclass(slots=True)
+class GenerationTimes:
+    """What is known of generation times: count, mean and variance of their logarithms, updated one by one."""
+
+    seen: int = 0
+    mean: float = 0.0
+    _squares: float = 0.0
+
+    def add(self, seconds: float) -> None:
+        """Learn from a task that took `seconds` from its creation to its end."""
+        if seconds <= 0:
+            return
+        value = math.log(seconds)
+        self.seen += 1
+        before = value - self.mean
+        self.mean += before / self.seen
+        self._squares += before * (value - self.mean)
+
+    @property
+    def known(self) -> bool:
+        """Whether enough was seen to expect anything."""
+        return self.seen >= _ENOUGH_SEEN
+
+    @property
+    def median_s(self) -> float:
+        """The time that half of the tasks take, in seconds."""
+        return math.exp(self.mean)
+
+    @property
+    def sigma(self) -> float:
+        """The spread of the logarithms."""
+        return max(_LEAST_SIGMA, math.sqrt(self._squares / self.seen)) if self.seen else _LEAST_SIGMA
+
+    def ended_by(self, age_s: float) -> float:
+        """The share of tasks that have ended by an age."""
+        if age_s <= 0:
+            return 0.0
+        return 0.5 * math.erfc((self.mean - math.log(age_s)) / (self.sigma * math.sqrt(2)))
+
+
+def expected_ends(times: GenerationTimes, ages_s: Iterable[float], gap_s: float) -> float:
+    """How many tasks that had not ended at these ages are expected to end within `gap_s` seconds."""
+    total = 0.0
+    for age in ages_s:
+        left = 1.0 - times.ended_by(age)
+        # A task far older than any seen may end at any moment.
+        total += 1.0 if left < 1e-6 else (times.ended_by(age + gap_s) - (1.0 - left)) / left  # noqa: PLR2004
+    return total
+
+
+def next_gap_s(times: GenerationTimes, ages_s: Sequence[float], *, least_s: float, takes_wait: bool) -> float:
+    """Choose the seconds between the last look and the next.
+
+    Args:
+        times: What is known of generation times.
+        ages_s: The ages of the tasks in flight at the last look.
+        least_s: The poll interval: never less.
+        takes_wait: Whether takes wait for a slot.
+    """
+    most = max(least_s, LONGEST_GAP_S if takes_wait else IDLE_GAP_S)
+    if not ages_s:
+        return least_s
+    if not times.known:
+        return min(most, max(least_s, _AGE_SHARE * max(ages_s)))
+    if expected_ends(times, ages_s, least_s) >= ENOUGH:
+        return least_s
+    if expected_ends(times, ages_s, most) < ENOUGH:
+        return most
+    low, high = least_s, most
+    for _ in range(_STEPS):
+        middle = (low + high) / 2
+        low, high = (low, middle) if expected_ends(times, ages_s, middle) >= ENOUGH else (middle, high)
+    return high
