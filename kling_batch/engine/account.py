@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from kling_batch.clock import Clock
 from kling_batch.engine.reading import insist
+from kling_batch.engine.together import together
 from kling_batch.model import Task, TaskStatus
 from kling_batch.service.client import LONGEST_PAGE, Service
 from kling_batch.service.outcomes import Found, Page
@@ -119,9 +120,7 @@ class Account:
                 if (task := await self.find(name)) is not None:
                     found[name] = task
 
-        async with asyncio.TaskGroup() as group:
-            for number in range(_AT_ONCE):
-                group.create_task(work(), name=f"look-up {number}")
+        await together((f"look-up {number}", work()) for number in range(_AT_ONCE))
         return found
 
     async def _page(self, number: int) -> Page:

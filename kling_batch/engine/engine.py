@@ -102,7 +102,7 @@ class Engine:
             wait: Whether to look twice, the settle time apart.
         """
         self._group = group
-        looking = group.create_task(self._guarded(self._prepare(look, wait=wait)), name="look-up")
+        looking = group.create_task(self.guarded(self._prepare(look, wait=wait)), name="look-up")
         while self.unfinished and self.stopped is None:
             self.fill()
             if self._starved():
@@ -247,14 +247,15 @@ class Engine:
 
     def _spawn(self, work: Work, coroutine: Coroutine[Any, Any, None]) -> None:
         assert self._group is not None  # noqa: S101 - set before anything is begun
-        call = self._group.create_task(self._guarded(coroutine), name=f"take {work.take.key}")
+        call = self._group.create_task(self.guarded(coroutine), name=f"take {work.take.key}")
         self.calls[call] = None
         call.add_done_callback(self._forget)
 
     def _forget(self, call: asyncio.Task[None]) -> None:
         self.calls.pop(call, None)
 
-    async def _guarded(self, coroutine: Awaitable[None]) -> None:
+    async def guarded(self, coroutine: Awaitable[None]) -> None:
+        """Stop the run where a call meets what ends it, such as a full disk."""
         try:
             await coroutine
         except KlingBatchError as error:

@@ -112,7 +112,7 @@ async def _work_through(engine: Engine, deliveries: Deliveries, look: list[Work]
     """Run engine, watcher and deliveries side by side until the engine says that it is over."""
     bare = engine.ports.journal.get_meta(LOOKED) is None
     async with asyncio.TaskGroup() as group:
-        beside = [group.create_task(Watcher(engine).watch(), name="watch")]
+        beside = [group.create_task(engine.guarded(Watcher(engine).watch()), name="watch")]
         beside += [group.create_task(deliveries.work(engine), name=f"deliver {n}") for n in range(WORKERS)]
         if engine.options.deadline_s is not None:
             beside.append(group.create_task(_keep_deadline(engine, engine.options.deadline_s), name="deadline"))

@@ -7,13 +7,13 @@ for one by one, a few a turn, so that a list in any order costs requests but nev
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 
 from kling_batch.engine.engine import Engine
 from kling_batch.engine.limits import wait_s
 from kling_batch.engine.pace import next_gap_s
 from kling_batch.engine.reading import stop_for
+from kling_batch.engine.together import together
 from kling_batch.engine.work import Work
 from kling_batch.journal.records import Stage
 from kling_batch.model import Task
@@ -143,9 +143,8 @@ class Watcher:
         some = max(_FEW, len(missing) // 4)
         asked = [work for work in missing if work.row.stage is Stage.CREATED][:some]
         for begin in range(0, len(asked), _AT_ONCE):
-            async with asyncio.TaskGroup() as group:
-                for work in asked[begin : begin + _AT_ONCE]:
-                    group.create_task(self._query(work), name=f"query {work.take.key}")
+            some_of_them = asked[begin : begin + _AT_ONCE]
+            await together((f"query {work.take.key}", self._query(work)) for work in some_of_them)
         for work in asked:
             # Whoever was asked for goes to the end, so that everybody's turn comes.
             if self.engine.flying.get(work.external_id) is work:
