@@ -28,7 +28,7 @@ from kling_batch.files.verify import Rejected, verify_audio
 from kling_batch.journal.journal import FOLDER
 from kling_batch.journal.records import PlacedFile, Stage
 from kling_batch.model import Audio, FileRecord, Origin, Status, TakeError, Task
-from kling_batch.service.outcomes import Found
+from kling_batch.service.outcomes import Absent, Found
 
 WORKERS = 8
 """Takes that are delivered at once."""
@@ -245,18 +245,30 @@ class _Delivery:
         if self.work.task is not None and self.work.task.audios and not fresh:
             return self.work.task
         task_id = self.work.row.task_id or self.work.external_id
-        outcome = await insist(
-            lambda: self.ports.service.query(self.engine.kind.path, task_id),
-            clock=self.ports.clock,
-            rng=self.ports.rng,
-            patience_s=self.engine.options.patience_s,
-        )
+        outcome = await self._ask(task_id)
         if not isinstance(outcome, Found):
             return Undelivered(reason=f"task {task_id} is not known to the service any more", passing=False)
         if self.work.origin is Origin.GENERATED and not self.work.posted:
             self.work.origin = Origin.RESUMED
         self.work.task = outcome.task
         return outcome.task
+
+    async def _ask(self, task_id: str) -> Found | Absent:
+        """Ask for the task until the settle time has passed: the list may have shown it before a query does."""
+        clock = self.ports.clock
+        latest = clock.monotonic() + self.engine.options.settle_time_s
+        looks = 0
+        while True:
+            outcome = await insist(
+                lambda: self.ports.service.query(self.engine.kind.path, task_id),
+                clock=clock,
+                rng=self.ports.rng,
+                patience_s=self.engine.options.patience_s,
+            )
+            if isinstance(outcome, Found) or clock.monotonic() >= latest:
+                return outcome
+            looks += 1
+            await clock.sleep(wait_s(looks, self.ports.rng.random(), longest_s=4.0))
 
     def _give_up(self, undelivered: Undelivered) -> None:
         """End a take whose file cannot be had: paid for and not delivered, and how to get it."""
