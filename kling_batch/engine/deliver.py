@@ -259,7 +259,7 @@ class _Delivery:
         latest = clock.monotonic() + self.engine.options.settle_time_s
         looks = 0
         while True:
-            outcome = await insist(
+            outcome: Found | Absent = await insist(
                 lambda: self.ports.service.query(self.engine.kind.path, task_id),
                 clock=clock,
                 rng=self.ports.rng,
