@@ -58,7 +58,8 @@ class Job:
     """One entry of a manifest, after defaults and matrix.
 
     `request` is what is sent, less the ids: for text-to-audio `prompt` (str) and `duration` (float, seconds,
-    one decimal). `file` is the path template under the output folder, without the extension.
+    one decimal). `file` is the path template under the output folder, without the extension. `picked_stem` is where
+    the files of the chosen take also stand, without the extension; empty where its default can be no path.
     """
 
     project: str
@@ -68,6 +69,7 @@ class Job:
     edition: int = 1
     formats: tuple[str, ...] = ("wav",)
     file: str = "{id}-{take:02}"
+    picked_stem: str = ""
     tags: tuple[str, ...] = ()
     meta: Mapping[str, str] = field(default_factory=dict)
     source: Source

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
     from kling_batch.manifest.nodes import Node, Page
-    from kling_batch.manifest.settings import FileTemplate, Settings
+    from kling_batch.manifest.settings import PathTemplate, Settings
 
 MAX_TAKES = 1_000_000
 """How many takes a manifest may ask for. More is a slip of the finger, refused before it fills the memory."""
@@ -55,6 +55,14 @@ class _Words(NamedTuple):
     values: Mapping[str, str]
 
 
+class _PlainName(NamedTuple):
+    """A job whose `picked` somebody wrote, and where."""
+
+    job: Job
+    page: Page
+    at: int
+
+
 class Expansion:
     """Takes entries one by one and makes their jobs and takes. What is wrong is told to the entry's page."""
 
@@ -65,6 +73,7 @@ class Expansion:
         self._checker = Checker("job")
         self._ids: dict[str, tuple[Source, Mapping[str, str]]] = {}
         self._stems: dict[str, Take] = {}
+        self._plain_names: list[_PlainName] = []
         self._told: set[tuple[str, int, str]] = set()
         self._asked = 0
 
@@ -98,6 +107,7 @@ class Expansion:
         if "id" not in entry.wrong and not self._claim_id(entry, words, source):
             return
         settings = entry.settings
+        named = "id" not in entry.wrong
         job = Job(
             project=self.project,
             id=words.id,
@@ -106,13 +116,16 @@ class Expansion:
             edition=settings.edition,
             formats=settings.formats,
             file=settings.file.template.text if settings.file else "",
+            picked_stem=self._picked_stem(words, settings.picked) if named and settings.picked else "",
             tags=words.tags,
             meta=words.meta,
             source=source,
         )
         self.jobs.append(job)
-        if settings.file is not None and "id" not in entry.wrong:
+        if named and settings.file is not None:
             self._add_takes(entry, job, words, settings.file)
+        if settings.picked is not None and settings.picked.page is not None and job.picked_stem:
+            self._plain_names.append(_PlainName(job, entry.page, entry.at("picked")))
 
     def _claim_id(self, entry: _Entry, words: _Words, source: Source) -> bool:
         """Note that an id is in use; tell, and say no, when it is so already or cannot be one."""
@@ -127,19 +140,24 @@ class Expansion:
         entry.page.tell(at, _same_id(words, *first, source))
         return False
 
-    def _add_takes(self, entry: _Entry, job: Job, words: _Words, file: FileTemplate) -> None:
-        page, at = (entry.page, entry.node.at) if file.page is None else (file.page, file.at)
-        values = _file_values(job, words, file.template)
-        for name in file.template.names:
-            if name != "take" and name not in values:
-                page.tell(at, f"`file`: {_unknown_hole(name, {*values, 'take'})} in the job `{job.id}`")
-                return
+    def _picked_stem(self, words: _Words, picked: PathTemplate) -> str:
+        """Fill in `picked`. Where nobody wrote it, a job whose name can be no path just has no plain name."""
+        if picked.page is None:
+            return "" if path_problem(words.id) else words.id
+        values = _path_values(self.project, words, picked.template)
+        if not _holes_are_known(picked, "picked", values, words.id, (picked.page, picked.at)):
+            return ""
+        stem = unicodedata.normalize("NFC", picked.template.render(values))
+        return stem if self._is_path("picked", stem, words.id, (picked.page, picked.at)) else ""
+
+    def _add_takes(self, entry: _Entry, job: Job, words: _Words, file: PathTemplate) -> None:
+        place = (entry.page, entry.node.at) if file.page is None else (file.page, file.at)
+        values = _path_values(self.project, words, file.template)
+        if not _holes_are_known(file, "file", {**values, "take": ""}, job.id, place):
+            return
         for number in range(1, job.takes + 1):
             stem = unicodedata.normalize("NFC", file.template.render(values, take=number))
-            if problem := path_problem(stem):
-                if (page.path, at, problem) not in self._told:
-                    page.tell(at, f"`file` makes the path {shown(stem)} (job `{job.id}`): {problem}")
-                self._told.add((page.path, at, problem))
+            if not self._is_path("file", stem, job.id, place):
                 return
             take = Take(job=job, number=number, edition=job.edition, stem=stem)
             first = self._stems.setdefault(_folded(stem), take)
@@ -147,6 +165,30 @@ class Expansion:
                 entry.page.tell(entry.at("file"), _same_path(take, first))
                 return
             self.takes.append(take)
+
+    def _is_path(self, field: str, stem: str, job_id: str, place: tuple[Page, int]) -> bool:
+        """Whether a path can be one. What is wrong with a template is told once, not for every job."""
+        problem = path_problem(stem)
+        if problem is None:
+            return True
+        page, at = place
+        if (page.path, at, problem) not in self._told:
+            page.tell(at, f"`{field}` makes the path {shown(stem)} (job `{job_id}`): {problem}")
+        self._told.add((page.path, at, problem))
+        return False
+
+    def finish(self) -> None:
+        """Tell of plain names that were written and are those of other files. Comes when every job is known."""
+        jobs: dict[str, Job] = {}
+        for job, page, at in self._plain_names:
+            name = _folded(job.picked_stem)
+            take = self._stems.get(name)
+            if take is not None and (take.job is not job or job.takes > 1):
+                where = f"take {take.number} of `{take.job.id}` has"
+                page.tell(at, f"`picked` of `{job.id}` makes the path {shown(job.picked_stem)}, which {where}")
+            elif (first := jobs.setdefault(name, job)) is not job:
+                where = f"`{first.id}` has too; put `{{id}}` into `picked`"
+                page.tell(at, f"`picked` of `{job.id}` makes the path {shown(job.picked_stem)}, which {where}")
 
 
 def _plain_words(entry: _Entry) -> _Words:
@@ -249,12 +291,24 @@ def _unknown_hole(name: str, known: Collection[str]) -> str:
     return f"{said}{hint} (known: {', '.join(sorted(known))})"
 
 
-def _file_values(job: Job, words: _Words, template: Template) -> Mapping[str, str]:
-    """Give what a `file` template may use; the rest is only worked out for templates that ask for more."""
-    always = {"id": job.id, "project": job.project}
+def _holes_are_known(
+    path: PathTemplate, field: str, values: Mapping[str, str], job_id: str, place: tuple[Page, int]
+) -> bool:
+    """Tell of the first hole that nothing fills."""
+    page, at = place
+    for name in path.template.names:
+        if name not in values:
+            page.tell(at, f"`{field}`: {_unknown_hole(name, values)} in the job `{job_id}`")
+            return False
+    return True
+
+
+def _path_values(project: str, words: _Words, template: Template) -> Mapping[str, str]:
+    """Give what a path's template may use; the rest is only worked out for templates that ask for more."""
+    always = {"id": words.id, "project": project}
     if _ALWAYS.issuperset(template.names):
         return always
-    return {**{f"meta.{name}": slug(text) for name, text in job.meta.items()}, **words.slugs, **always}
+    return {**{f"meta.{name}": slug(text) for name, text in words.meta.items()}, **words.slugs, **always}
 
 
 def _with(values: Mapping[str, str]) -> str:

@@ -157,6 +157,7 @@ class _Loading:
         return document
 
     def _manifest(self, expansion: Expansion, concurrency: int | None) -> Manifest:
+        expansion.finish()
         problems = [problem for page in self._pages for problem in page.problems]
         if problems:
             raise ManifestInvalid(problems)

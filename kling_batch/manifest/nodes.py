@@ -145,7 +145,7 @@ def plain(node: Node, *, as_text: bool = False) -> Any:
     return {name: plain(item, as_text=as_text or name in TEXT_FIELDS) for name, item in node.items.items()}
 
 
-TEXT_FIELDS = frozenset({"project", "id", "prompt", "file", "tags", "meta", "matrix", "from", "columns"})
+TEXT_FIELDS = frozenset({"project", "id", "prompt", "file", "picked", "tags", "meta", "matrix", "from", "columns"})
 """The fields that are text all the way down."""
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from kling_batch.manifest.nodes import Page
 
 _DEFINITIONS = schema("manifest")["definitions"]
-_FIELDS = frozenset({"duration", "takes", "edition", "formats", "file", "tags", "meta"})
+_FIELDS = frozenset({"duration", "takes", "edition", "formats", "file", "picked", "tags", "meta"})
 
 _NO_META: Mapping[str, str] = {}
 
@@ -27,8 +27,8 @@ def _default(name: str) -> Any:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class FileTemplate:
-    """A `file` template and the place where it was written; None for the place when nobody wrote it."""
+class PathTemplate:
+    """A `file` or `picked` template and the place where it was written; None for the place when nobody wrote it."""
 
     template: Template
     page: Page | None = None
@@ -36,7 +36,7 @@ class FileTemplate:
 
 
 class Settings(NamedTuple):
-    """What holds for a job. `file` is None when what was written cannot be used.
+    """What holds for a job. `file` and `picked` are None when what was written cannot be used.
 
     A tuple, because every row of a table with a column of durations makes one.
     """
@@ -45,7 +45,8 @@ class Settings(NamedTuple):
     takes: int = _default("takes")
     edition: int = _default("edition")
     formats: tuple[str, ...] = tuple(_default("formats"))
-    file: FileTemplate | None = FileTemplate(template=parse(_default("file")))
+    file: PathTemplate | None = PathTemplate(template=parse(_default("file")))
+    picked: PathTemplate | None = PathTemplate(template=parse(_default("picked")))
     tags: tuple[str, ...] = ()
     meta: Mapping[str, str] = _NO_META
 
@@ -61,18 +62,19 @@ class Settings(NamedTuple):
         if "meta" in said:
             _refuse_keys(node.items["meta"], page)
             changes["meta"] = {**self.meta, **said["meta"]}
-        if "file" in wrong:
-            changes["file"] = None
-        elif "file" in said:
-            changes["file"] = _file(said["file"], node.items["file"].at, page)
+        for name in ("file", "picked"):
+            if name in wrong:
+                changes[name] = None
+            elif name in said:
+                changes[name] = _path(name, said[name], node.items[name].at, page)
         return self._replace(**changes)
 
 
-def _file(text: str, at: int, page: Page) -> FileTemplate | None:
+def _path(name: str, text: str, at: int, page: Page) -> PathTemplate | None:
     try:
-        return FileTemplate(template=parse(text), page=page, at=at)
+        return PathTemplate(template=parse(text), page=page, at=at)
     except TemplateError as error:
-        page.tell(at, f"`file`: {error}")
+        page.tell(at, f"`{name}`: {error}")
         return None
 
 

@@ -33,6 +33,7 @@ GOOD: dict[str, Any] = {
     "limits": {"concurrency": "auto"},
     "jobs": [
         {"id": "a", "prompt": "x", "duration": 3, "takes": 1, "edition": 2, "formats": ["mp3"], "file": "{id}"},
+        {"id": "b", "prompt": "x", "picked": "x/{id}"},
         {"id": "s-{n}", "prompt": "on {n}", "matrix": {"n": ["u", "v"]}, "tags": ["{n}"], "meta": {"m": "{n}"}},
     ],
 }
@@ -83,7 +84,7 @@ def _plain_validator() -> Any:
 
 def _program_says(path: Path, value: Any) -> bool:
     """Load; what only the program can know (one id twice, an unknown name in a template) counts as accepted."""
-    beyond = re.compile("already used|stands for nothing|the same id|the same path")
+    beyond = re.compile("already used|stands for nothing|the same id|the same path|which take 1 of `a` has")
     try:
         load(path)
     except ManifestInvalid as error:
