@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from kling_batch.effects import Probe, no_probe
-from kling_batch.errors import LockInvalid
+from kling_batch.errors import LockInvalid, UsageError
 from kling_batch.files.disk import disk_border, sync_folder
 from kling_batch.model import AUDIO_FORMATS, FileRecord, TakeKey
 from kling_batch.resources import schema
@@ -45,6 +45,7 @@ _MARK = re.compile(r"[0-9a-z]|end(?: of .*)?")
 _TABS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _HEAD = {"lock_version", "project", "comment", "takes"}
 _TAKE_FIELDS = 10
+_OPTIONAL = {"picked", "rerolls", "moved_from"}
 _FILE_FIELDS = 5
 _take_fields = itemgetter(
     "job_id", "take", "edition", "attempt", "kind", "external_id", "task_id", "units", "request", "files"
@@ -55,7 +56,12 @@ _LONGEST_S = 86400
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LockEntry:
-    """One finished take. `request` is what was sent, less the ids; `units` is what the service charged."""
+    """One finished take. `request` is what was sent, less the ids; `units` is what the service charged.
+
+    `picked` marks the take that a person chose of its job. `rerolls` are the fresh sounds that were asked for of this
+    take alone: they are added to the job's edition. `moved_from` is the job's name when the sound was made, if that was
+    another: it is what the external id was made of.
+    """
 
     job_id: str
     take: int
@@ -67,6 +73,9 @@ class LockEntry:
     units: Decimal
     request: Mapping[str, Any]
     files: tuple[FileRecord, ...]
+    picked: bool = False
+    rerolls: int = 0
+    moved_from: str | None = None
 
     @property
     def key(self) -> TakeKey:
@@ -96,6 +105,26 @@ def read_lock(path: Path, *, project: str) -> Lock:
             return Lock(project=project)
     with _no_collecting():
         return _Reader(str(path), data).lock(project)
+
+
+def read_any_lock(path: Path) -> Lock:
+    """Read a lock that has to be there, whichever project's it is.
+
+    Raises:
+        UsageError: There is none.
+        LockInvalid: It is torn, conflicted, edited into something else or newer.
+        DiskUnusable: It cannot be read.
+    """
+    with disk_border(path):
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            raise UsageError(
+                f"{path}: there is no such lock.",
+                hint="The lock of a set stands beside its manifest, as MANIFEST.lock.",
+            ) from None
+    with _no_collecting():
+        return _Reader(str(path), data).lock(None)
 
 
 def write_lock(path: Path, lock: Lock, *, probe: Probe = no_probe) -> None:
@@ -141,6 +170,7 @@ def _lines(lock: Lock) -> Iterator[str]:
 
 
 def _as_json(entry: LockEntry) -> dict[str, Any]:
+    said = {"picked": entry.picked, "rerolls": entry.rerolls, "moved_from": entry.moved_from}
     return {
         "job_id": entry.job_id,
         "take": entry.take,
@@ -161,6 +191,7 @@ def _as_json(entry: LockEntry) -> dict[str, Any]:
             }
             for file in entry.files
         ],
+        **{name: value for name, value in said.items() if value},
     }
 
 
@@ -175,8 +206,8 @@ class _Reader:
             self._text = ""
             self._refuse("it is not UTF-8 text", data.count(b"\n", 0, error.start) + 1)
 
-    def lock(self, project: str) -> Lock:
-        """Read all of it."""
+    def lock(self, project: str | None) -> Lock:
+        """Read all of it. None takes any project's."""
         head = self._parse()
         self._check_head(head, project)
         entries: dict[TakeKey, LockEntry] = {}
@@ -193,7 +224,7 @@ class _Reader:
                     self._line_of(index),
                     hint="Keep one of the two lines: the one whose files are there. Both sounds are paid for.",
                 )
-        return Lock(project=project, entries=entries)
+        return Lock(project=head["project"], entries=entries)
 
     def _parse(self) -> Any:
         """Read the JSON."""
@@ -213,7 +244,7 @@ class _Reader:
         except (ValueError, RecursionError) as error:
             self._refuse(f"this is no JSON of a lock: {error}", 1)
 
-    def _check_head(self, head: Any, project: str) -> None:
+    def _check_head(self, head: Any, project: str | None) -> None:
         """Check what stands above the takes."""
         version = head.get("lock_version") if isinstance(head, dict) else None
         if type(version) is int and version > LOCK_VERSION:
@@ -222,11 +253,12 @@ class _Reader:
                 self._line_of_field("lock_version"),
                 hint="Install the kling-batch that wrote it (or a later one).",
             )
-        if type(version) is not int or version != LOCK_VERSION or not head.keys() <= _HEAD:
+        good = type(version) is int and version == LOCK_VERSION and head.keys() <= _HEAD
+        if not good or (project is None and type(head.get("project")) is not str):
             self._refuse(self._schema_words(head, whole=True), 1)
         if type(head.get("takes")) is not list or self._text.count('\n"takes":') > 1:
             self._refuse("it needs exactly one list `takes`", self._line_of_field("takes"))
-        if head.get("project") != project:
+        if project is not None and head.get("project") != project:
             self._refuse(
                 f"this is the lock of project {head.get('project')!r}, and the manifest is of {project!r}",
                 self._line_of_field("project"),
@@ -269,8 +301,13 @@ class _Reader:
 
 def _entry(item: Any) -> LockEntry | None:
     """Make a value of a take's line; None unless it is exactly as the schema says."""
-    if type(item) is not dict or len(item) != _TAKE_FIELDS:
+    if type(item) is not dict:
         return None
+    said: dict[str, Any] = {}
+    if len(item) != _TAKE_FIELDS:
+        said = {name: item[name] for name in _OPTIONAL & item.keys()}
+        if len(item) - len(said) != _TAKE_FIELDS or not _good_options(said):
+            return None
     try:
         job_id, take, edition, attempt, kind, external_id, task_id, units, request, files = _take_fields(item)
         good = (
@@ -298,9 +335,20 @@ def _entry(item: Any) -> LockEntry | None:
             units=Decimal(units),
             request=request,
             files=tuple([_file(file) for file in files]),
+            **said,
         )
     except (KeyError, TypeError, ValueError):
         return None
+
+
+def _good_options(said: Mapping[str, Any]) -> bool:
+    """Whether the fields that a take's line need not have are as the schema says."""
+    rerolls, moved_from = said.get("rerolls", 1), said.get("moved_from", "x")
+    return (
+        said.get("picked", True) is True
+        and (type(rerolls) is int and rerolls >= 1)
+        and (type(moved_from) is str and _JOB_ID.fullmatch(moved_from) is not None)
+    )
 
 
 def _file(item: Any) -> FileRecord:

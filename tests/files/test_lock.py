@@ -45,6 +45,9 @@ entries = st.builds(
     units=st.decimals(min_value=0, max_value=10**6, places=4),
     request=st.dictionaries(names, values, max_size=4),
     files=st.lists(files, max_size=3).map(tuple),
+    picked=st.booleans(),
+    rerolls=st.integers(min_value=0, max_value=9),
+    moved_from=st.none() | job_ids,
 )
 
 
