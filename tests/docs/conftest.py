@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,8 +87,15 @@ def checkout() -> Path:
 
 @pytest.fixture
 def commands() -> dict[str, click.Command]:
-    """Every command of the program, by name. A command that cannot be imported fails the test."""
-    context = click.Context(cli)
-    assert isinstance(cli, click.Group)
-    found = {name: cli.get_command(context, name) for name in cli.list_commands(context)}
-    return {name: command for name, command in found.items() if command is not None}
+    """Every command by name, `store gc` for one of a group. A command that cannot be imported fails the test."""
+    return dict(_commands_of(cli, ()))
+
+
+def _commands_of(command: click.Command, names: tuple[str, ...]) -> Iterator[tuple[str, click.Command]]:
+    if not isinstance(command, click.Group):
+        yield " ".join(names), command
+        return
+    context = click.Context(command)
+    for name in command.list_commands(context):
+        if (found := command.get_command(context, name)) is not None:
+            yield from _commands_of(found, (*names, name))
