@@ -263,15 +263,16 @@ class Engine:
 
     async def _submit(self, work: Work) -> None:
         """Send one take whose intent was made up, and do what its outcome asks for."""
+        name = work.external_id
         try:
             self._emit(work, "submitting")
             await self.ports.journal.save(work.row)
             work.posted = True
-            outcome = await self.ports.service.create(self.kind.path, work.take.job.request, work.external_id)
+            outcome = await self.ports.service.create(self.kind.path, work.take.job.request, name)
         finally:
             self.submitting -= 1
             self.wake.set()
-        if work.row.stage is not Stage.INTENT:
+        if not work.waits_for(name):
             # A first task of this id came to light while it was sent again: that one is ours.
             return
         match outcome:
@@ -318,10 +319,13 @@ class Engine:
 
     async def _exists(self, work: Work) -> bool:
         """Look whether a refusal means that the external id is taken already: then its task is ours."""
-        task = await self.account.find(work.external_id)
+        name = work.external_id
+        task = await self.account.find(name)
         if task is None and work.resends:
             scan = await self.account.scan_since(self.ports.clock.monotonic())
-            task = scan.tasks.get(work.external_id)
+            task = scan.tasks.get(name)
+        if not work.waits_for(name):
+            return True
         if task is None:
             return False
         work.posted = work.resends > 0
@@ -389,16 +393,17 @@ class Engine:
         now and not from the sending: an answer may be lost a minute after the call, and the task be made just then.
         """
         self._emit(work, "settling", reason)
+        name = work.external_id
         clock = self.ports.clock
         due = clock.monotonic() + self.options.settle_time_s
         gap = min(1.0, max(0.05, self.options.settle_time_s / 8))
-        while work.row.stage is Stage.INTENT:
+        while work.waits_for(name):
             began = clock.monotonic()
-            task = await self.account.find(work.external_id)
+            task = await self.account.find(name)
             if task is None and began >= due:
                 scan = await self.account.scan_since(began)
-                task = scan.tasks.get(work.external_id)
-            if work.row.stage is not Stage.INTENT:
+                task = scan.tasks.get(name)
+            if not work.waits_for(name):
                 return
             if task is not None:
                 await self.observe(work, task)
@@ -407,7 +412,7 @@ class Engine:
                 break
             await clock.sleep(max(0.0, min(gap, due - clock.monotonic())))
             gap = min(gap * 2, _LONGEST_LOOK_GAP_S)
-        if work.row.stage is Stage.INTENT:
+        if work.waits_for(name):
             await self._send_again(work, reason)
 
     async def _send_again(self, work: Work, reason: str) -> None:

@@ -151,7 +151,11 @@ class Watcher:
                 self.engine.flying[work.external_id] = self.engine.flying.pop(work.external_id)
 
     async def _query(self, work: Work) -> None:
-        outcome = await self.ports.service.query(self.path, work.row.task_id or "")
+        task_id = work.row.task_id
+        outcome = await self.ports.service.query(self.path, task_id or "")
+        if work.row.task_id != task_id:
+            # It was seen to fail meanwhile, and is at its next attempt.
+            return
         match outcome:
             case Found(task=task):
                 self._failures = 0

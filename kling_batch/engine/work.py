@@ -40,6 +40,10 @@ class Work:
         """The name of the attempt it is at."""
         return self.row.external_id
 
+    def waits_for(self, name: str) -> bool:
+        """Whether the POST of the attempt of this name is still open; a late answer may be to an earlier attempt."""
+        return self.row.stage is Stage.INTENT and self.row.external_id == name
+
     def next_attempt(self, run_id: int) -> None:
         """Go on to a new attempt, under a new external id."""
         self.row = first_row(self.take, run_id, attempt=self.row.attempt + 1)
