@@ -12,7 +12,8 @@ from kling_batch.engine.facts import gather
 from kling_batch.engine.plan import Plan, make_plan
 from kling_batch.engine.select import select
 from kling_batch.files.lock import Lock, read_lock
-from kling_batch.files.store import FolderStore, Store, default_store_root
+from kling_batch.files.store import FolderStore, Namespace, Store, default_store_root
+from kling_batch.files.store_at import store_at
 from kling_batch.journal.journal import read_snapshot
 from kling_batch.manifest import load
 from kling_batch.model import Manifest
@@ -56,6 +57,13 @@ def open_project(
 
 
 def open_store(location: str | None, *, sandbox: bool) -> Store:
-    """Open the store: a folder, or by default the user's cache folder."""
-    root = Path(location) if location else default_store_root(os.environ, platform=sys.platform, home=Path.home())
-    return FolderStore(root, namespace="sandbox" if sandbox else "live")
+    """Open the store: a folder, the URL of object storage, or by default the user's cache folder.
+
+    Raises:
+        UsageError: There can be no store there, or what object storage needs is missing.
+    """
+    namespace: Namespace = "sandbox" if sandbox else "live"
+    if location:
+        return store_at(location, namespace=namespace)
+    root = default_store_root(os.environ, platform=sys.platform, home=Path.home())
+    return FolderStore(root, namespace=namespace)

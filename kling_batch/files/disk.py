@@ -15,8 +15,8 @@ from kling_batch.errors import DiskUnusable
 CHUNK = 1 << 20
 """Bytes read at once where a whole file is read."""
 
-_FULL = "Make room (or choose another folder with --out), then run the same command again: it resumes."
-_RIGHTS = "Give this user the right to write there (or choose another folder with --out), then run again."
+_FULL = "Make room (or choose another folder with {option}), then run the same command again: it resumes."
+_RIGHTS = "Give this user the right to write there (or choose another folder with {option}), then run again."
 _MEANINGS: dict[int, tuple[str, str]] = {
     errno.ENOSPC: ("the disk is full", _FULL),
     errno.EDQUOT: ("the disk quota is used up", _FULL),
@@ -25,7 +25,7 @@ _MEANINGS: dict[int, tuple[str, str]] = {
     errno.EPERM: ("the operation is not permitted", _RIGHTS),
     errno.ENAMETOOLONG: (
         "the name is too long for this file system",
-        "Shorten `file` or `id` in the manifest, or choose a shorter folder with --out, then run again.",
+        "Shorten `file` or `id` in the manifest, or choose a shorter folder with {option}, then run again.",
     ),
     errno.ENOTDIR: (
         "a file stands where a folder is needed",
@@ -38,13 +38,18 @@ _OTHER = "Check the disk and its mount, then run the same command again: it resu
 
 
 @contextmanager
-def disk_border(path: Path) -> Iterator[None]:
-    """Turn every `OSError` of the body into `DiskUnusable` that names `path`, the cause and the repair."""
+def disk_border(path: Path, *, option: str = "--out") -> Iterator[None]:
+    """Turn every `OSError` of the body into `DiskUnusable` that names `path`, the cause and the repair.
+
+    Args:
+        path: What is read or written.
+        option: The option of the command line that would choose another folder for it.
+    """
     try:
         yield
     except OSError as error:
         cause, hint = _MEANINGS.get(error.errno or 0, (error.strerror or str(error), _OTHER))
-        raise DiskUnusable(f"{path}: {cause}", hint=hint) from error
+        raise DiskUnusable(f"{path}: {cause}", hint=hint.format(option=option)) from error
 
 
 def sync_folder(folder: Path, probe: Probe) -> None:

@@ -40,6 +40,7 @@ DOORS = {
     "pandas": {"kling_batch.report.csv_"},
     "jinja2": {"kling_batch.report.html"},
     "junitparser": {"kling_batch.report.junit"},
+    "obstore": {"kling_batch.files.object_store"},
 }
 """Which modules, or packages with all that is in them, a library may be imported by."""
 TYPES_ALONE = {"kling_batch.engine.ports"}
