@@ -196,9 +196,10 @@ async def _keep(
 async def _outcome(manifest: Manifest, works: Sequence[Work], engine: Engine, started_at: float) -> Outcome:
     """Sum a run up, and write its end."""
     ports = engine.ports
+    stopped = engine.stopped  # a signal may come during the last write, when there is nothing left to stop
     results = tuple(work.result() for work in works)
-    status = exit_status_of(engine.stopped, (result.status for result in results))
-    note = engine.stopped.message if engine.stopped is not None else None
+    status = exit_status_of(stopped, (result.status for result in results))
+    note = stopped.message if stopped is not None else None
     finished_at = ports.clock.time()
     await ports.journal.end_run(
         engine.run_id, now=finished_at, exit_status=status, api_requests=ports.service.requests, note=note
@@ -214,4 +215,4 @@ async def _outcome(manifest: Manifest, works: Sequence[Work], engine: Engine, st
         api_requests=ports.service.requests,
         note=note,
     )
-    return Outcome(result=result, stopped=engine.stopped)
+    return Outcome(result=result, stopped=stopped)
