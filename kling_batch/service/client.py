@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -19,7 +20,7 @@ from kling_batch import __version__
 from kling_batch.effects import Probe, no_probe
 from kling_batch.errors import UsageError
 from kling_batch.service import wire
-from kling_batch.service.codes import CODES, Reaction
+from kling_batch.service.codes import Reaction, reaction
 from kling_batch.service.outcomes import CreateOutcome, ListOutcome, NotSent, QueryOutcome, ReadFailed, Refused, Unclear
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 60.0
 LONGEST_PAGE = 500
 """The most rows a page of the list may have [official pages]."""
+_PLAIN_URL = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+")
+"""What may stand in a URL at all (RFC 3986)."""
+_HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")
 
 
 class Service(Protocol):
@@ -79,9 +83,11 @@ def checked_base_url(url: str) -> str:
         host, _ = parts.hostname or "", parts.port
     except ValueError:
         raise UsageError("KLING_BASE_URL is not a URL.", hint=hint) from None
-    if parts.scheme not in {"http", "https"} or not host:
+    if not _PLAIN_URL.fullmatch(url):
+        raise UsageError("KLING_BASE_URL holds a character that has no place in an address.", hint=hint)
+    if parts.scheme not in {"http", "https"} or not _HOST.fullmatch(host):
         raise UsageError("KLING_BASE_URL is not an http or https URL with a host.", hint=hint)
-    if parts.username or parts.password or parts.query or parts.fragment:
+    if "@" in parts.netloc or "?" in url or "#" in url:
         raise UsageError("KLING_BASE_URL holds more than scheme, host, port and path.", hint=hint)
     if parts.scheme == "http" and not _loopback(host):
         raise UsageError(f"KLING_BASE_URL would send the token to {host} unencrypted.", hint=hint)
@@ -98,17 +104,27 @@ def _loopback(host: str) -> bool:
 
 
 def api_client(base_url: str, transport: httpx.AsyncBaseTransport | None = None) -> httpx.AsyncClient:
-    """Make the HTTP client for the API host. It follows no redirect, so that the token cannot be led away."""
+    """Make the HTTP client for the API host. It follows no redirect, so that the token cannot be led away.
+
+    Raises:
+        UsageError: httpx takes the address, or a proxy's, for none. Their text is not shown: it may hold a password.
+    """
     import httpx
 
-    return httpx.AsyncClient(
-        base_url=base_url,
-        transport=transport,
-        follow_redirects=False,
-        timeout=httpx.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S, pool=None),
-        limits=httpx.Limits(max_connections=MOST_CONNECTIONS, max_keepalive_connections=MOST_CONNECTIONS),
-        headers={"Content-Type": "application/json", "User-Agent": f"kling-batch/{__version__}"},
-    )
+    try:
+        return httpx.AsyncClient(
+            base_url=base_url,
+            transport=transport,
+            follow_redirects=False,
+            timeout=httpx.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S, pool=None),
+            limits=httpx.Limits(max_connections=MOST_CONNECTIONS, max_keepalive_connections=MOST_CONNECTIONS),
+            headers={"Content-Type": "application/json", "User-Agent": f"kling-batch/{__version__}"},
+        )
+    except (httpx.InvalidURL, ValueError, ImportError) as error:
+        raise UsageError(
+            f"No HTTP client can be made for KLING_BASE_URL or the proxy that is set ({type(error).__name__}).",
+            hint="One of KLING_BASE_URL, HTTPS_PROXY, HTTP_PROXY and ALL_PROXY is no address: mend or unset it.",
+        ) from None
 
 
 class KlingService:
@@ -151,17 +167,21 @@ class KlingService:
         reply = await send()
         if isinstance(reply, _Lost):
             return reply
-        return await send() if self._sign_again(wire.code_of(reply), reply.date) else reply
+        return await send() if self._sign_again(reply) else reply
 
-    def _sign_again(self, code: int | None, service_time: float | None) -> bool:
-        """Decide whether another token could help. The service's `Date` mends a clock that is wrong."""
-        row = CODES.get(code or 0)
-        if row is None or row.reaction not in {Reaction.SIGN_AGAIN, Reaction.CHECK_CLOCK}:
-            return False
-        by_clock = code in _CLOCK_CODES
-        if row.reaction is Reaction.CHECK_CLOCK and service_time is None:
-            return False
-        return self._signer.sign_again(service_time if by_clock else None)
+    def _sign_again(self, reply: wire.Reply) -> bool:
+        """Decide whether another token could help. The service's `Date` mends a clock that is wrong.
+
+        A code about tokens inside a 5xx is no refusal: what it answers may have been done, and is not repeated.
+        """
+        code = wire.code_of(reply)
+        match None if code is None else reaction(code, reply.status):
+            case Reaction.SIGN_AGAIN:
+                return self._signer.sign_again(reply.date if code == _EXPIRED else None)
+            case Reaction.CHECK_CLOCK if reply.date is not None:
+                return self._signer.sign_again(reply.date)
+            case _:
+                return False
 
     async def _send(
         self, method: str, path: str, query: Mapping[str, int] | None = None, body: bytes | None = None
@@ -181,7 +201,7 @@ class KlingService:
         return wire.Reply(status=response.status_code, body=response.content, date=_date(response.headers.get("date")))
 
 
-_CLOCK_CODES = {1003, 1004}
+_EXPIRED = 1004
 
 
 def _words(error: Exception) -> str:
@@ -193,5 +213,5 @@ def _words(error: Exception) -> str:
 def _date(header: str | None) -> float | None:
     try:
         return parsedate_to_datetime(header).timestamp() if header else None
-    except ValueError:
+    except (ValueError, OverflowError):
         return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -37,6 +38,13 @@ _STATUSES = {
 }
 _OK = range(200, 300)
 _LONGEST_MESSAGE = 500
+_TASK_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.:~-]{0,199}")
+"""An opaque id, but one that can stand in a URL's path, in a database and in a file. 18 digits in captures."""
+_DIGITS = re.compile(r"[0-9]{1,19}")
+_LEAST, _MOST = -(2**63), 2**63 - 1
+"""What SQLite holds as a number."""
+_YEAR_10000_MS = 253_402_300_800_000
+"""From here on a time is no date any more."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -136,8 +144,11 @@ def read_data(reply: Reply) -> Mapping[str, Any] | Refused | ReadFailed:
     if envelope is None:
         return ReadFailed(reason=f"HTTP {reply.status} with an answer that says nothing")
     if envelope.code != 0:
-        return _refusal(envelope, reply.status)
-    if not isinstance(envelope.data, dict):
+        refused = _refusal(envelope, reply.status)
+        if refused.reaction is Reaction.TROUBLE:
+            return ReadFailed(reason=f"{envelope.code}: {envelope.message}", code=envelope.code)
+        return refused
+    if reply.status not in _OK or not isinstance(envelope.data, dict):
         return ReadFailed(reason="the answer carries no data")
     return envelope.data
 
@@ -181,7 +192,7 @@ def _task(data: Any) -> Task | None:
     task_id = data.get("task_id")
     if isinstance(task_id, int) and not isinstance(task_id, bool):
         task_id = str(task_id)
-    if not isinstance(task_id, str) or not task_id:
+    if not isinstance(task_id, str) or not _TASK_ID.fullmatch(task_id):
         return None
     info = data.get("task_info")
     external = _text(info.get("external_task_id")) if isinstance(info, dict) else None
@@ -194,8 +205,8 @@ def _task(data: Any) -> Task | None:
         message=_text(data.get("task_status_msg")) or "",
         audios=tuple(_audio(row) for row in audios if isinstance(row, dict)) if isinstance(audios, list) else (),
         units=_decimal(data.get("final_unit_deduction")),
-        created_ms=_whole_number(data.get("created_at")),
-        updated_ms=_whole_number(data.get("updated_at")),
+        created_ms=_time_ms(data.get("created_at")),
+        updated_ms=_time_ms(data.get("updated_at")),
     )
 
 
@@ -213,15 +224,18 @@ def _text(value: Any) -> str | None:
 
 
 def _whole_number(value: Any) -> int | None:
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, int):
-        return value
-    if isinstance(value, float) and math.isfinite(value) and value.is_integer():
-        return int(value)
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:  # noqa: PLR2004 - 64 bits
-        return int(value)
+    """Read a number that may stand as text, if it has at most 64 bits."""
+    written_so = isinstance(value, str) and _DIGITS.fullmatch(value)
+    whole = isinstance(value, float) and math.isfinite(value) and value.is_integer()
+    if written_so or whole or (isinstance(value, int) and not isinstance(value, bool)):
+        number = int(value)
+        return number if _LEAST <= number <= _MOST else None
     return None
+
+
+def _time_ms(value: Any) -> int | None:
+    number = _whole_number(value)
+    return number if number is not None and 0 <= number < _YEAR_10000_MS else None
 
 
 def _decimal(value: Any) -> Decimal | None:
