@@ -28,20 +28,30 @@ class Hold:
         note = folder / "hold.txt"
         try:
             self._connection.execute("BEGIN EXCLUSIVE")
-        except sqlite3.OperationalError as error:
+            note.write_text(f"process {os.getpid()} on {socket.gethostname()}, since {iso(now)}\n", encoding="utf-8")
+        except BaseException as error:
             self._connection.close()
-            if "locked" not in str(error):
-                raise
-            holder = note.read_text(encoding="utf-8").strip() if note.is_file() else "another process"
-            raise FolderHeld(
-                f"{folder.parent} is held by another run ({holder}).",
-                hint="Wait for it to end, stop it, or choose another folder with --out.",
-            ) from None
-        note.write_text(f"process {os.getpid()} on {socket.gethostname()}, since {iso(now)}\n", encoding="utf-8")
+            if _is_locked(error):
+                raise FolderHeld(
+                    f"{folder.parent} is held by another run ({_holder(note)}).",
+                    hint="Wait for it to end, stop it, or choose another folder with --out.",
+                ) from None
+            raise
 
     def release(self) -> None:
         """Let the next run in."""
         self._connection.close()
+
+
+def _is_locked(error: BaseException) -> bool:
+    return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode == sqlite3.SQLITE_BUSY
+
+
+def _holder(note: Path) -> str:
+    try:
+        return note.read_text(encoding="utf-8", errors="replace").strip()
+    except FileNotFoundError:
+        return "another process"
 
 
 def is_held(folder: Path) -> bool:
@@ -52,8 +62,8 @@ def is_held(folder: Path) -> bool:
     connection = sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True, timeout=0)
     try:
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    except sqlite3.OperationalError:
-        return True
+    except sqlite3.DatabaseError as error:
+        return _is_locked(error)
     finally:
         connection.close()
     return False

@@ -11,12 +11,13 @@ import queue
 import re
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 from kling_batch.effects import Probe, no_probe
 from kling_batch.errors import DiskUnusable, UsageError
@@ -32,6 +33,7 @@ _APPLICATION_ID = 0x6B6C6261
 _LARGEST_GROUP = 1000
 _HERE = Path(__file__).parent
 
+T = TypeVar("T")
 _Statement = tuple[str, tuple[object, ...]]
 
 
@@ -90,14 +92,14 @@ class Journal:
         with _disk(self.folder), _sqlite_border(self.path):
             self.folder.mkdir(parents=True, exist_ok=True)
             refuse_network_disk(self.folder)
-            self._hold = Hold(self.folder, now=now)
-            try:
+            with ExitStack() as undo:
+                self._hold = Hold(self.folder, now=now)
+                undo.callback(self._hold.release)
                 self._connection = _connect(self.path)
+                undo.callback(self._connection.close)
                 if service is not None:
                     self._own(service)
-            except BaseException:
-                self._hold.release()
-                raise
+                undo.pop_all()
         if threaded:
             self._thread = threading.Thread(target=self._write_all, name="journal", daemon=True)
             self._thread.start()
@@ -108,7 +110,6 @@ class Journal:
         if known is None:
             self._commit([(_queries()["set_meta"], ("service", service))])
         elif known != service:
-            self._connection.close()
             raise UsageError(
                 f"The journal {self.path} belongs to another service or account than these keys and KLING_BASE_URL.",
                 hint=(
@@ -202,7 +203,7 @@ class Journal:
             for sql, values in statements:
                 self._connection.execute(sql, values)
             self._connection.commit()
-        except sqlite3.Error:
+        except BaseException:
             self._connection.rollback()
             raise
         self._probe("journal committed")
@@ -223,17 +224,17 @@ class Journal:
                 self._write_group(group)
 
     def _write_group(self, group: list[_Write]) -> None:
-        error: sqlite3.Error | None = None
+        error: BaseException | None = None
         try:
             self._commit(statement for write in group for statement in write.statements)
-        except sqlite3.Error as caught:
+        except BaseException as caught:  # noqa: BLE001 - goes to those who wait: were it raised here, they would wait for ever
             error = caught
         loop = group[0].loop
         if loop is not None and not loop.is_closed():
             loop.call_soon_threadsafe(_settle, group, error)
 
 
-def _settle(group: list[_Write], error: sqlite3.Error | None) -> None:
+def _settle(group: list[_Write], error: BaseException | None) -> None:
     for write in group:
         if write.done is None or write.done.done():
             continue
@@ -256,30 +257,46 @@ def _disk(folder: Path) -> Iterator[None]:
 
 def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=10, check_same_thread=False)
+    try:
+        version = _layout(connection, path)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        for number, migration in enumerate(_migrations()[version:], start=version + 1):
+            connection.executescript(
+                f"BEGIN; {migration.read_text(encoding='utf-8')}"
+                f"PRAGMA application_id = {_APPLICATION_ID}; PRAGMA user_version = {number}; COMMIT;"
+            )
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _migrations() -> list[Path]:
+    return sorted((_HERE / "migrations").glob("*.sql"))
+
+
+def _layout(connection: sqlite3.Connection, path: Path) -> int:
+    """Read how far a file's layout has come; 0 is an empty file.
+
+    Raises:
+        DiskUnusable: The file is another program's, or a newer one's. It is left as it is.
+    """
     application, version = (
         connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
     )
     tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-    migrations = sorted((_HERE / "migrations").glob("*.sql"))
     if tables and application != _APPLICATION_ID:
-        connection.close()
         raise DiskUnusable(
             f"{path} is not a journal of kling-batch.", hint="Move it away, or choose another folder with --out."
         )
-    if version > len(migrations):
-        connection.close()
+    newest = len(_migrations())
+    if version > newest:
         raise DiskUnusable(
-            f"The journal {path} was written by a newer kling-batch (layout {version}, not {len(migrations)}).",
+            f"The journal {path} was written by a newer kling-batch (layout {version}, not {newest}).",
             hint="Upgrade kling-batch, or choose another folder with --out.",
         )
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    for number, migration in enumerate(migrations[version:], start=version + 1):
-        connection.executescript(
-            f"BEGIN; {migration.read_text(encoding='utf-8')}"
-            f"PRAGMA application_id = {_APPLICATION_ID}; PRAGMA user_version = {number}; COMMIT;"
-        )
-    return connection
+    return int(version)
 
 
 def _attempt_statement(row: Attempt) -> _Statement:
@@ -325,8 +342,8 @@ def _read_attempts(connection: sqlite3.Connection) -> dict[str, Attempt]:
             job_id=job_id,
             take=take,
             attempt=attempt,
-            stage=Stage(stage),
-            units=Decimal(units),
+            stage=_parsed(Stage, stage),
+            units=_parsed(Decimal, units),
             run_id=run_id,
             task_id=task_id,
             code=code,
@@ -337,6 +354,13 @@ def _read_attempts(connection: sqlite3.Connection) -> dict[str, Attempt]:
             ended_at=times[2],
         )
     return rows
+
+
+def _parsed(kind: Callable[[str], T], text: object) -> T:
+    try:
+        return kind(str(text))
+    except (ValueError, ArithmeticError) as error:
+        raise sqlite3.DataError(f"it holds {text!r} where no such thing belongs") from error
 
 
 def _read_files(connection: sqlite3.Connection) -> dict[str, list[PlacedFile]]:
@@ -382,6 +406,9 @@ def read_snapshot(out: Path) -> Snapshot:
     with _sqlite_border(path):
         connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=10)
         try:
+            connection.execute("BEGIN")
+            if _layout(connection, path) == 0:
+                return Snapshot(attempts={}, files={}, last_run=None)
             run = connection.execute(_queries()["last_run"]).fetchone()
             return Snapshot(
                 attempts=_read_attempts(connection),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from kling_batch.errors import DiskUnusable
 
 _NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ncpfs", "fuse.sshfs", "fuse.s3fs", "fuse.rclone"}
+_ESCAPED = re.compile(r"\\([0-7]{3})")
+"""How the kernel writes a space, a tab, a line break or a backslash in a path."""
 _MOUNTS = Path("/proc/self/mountinfo")
 
 
@@ -32,7 +35,7 @@ def file_system(folder: Path, mounts: Path = _MOUNTS) -> str | None:
     best, kind = -1, None
     for line in mounts.read_text(encoding="utf-8", errors="replace").splitlines():
         before, _, after = line.partition(" - ")
-        point = Path(before.split()[4].replace("\\040", " "))
+        point = Path(_ESCAPED.sub(lambda code: chr(int(code[1], 8)), before.split()[4]))
         if path.is_relative_to(point) and len(point.parts) >= best:
             best, kind = len(point.parts), after.split()[0]
     return kind
