@@ -35,3 +35,4 @@ wheel-check: $(READY)
 
 clean:
 	rm -rf $(VENV) out dist build .mypy_cache .pytest_cache .ruff_cache
+	rm -f examples/*.sandbox.lock
