@@ -12,7 +12,7 @@ import re
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cache
@@ -221,16 +221,24 @@ class Journal:
                 item = self._queue.get()
             open_ = item is not None
             if group:
-                self._write_group(group)
+                try:
+                    self._write_group(group)
+                except BaseException as stop:  # noqa: BLE001 - passes to those who wait: this thread has no caller
+                    _tell(group, stop)
 
     def _write_group(self, group: list[_Write]) -> None:
-        error: BaseException | None = None
+        error: Exception | None = None
         try:
             self._commit(statement for write in group for statement in write.statements)
-        except BaseException as caught:  # noqa: BLE001 - goes to those who wait: were it raised here, they would wait for ever
+        except Exception as caught:  # noqa: BLE001 - is raised where each of them waits
             error = caught
-        loop = group[0].loop
-        if loop is not None and not loop.is_closed():
+        _tell(group, error)
+
+
+def _tell(group: list[_Write], error: BaseException | None) -> None:
+    loop = group[0].loop
+    if loop is not None:
+        with suppress(RuntimeError):  # the loop is closed, perhaps this instant: nobody waits any more
             loop.call_soon_threadsafe(_settle, group, error)
 
 
