@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any, assert_never
@@ -446,11 +446,28 @@ class Engine:
     # What the service says of a task
 
     async def observe(self, work: Work, task: Task) -> None:
-        """Take in what the service says of a work's task. A slot is free in the same turn in which its end is seen."""
+        """Take in what the service says of a work's task."""
+        await self.observe_all([(work, task)])
+
+    async def observe_all(self, seen: Sequence[tuple[Work, Task]]) -> None:
+        """Take in what the service says of many tasks; slots are free in the turn in which their end is seen.
+
+        Everything is taken in, and free slots are filled, before the disk is waited for.
+        """
+        changed = [work for work, task in seen if self._take_in(work, task)]
+        if not changed:
+            return
+        self.fill()
+        await self.ports.journal.save_all([(work.row, ()) for work in changed])
+        for work in changed:
+            self._go_on_from(work)
+
+    def _take_in(self, work: Work, task: Task) -> bool:
+        """Move a work on by what the service says of its task. False where that is nothing new."""
         before = work.row
         after = with_task(before, task, self.run_id, self.ports.clock.time(), self.kind.units)
         if after.stage is before.stage and after.task_id == before.task_id:
-            return
+            return False
         work.task = task
         if not work.posted:
             work.origin = Origin.RESUMED
@@ -461,17 +478,19 @@ class Engine:
             self._learn(after)
             self.flying.pop(work.external_id, None)
             self.moved()
-            self.fill()
         else:
             self._fly(work)
-        await self.ports.journal.save(after)
+        return True
+
+    def _go_on_from(self, work: Work) -> None:
+        """Do what a task's end asks for, once it is written."""
         if work.stranger:
             return
-        if task.status is TaskStatus.SUCCEEDED:
+        if work.row.stage is Stage.SUCCEEDED:
             self._emit(work, "generated")
             self.failures_in_a_row = 0
             self.deliver(work)
-        elif task.status is TaskStatus.FAILED:
+        elif work.row.stage is Stage.FAILED:
             self._failed(work)
 
     def _learn(self, row: Attempt) -> None:

@@ -93,19 +93,15 @@ class Watcher:
             return [], False
         self._failures = 0
         shown = {task.task_id: task for task in outcome.tasks}
-        missing = []
-        for work in watched:
-            task = shown.get(work.row.task_id or "")
-            if task is None:
-                missing.append(work)
-            else:
-                await self._observe(work, task)
+        seen = [(work, shown[work.row.task_id or ""]) for work in watched if (work.row.task_id or "") in shown]
         unclear = [work for work in self.engine.flying.values() if work.row.stage is Stage.INTENT]
         if unclear:
             by_name = {task.external_id: task for task in outcome.tasks if task.external_id is not None}
-            for work in unclear:
-                if (task := by_name.get(work.external_id)) is not None:
-                    await self._observe(work, task)
+            seen += [(work, by_name[work.external_id]) for work in unclear if work.external_id in by_name]
+        for work, _ in seen:
+            self._absent_since.pop(work.external_id, None)
+        await self.engine.observe_all(seen)
+        missing = [work for work in watched if (work.row.task_id or "") not in shown]
         return missing, outcome.rows == size
 
     async def _search(self, missing: list[Work]) -> list[Work]:

@@ -242,6 +242,7 @@ def serve(
     host: str = _HOST,
     port: int = 0,
     rules: tuple[Rule, ...] = (),
+    synth: Synth | None = None,
     ready: Callable[[str], None],
 ) -> None:
     """Serve a sandbox until the process is interrupted. `ready` is called with its URL once it can be called.
@@ -249,7 +250,7 @@ def serve(
     Raises:
         UsageError: The address or port cannot be had.
     """
-    server = SandboxServer(settings, host=host, port=port, rules=rules)
+    server = SandboxServer(settings, host=host, port=port, rules=rules, synth=synth)
     ready(server.url)
     server.run()
 
