@@ -227,10 +227,10 @@ class Journal:
                     _tell(group, stop)
 
     def _write_group(self, group: list[_Write]) -> None:
-        error: Exception | None = None
+        error: sqlite3.Error | None = None
         try:
             self._commit(statement for write in group for statement in write.statements)
-        except Exception as caught:  # noqa: BLE001 - is raised where each of them waits
+        except sqlite3.Error as caught:
             error = caught
         _tell(group, error)
 
