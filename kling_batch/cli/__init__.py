@@ -25,6 +25,7 @@ COMMANDS = {
     "status": "Show where a run stands, also while it runs.",
     "report": "Write the reports again, from journal and lock.",
     "verify": "Hash and decode every file against the lock.",
+    "store": "Look after the store, where copies of finished sounds are kept.",
     "account": "Show the account's resource packs and what is left.",
     "tasks": "List the account's tasks.",
     "sandbox": "Serve a stand-in for the service on this machine.",

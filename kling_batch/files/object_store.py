@@ -40,7 +40,9 @@ _VARIABLES = {
     "az": "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
 }
 SCHEMES = frozenset(_VARIABLES)
-_QUERY = re.compile(r"\?\S*")
+_NOISE = re.compile(r"\?\S*| in [0-9.]+[mµn]?s\b(?:, after .*? retry_timeout: \S+)?")
+"""The query of a URL, into which Azure puts keys; and what a request took, which hides that two faults are one."""
+
 _LONGEST_CAUSE = 300
 
 
@@ -186,8 +188,8 @@ class ObjectStore:
 
 
 def _cause(error: Exception) -> str:
-    """Take the line that obstore means for people, less the query of a URL: Azure puts keys into it."""
-    return _QUERY.sub("", str(error).partition("\n")[0]).strip()[:_LONGEST_CAUSE]
+    """Take the line that obstore means for people, less the noise."""
+    return " ".join(_NOISE.sub("", str(error).partition("\n")[0]).split())[:_LONGEST_CAUSE]
 
 
 def _settings_hint(scheme: str) -> str:

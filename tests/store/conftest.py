@@ -10,10 +10,11 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from obstore.store import from_url
@@ -195,17 +196,26 @@ def crash_at() -> Callable[[str], Probe]:
     return make_probe
 
 
-Answer = Callable[[str, str], "tuple[int, bytes]"]
-
-
 class Storage:
-    """Storage that answers as the test says: `answer` makes status and body of method and path."""
+    """Storage that answers as the test says: by method and last part of the path, by method, or to anything.
+
+    `queue` comes before all that. With `cut_short`, every answer breaks off before its end.
+    """
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.asked: list[str] = []
         self.cut_short = False
-        self.answer: Answer = lambda method, path: (500, f"no answer to {method} {path}".encode())
+        self.queue: list[tuple[int, bytes]] = []
+        self.answers: dict[str, tuple[int, bytes]] = {}
+
+    def answer(self, method: str, path: str) -> tuple[int, bytes]:
+        """Give status and body, and remember the request."""
+        self.asked.append(f"{method} {path}")
+        if self.queue:
+            return self.queue.pop(0)
+        names = (f"{method} {path.rpartition('/')[2]}", method, "*")
+        return next(self.answers[name] for name in names if name in self.answers)
 
 
 @pytest.fixture
@@ -215,14 +225,14 @@ def storage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Storage]:
     class Handler(BaseHTTPRequestHandler):
         def do(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length", "0")))
-            path = self.path.partition("?")[0]
-            found.asked.append(f"{self.command} {path}")
-            status, body = found.answer(self.command, path)
+            status, body = found.answer(self.command, unquote(self.path.partition("?")[0]))
             self.send_response(status)
             self.send_header("Content-Length", str(len(body) + (9 if found.cut_short else 0)))
+            self.send_header("ETag", '"one"')
             self.send_header("Last-Modified", "Mon, 23 Nov 2026 20:00:00 GMT")
-            self.end_headers()
-            self.wfile.write(b"" if self.command == "HEAD" else body)
+            with suppress(ConnectionError):  # a client may give up a request while others fail
+                self.end_headers()
+                self.wfile.write(b"" if self.command == "HEAD" else body)
 
         do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = do  # noqa: N815 - http.server's names
 
