@@ -56,7 +56,7 @@ class Limit:
     def accepted(self, in_flight: int) -> None:
         """Learn from a task that was taken, with which `in_flight` tasks are there."""
         self.refusals = 0
-        more = min(MOST_SUBMITTING, max(_START // 2, in_flight)) if self._growing else 0
+        more = min(MOST_SUBMITTING, max(_START, in_flight) // 2) if self._growing else 0
         self._set(max(self.current, in_flight + more))
 
     def refused(self, in_flight: int, now: float) -> None:
