@@ -7,14 +7,17 @@ from pathlib import Path
 
 import click
 
+from kling_batch.cli.how import concurrency_option
 from kling_batch.cli.options import place_options, retries_option, text_or_json
 from kling_batch.cli.planning import plan_json, plan_lines
 from kling_batch.cli.project import open_project
+from kling_batch.journal.journal import read_snapshot
 
 
 @click.command()
 @place_options
 @retries_option
+@concurrency_option
 @text_or_json
 def command(
     manifest: Path,
@@ -24,6 +27,7 @@ def command(
     select: tuple[str, ...],
     sandbox: bool,
     retries: int,
+    concurrency: int | str | None,
     output: str,
 ) -> int:
     """Show what a run would do to each take, why, and what it costs.
@@ -31,9 +35,11 @@ def command(
     Needs no keys and no network: it goes by manifest, journal, lock and disk.
     """
     opened = open_project(manifest, project=project, out=out, lock_path=lock_path, sandbox=sandbox)
-    plan = opened.plan(retries=retries, expressions=select)
+    snapshot = read_snapshot(opened.out)
+    plan = opened.plan(retries=retries, expressions=select, snapshot=snapshot)
+    outlook = opened.outlook(snapshot, concurrency if isinstance(concurrency, int) else None)
     if output == "json":
-        click.echo(json.dumps(plan_json(plan), indent=2, ensure_ascii=False))
+        click.echo(json.dumps(plan_json(plan, outlook), indent=2, ensure_ascii=False))
     else:
-        click.echo("\n".join(plan_lines(plan)))
+        click.echo("\n".join(plan_lines(plan, outlook)))
     return 0

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
-from kling_batch.engine.plan import PAYING, Action, Plan
+from kling_batch.engine.outlook import Outlook
+from kling_batch.engine.plan import PAYING, Action, Plan, Step
 
 USD_PER_UNIT = Decimal("0.14")
 """The list price of a unit, by two readings of the official price page; what an account pays may differ."""
+MOST_ASKED = 30
+"""Takes of each group that are listed before a question."""
 
 _SIGNS = {
     Action.GENERATE: "+",
     Action.RETRY: "+",
     Action.RESUME: "~",
+    Action.MOVED: ">",
     Action.RESTORE: "<",
     Action.KEEP: "=",
     Action.DROP: "-",
@@ -22,10 +27,13 @@ _VERBS = {
     Action.GENERATE: "to generate",
     Action.RETRY: "to try again",
     Action.RESUME: "to resume",
+    Action.MOVED: "to take over under a new name",
     Action.RESTORE: "to restore",
     Action.KEEP: "to keep",
     Action.DROP: "to drop",
 }
+_MINUTE_S = 60
+_HOUR_S = 3600
 
 
 def units_text(units: Decimal) -> str:
@@ -33,12 +41,21 @@ def units_text(units: Decimal) -> str:
     return f"{units:.2f}" if units == units.quantize(Decimal("0.01")) else f"{units.normalize():f}"
 
 
-def plan_json(plan: Plan) -> dict[str, Any]:
+def plan_json(plan: Plan, outlook: Outlook) -> dict[str, Any]:
     """Give the plan in the contract's shape, as `schemas/plan.schema.json` describes it."""
     counts = {action.value: plan.count(action) for action in Action}
+    seconds = outlook.seconds(plan)
     return {
         "schema_version": 1,
-        "summary": {**counts, "units": units_text(plan.units), "usd": _usd(plan.units)},
+        "summary": {
+            **counts,
+            "units": units_text(plan.units),
+            "usd": _usd(plan.units),
+            "units_per_take": units_text(outlook.units),
+            "list_units_per_take": units_text(outlook.list_units),
+            "seconds": None if seconds is None else round(seconds, 1),
+            "concurrency": outlook.at_once,
+        },
         "takes": [
             {
                 "job_id": step.key.job_id,
@@ -53,20 +70,72 @@ def plan_json(plan: Plan) -> dict[str, Any]:
     }
 
 
-def plan_lines(plan: Plan, *, keep: bool = False) -> list[str]:
-    """Write the plan for people: what changes take by take, then the sum. `keep` lists what stays as well."""
-    shown = [step for step in plan.steps if keep or step.action is not Action.KEEP or "failed" in step.reason]
-    width = max((len(str(step.key)) for step in shown), default=0)
-    lines = [f"  {_SIGNS[step.action]} {step.key!s:<{width}}  {step.action.value:<8}  {step.reason}" for step in shown]
-    return [*lines, *([""] if lines else []), summary_line(plan)]
+def plan_lines(plan: Plan, outlook: Outlook, *, most: int | None = None) -> list[str]:
+    """Write the plan for people: what changes, in groups by what is done, then the sum. `most` limits each group."""
+    lines: list[str] = []
+    for action in Action:
+        steps = [step for step in plan.steps if step.action is action and (action is not Action.KEEP or step.failed)]
+        if steps:
+            lines += [*_group(steps, most), ""]
+    return [*lines, *summary_lines(plan, outlook)]
 
 
-def summary_line(plan: Plan) -> str:
-    """Write the plan's sum."""
+def _group(steps: list[Step], most: int | None) -> Iterator[str]:
+    action = steps[0].action
+    heading = "that failed for good and are left" if action is Action.KEEP else _VERBS[action]
+    yield f"{_takes(len(steps))} {heading}:"
+    shown = steps[:most]
+    width = max(len(str(step.key)) for step in shown)
+    for step in shown:
+        yield from _step_lines(step, width)
+    if len(steps) > len(shown):
+        yield f"    … and {len(steps) - len(shown)} more: kling-batch plan lists them"
+
+
+def _step_lines(step: Step, width: int) -> Iterator[str]:
+    """Write a step: on a line its reason, or under it a line for every field that changed."""
+    sign = "!" if step.action is Action.KEEP else _SIGNS[step.action]
+    if step.action is not Action.GENERATE or not step.changes:
+        yield f"  {sign} {step.key!s:<{width}}  {step.reason}"
+        return
+    yield f"  {sign} {step.key}"
+    name_width = max(len(change.name) for change in step.changes)
+    for change in step.changes:
+        yield f"      ~ {change.name:<{name_width}}  {change.old} -> {change.new}"
+
+
+def summary_lines(plan: Plan, outlook: Outlook) -> list[str]:
+    """Write the plan's sum: what is done, what it costs, how long it takes."""
     counts = [f"{count} {_VERBS[action]}" for action in Action if (count := plan.count(action))]
-    cost = f"at most {units_text(plan.units)} units (about ${_usd(plan.units)} at list price)"
-    paying = any(step.action in PAYING for step in plan.steps)
-    return f"Plan: {', '.join(counts) or 'nothing to do'}; " + (cost if paying else "nothing to pay") + "."
+    lines = [f"Plan: {', '.join(counts) or 'nothing to do'}; {_cost(plan)}."]
+    if any(step.action in PAYING for step in plan.steps) and outlook.units != outlook.list_units:
+        lines.append(
+            f"Price: {units_text(outlook.units)} units a take, by what {_takes(outlook.samples)} of this project cost; "
+            f"the list says {units_text(outlook.list_units)}."
+        )
+    seconds = outlook.seconds(plan)
+    if seconds:
+        lines.append(
+            f"Time: about {_span(seconds)} of generation, {outlook.at_once} at once; "
+            f"a take of this project took {outlook.generation_s:.0f} s by median."
+        )
+    return lines
+
+
+def _cost(plan: Plan) -> str:
+    if not any(step.action in PAYING for step in plan.steps):
+        return "nothing to pay"
+    return f"at most {units_text(plan.units)} units (about ${_usd(plan.units)} at list price)"
+
+
+def _takes(count: int) -> str:
+    return f"{count} take" if count == 1 else f"{count} takes"
+
+
+def _span(seconds: float) -> str:
+    if seconds >= _HOUR_S:
+        return f"{seconds / _HOUR_S:.1f} h"
+    return f"{seconds / _MINUTE_S:.0f} min" if seconds >= 2 * _MINUTE_S else f"{seconds:.0f} s"
 
 
 def _usd(units: Decimal) -> str:

@@ -38,10 +38,18 @@ _TRIES = 3
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Undelivered:
-    """A paid file that could not be had. `passing`: trying later may help."""
+    """A paid file that could not be had. `passing`: trying later may help. `repair` is what else does."""
 
     reason: str
     passing: bool
+    repair: str = "Run again within 30 days of its generation, or ask the service's support with the task id."
+
+
+_NOT_AT_HAND = Undelivered(
+    reason="it is neither on this disk nor in the store, and the service was not to be asked",
+    passing=False,
+    repair="kling-batch restore asks the service for it as well, and pays nothing.",
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -136,7 +144,7 @@ class _Delivery:
             if record is not None:
                 work.origin = Origin.RESTORED
                 return await self.ports.offload(placed_now, self.out, record, work.external_id)
-        fetched = await self._from_service(target)
+        fetched = _NOT_AT_HAND if self.engine.options.frozen else await self._from_service(target)
         if isinstance(fetched, Undelivered):
             return fetched
         return await self.ports.offload(placed_now, self.out, fetched, work.external_id)
@@ -148,10 +156,21 @@ class _Delivery:
         old = self.out / known.path
         if known.path != target.path and old.is_file() and hash_file(old) == known.sha256:
             partial.write_bytes(old.read_bytes())
-        elif self.deliveries.store is None or not self.deliveries.store.fetch(known.sha256, partial):
+        elif not self._from_store(known.sha256, partial):
             return None
         finished = self._finish(partial, target, known.sha256)
         return finished if isinstance(finished, FileRecord) else None
+
+    def _from_store(self, sha256: str, partial: Path) -> bool:
+        """Take a sound out of the store. One that cannot be used is given up: the service may still have the file."""
+        if self.deliveries.store is None:
+            return False
+        try:
+            return self.deliveries.store.fetch(sha256, partial)
+        except DiskUnusable as error:
+            self.deliveries.store = None
+            self.deliveries.trouble = f"The store cannot be used: {error.message}"
+            return False
 
     async def _from_service(self, target: _Target) -> FileRecord | Undelivered:
         reason = ""
@@ -276,7 +295,7 @@ class _Delivery:
         repair = (
             "Run the same command again: it fetches the file, and pays nothing."
             if undelivered.passing
-            else "Run again within 30 days of its generation, or ask the service's support with the task id."
+            else undelivered.repair
         )
         message = f"Paid for and not delivered: {undelivered.reason} (task {work.row.task_id})."
         status = Status.PENDING if undelivered.passing else Status.FAILED

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from dataclasses import replace
 from pathlib import Path
 
 from kling_batch.clock import Clock
@@ -19,22 +20,34 @@ _COST_SHARE = 20
 
 
 class LockKeeper:
-    """Holds the lock's entries and writes them from time to time, always whole."""
+    """Holds the lock's entries and writes them from time to time, always whole. `frozen`: it never writes."""
 
-    def __init__(self, path: Path, lock: Lock, *, clock: Clock, offload: Offload, probe: Probe) -> None:
+    def __init__(
+        self, path: Path, lock: Lock, *, clock: Clock, offload: Offload, probe: Probe, frozen: bool = False
+    ) -> None:
         self.path = path
         self.entries: dict[TakeKey, LockEntry] = dict(lock.entries)
         self._project = lock.project
         self._clock = clock
         self._offload = offload
         self._probe = probe
+        self._frozen = frozen
         self._changed = False
         self._due = 0.0
         self._writing = asyncio.Lock()
 
     def put(self, work: Work) -> None:
-        """Keep a finished take."""
+        """Keep a finished take, with what people said of it: that it is picked, and how often it was rolled again.
+
+        A take that took over the sound of a renamed job takes the place of its entry.
+        """
         entry = entry_of(work)
+        before = self.entries.get(entry.key)
+        if work.moved is not None:
+            before = work.moved
+            self.drop({before.key})
+        if before is not None:
+            entry = replace(entry, picked=before.picked, rerolls=before.rerolls, moved_from=_made_for(before, entry))
         if self.entries.get(entry.key) != entry:
             self.entries[entry.key] = entry
             self._changed = True
@@ -57,7 +70,7 @@ class LockKeeper:
             DiskUnusable: The lock cannot be written.
         """
         async with self._writing:
-            if not self._changed:
+            if self._frozen or not self._changed:
                 return
             self._changed = False
             began = self._clock.monotonic()
@@ -75,6 +88,14 @@ async def _to_its_end(writing: Awaitable[None]) -> None:
     except asyncio.CancelledError:
         await task
         raise
+
+
+def _made_for(before: LockEntry, entry: LockEntry) -> str | None:
+    """Name the job that a sound was made for, where that is not the job it belongs to now."""
+    if before.external_id != entry.external_id:
+        return None
+    made_for = before.moved_from or before.job_id
+    return None if made_for == entry.job_id else made_for
 
 
 def entry_of(work: Work) -> LockEntry:

@@ -17,13 +17,14 @@ from kling_batch.service.catalog import kind
 
 
 class Action(StrEnum):
-    """What a run would do to a take."""
+    """What a run would do to a take, in the order in which a plan tells it."""
 
     GENERATE = "generate"
+    RETRY = "retry"
     RESUME = "resume"
+    MOVED = "moved"
     RESTORE = "restore"
     KEEP = "keep"
-    RETRY = "retry"
     DROP = "drop"
 
 
@@ -32,15 +33,46 @@ PAYING = {Action.GENERATE, Action.RETRY}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Change:
+    """A field whose value differs from what was before, as people read it."""
+
+    name: str
+    old: str
+    new: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.old} -> {self.new}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Step:
-    """A take's part of the plan. `units` is what the step may cost; `facts` is None for a take no longer asked for."""
+    """A take's part of the plan. `units` is what the step may cost; `facts` is None for a take no longer asked for.
+
+    `changes` are the fields because of which the take is not what it was; `reason` has them in words.
+    """
 
     key: TakeKey
     action: Action
     reason: str
     external_id: str
     units: Decimal = Decimal(0)
+    changes: tuple[Change, ...] = ()
     facts: Facts | None = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether the take failed for good: it is left as it is, and there is no sound."""
+        facts = self.facts
+        if facts is None or facts.attempt is None or facts.finished is not None:
+            return False
+        return self.action is Action.KEEP and facts.attempt.stage in {Stage.FAILED, Stage.REFUSED}
+
+    @property
+    def may_pay(self) -> bool:
+        """Whether a paid call may come of it, also where a lost answer has to be sent again."""
+        attempt = self.facts.attempt if self.facts else None
+        unsettled = self.action is Action.RESUME and attempt is not None and attempt.stage is Stage.INTENT
+        return self.action in PAYING or unsettled
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,66 +91,101 @@ class Plan:
         return sum((step.units for step in self.steps), Decimal(0))
 
 
-def make_plan(facts: Sequence[Facts], lock: Lock, *, retries: int, wanted: Iterable[TakeKey]) -> Plan:
-    """Decide an action for every take. `wanted` names all takes of the manifest, selected or not."""
-    steps = [_step(fact, retries) for fact in facts]
-    asked_for = set(wanted)
+def make_plan(
+    facts: Sequence[Facts],
+    lock: Lock,
+    *,
+    retries: int,
+    wanted: Iterable[TakeKey],
+    prices: Mapping[str, Decimal] | None = None,
+) -> Plan:
+    """Decide an action for every take.
+
+    Args:
+        facts: What is present.
+        lock: What the lock says.
+        retries: How many new attempts a task may have that failed for a passing reason.
+        wanted: All takes of the manifest, selected or not.
+        prices: What a task of a kind costs, in units, where that is not the list price.
+    """
+    steps = [_step(fact, retries, (prices or {}).get(fact.take.job.kind)) for fact in facts]
+    known = {*wanted, *(fact.moved.key for fact in facts if fact.moved)}
     dropped = [
         Step(
             key=key,
             action=Action.DROP,
             reason="locked, and no longer in the manifest; its files stay where they are",
-            external_id=entry.external_id,
+            external_id=lock.entries[key].external_id,
         )
-        for key, entry in sorted(lock.entries.items())
-        if key not in asked_for
+        for key in sorted(lock.entries.keys() - known)
     ]
     return Plan(steps=(*steps, *dropped))
 
 
-def _step(facts: Facts, retries: int) -> Step:
+def _step(facts: Facts, retries: int, price: Decimal | None) -> Step:
     take, attempt = facts.take, facts.attempt
-    price = kind(take.job.kind).units
-
-    def step(action: Action, reason: str, units: Decimal = Decimal(0), attempt_number: int | None = None) -> Step:
-        number = attempt_number or (facts.finished.attempt if facts.finished else attempt.attempt if attempt else 1)
+    lacking = {name: state for name, state in facts.presence.items() if state is not Presence.PRESENT}
+    if facts.moved is not None:
+        return _moved(facts, facts.moved)
+    if facts.finished is not None or (attempt is not None and attempt.stage is Stage.DELIVERED):
+        if not lacking:
+            return _free(facts, Action.KEEP, "every file is in place")
+        return _free(facts, Action.RESTORE, _lacking_reason(facts, lacking), _file_changes(facts, lacking))
+    units = kind(take.job.kind).units if price is None else price
+    if attempt is None or attempt.stage is Stage.WITHDRAWN:
+        changes = _request_changes(take, facts.entry) if facts.entry else ()
         return Step(
             key=take.key,
-            action=action,
-            reason=reason,
-            external_id=external_task_id(take, number),
+            action=Action.GENERATE,
+            reason=_new_reason(facts.entry, changes),
+            external_id=facts.external_id,
             units=units,
+            changes=changes,
             facts=facts,
         )
-
-    if facts.finished is not None or (attempt is not None and attempt.stage is Stage.DELIVERED):
-        lacking = {name: state for name, state in facts.presence.items() if state is not Presence.PRESENT}
-        if not lacking:
-            return step(Action.KEEP, "every file is in place")
-        return step(Action.RESTORE, _lacking_reason(facts, lacking))
-    if attempt is None or attempt.stage is Stage.WITHDRAWN:
-        return step(Action.GENERATE, _new_reason(take, facts.entry), price)
-    return _unfinished(attempt, retries, price, step)
+    return _unfinished(facts, attempt, retries, units)
 
 
-def _unfinished(attempt: Attempt, retries: int, price: Decimal, step: Any) -> Step:
+def _free(facts: Facts, action: Action, reason: str, changes: tuple[Change, ...] = ()) -> Step:
+    """Make a step that costs nothing."""
+    return Step(
+        key=facts.take.key,
+        action=action,
+        reason=reason,
+        external_id=facts.external_id,
+        changes=changes,
+        facts=facts,
+    )
+
+
+def _moved(facts: Facts, entry: LockEntry) -> Step:
+    old, new = entry.job_id, facts.take.job.id
+    reason = f"job renamed: {old} -> {new}; the sound is adopted without paying"
+    return _free(facts, Action.MOVED, reason, (Change(name="id", old=old, new=new),))
+
+
+def _unfinished(facts: Facts, attempt: Attempt, retries: int, units: Decimal) -> Step:
     words = f"{attempt.code}: {attempt.message}" if attempt.code is not None else attempt.message
     match attempt.stage:
         case Stage.INTENT:
-            made: Step = step(
-                Action.RESUME, "its answer was lost: looked for on the service, sent again only if not there"
-            )
+            reason = "its answer was lost: looked for on the service, sent again only if not there"
         case Stage.CREATED:
-            made = step(Action.RESUME, f"task {attempt.task_id} is on the service")
+            reason = f"task {attempt.task_id} is on the service"
         case Stage.SUCCEEDED:
-            made = step(Action.RESUME, f"task {attempt.task_id} is done and paid for; its files are fetched")
+            reason = f"task {attempt.task_id} is done and paid for; its files are fetched"
         case Stage.FAILED if not attempt.final and attempt.attempt <= retries:
-            made = step(Action.RETRY, f"attempt {attempt.attempt} failed ({words})", price, attempt.attempt + 1)
-        case _:
-            made = step(
-                Action.KEEP, f"failed for good ({words}): nothing is sent; change the request or raise its edition"
+            return Step(
+                key=facts.take.key,
+                action=Action.RETRY,
+                reason=f"attempt {attempt.attempt} failed ({words})",
+                external_id=external_task_id(facts.take, attempt.attempt + 1),
+                units=units,
+                facts=facts,
             )
-    return made
+        case _:
+            reason = f"failed for good ({words}): nothing is sent; change the request or raise its edition"
+            return _free(facts, Action.KEEP, reason)
+    return _free(facts, Action.RESUME, reason)
 
 
 def _lacking_reason(facts: Facts, lacking: Mapping[str, Presence]) -> str:
@@ -137,17 +204,34 @@ def _lacking_reason(facts: Facts, lacking: Mapping[str, Presence]) -> str:
     return "; ".join(words)
 
 
-def _new_reason(take: Take, entry: LockEntry | None) -> str:
-    if entry is None:
-        return "new"
+def _file_changes(facts: Facts, lacking: Mapping[str, Presence]) -> tuple[Change, ...]:
+    """Tell which fields of the manifest, other than the request, changed: `formats` and `file`."""
+    changes = []
+    if Presence.NEVER in lacking.values() and facts.known_files:
+        old, new = (", ".join(sorted(names)) for names in (facts.known_files, facts.presence))
+        changes.append(Change(name="formats", old=old, new=new))
+    for name, record in facts.known_files.items():
+        if name in lacking and record.path != facts.take.path(name):
+            changes.append(Change(name="file", old=record.path, new=facts.take.path(name)))
+    return tuple(changes)
+
+
+def _request_changes(take: Take, entry: LockEntry) -> tuple[Change, ...]:
+    old, new = entry.request, take.job.request
     changes = [
-        f"{name}: {_shown(entry.request.get(name))} -> {_shown(take.job.request.get(name))}"
-        for name in sorted({*entry.request, *take.job.request})
-        if entry.request.get(name) != take.job.request.get(name)
+        Change(name=name, old=_shown(old.get(name)), new=_shown(new.get(name)))
+        for name in sorted({*old, *new})
+        if old.get(name) != new.get(name)
     ]
     if entry.edition != take.edition:
-        changes.append(f"edition: {entry.edition} -> {take.edition}")
-    return "changed: " + "; ".join(changes) if changes else "new under this project's name"
+        changes.append(Change(name="edition", old=str(entry.edition), new=str(take.edition)))
+    return tuple(changes)
+
+
+def _new_reason(entry: LockEntry | None, changes: tuple[Change, ...]) -> str:
+    if entry is None:
+        return "new"
+    return "changed: " + "; ".join(map(str, changes)) if changes else "new under this project's name"
 
 
 def _shown(value: Any) -> str:

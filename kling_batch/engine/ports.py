@@ -50,7 +50,8 @@ class Ports:
 class Options:
     """How to run. Times are seconds; None means no limit, for concurrency `auto`.
 
-    `newborn` tells that the service came to life with this run and holds nothing yet.
+    `newborn` tells that the service came to life with this run and holds nothing yet. `frozen`: only lock, disk and
+    store are used; the service is asked nothing, and the lock is left as it is.
     """
 
     out: Path
@@ -64,3 +65,4 @@ class Options:
     deadline_s: float | None = None
     patience_s: float = 900.0
     newborn: bool = False
+    frozen: bool = False

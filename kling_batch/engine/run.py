@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
 from kling_batch.engine.deliver import WORKERS, Deliveries, placed_now
+from kling_batch.engine.drift import incomplete
 from kling_batch.engine.endings import deadline_passed, exit_status_of, failure
 from kling_batch.engine.engine import LOOKED, Engine
 from kling_batch.engine.facts import Facts, Presence
 from kling_batch.engine.limits import Budget
 from kling_batch.engine.locking import LockKeeper
+from kling_batch.engine.picks import bring_picks, picks_of
 from kling_batch.engine.plan import Action, Plan, Step
 from kling_batch.engine.ports import Options, Ports
 from kling_batch.engine.watch import Watcher
 from kling_batch.engine.work import Work, first_row
-from kling_batch.errors import KlingBatchError
-from kling_batch.events import RunEnded, RunStarted
+from kling_batch.errors import DiskUnusable, KlingBatchError
+from kling_batch.events import RunEnded, RunStarted, Warned
 from kling_batch.files.lock import Lock, LockEntry
 from kling_batch.journal.records import Attempt, PlacedFile, Stage
 from kling_batch.model import Job, Manifest, Origin, RunResult, Source, Status, Take, TakeKey
@@ -67,7 +69,7 @@ async def run(
     """Do what a plan says, and say what came of it. The journal is open and held; it is not closed here.
 
     Args:
-        manifest: What is wanted.
+        manifest: What is wanted, each take with its own edition.
         plan: What to do, made from this journal and lock.
         lock: The lock as it was read for the plan.
         ports: The world.
@@ -83,10 +85,18 @@ async def run(
         if step.facts is not None
     }
     active = [works[step.key] for step in plan.steps if step.key in works and step.action is not Action.KEEP]
-    keeper = LockKeeper(options.lock_path, lock, clock=ports.clock, offload=ports.offload, probe=ports.probe)
+    keeper = LockKeeper(
+        options.lock_path,
+        lock,
+        clock=ports.clock,
+        offload=ports.offload,
+        probe=ports.probe,
+        frozen=options.frozen,
+    )
     await _keep(plan.steps, works, keeper, ports, options.out)
     known = ports.journal.attempts()
-    strangers = _strangers(manifest.project, known, {work.external_id for work in works.values()})
+    may_send = any(work.row.stage is not Stage.DELIVERED for work in active)
+    strangers = _strangers(manifest.project, known, {work.external_id for work in works.values()}) if may_send else []
     deliveries = Deliveries(keeper, ports.store)
     engine = Engine(
         [*strangers, *active],
@@ -102,9 +112,12 @@ async def run(
     ports.observe(RunStarted(at=started_at, takes=len(works), to_generate=plan.count(Action.GENERATE)))
     if active:
         await _work_through(engine, deliveries, [work for work in active if work.row.stage is Stage.WITHDRAWN])
+    if options.frozen and engine.stopped is None and (left := _undelivered(works.values())):
+        engine.halt(incomplete(left))
     if everything and engine.stopped is None:
         keeper.drop({step.key for step in plan.steps if step.action is Action.DROP})
     await keeper.write()
+    await _bring_picks(manifest, keeper, engine)
     return await _outcome(manifest, list(works.values()), engine, started_at)
 
 
@@ -128,21 +141,23 @@ async def _keep_deadline(engine: Engine, seconds: float) -> None:
 
 def work_of(step: Step, facts: Facts, *, run_id: int, order: int) -> Work:
     """Make a take's record, from what is known of it."""
-    take, attempt, finished = facts.take, facts.attempt, facts.finished
+    take, attempt, finished = facts.take, facts.attempt, facts.finished or facts.moved
     if step.action is Action.RETRY and attempt is not None:
         row = first_row(take, run_id, attempt=attempt.attempt + 1)
     elif attempt is not None and (finished is None or attempt.stage is Stage.DELIVERED):
         row = attempt
     elif finished is not None:
-        row = _row_of(finished)
+        row = _row_of(finished, attempt.run_id if attempt and attempt.external_id == finished.external_id else 0)
     else:
         row = first_row(take, run_id)
     present = frozenset(name for name, state in facts.presence.items() if state is Presence.PRESENT)
-    return Work(take=take, row=row, order=order, known_files=dict(facts.known_files), present=present)
+    return Work(
+        take=take, row=row, order=order, known_files=dict(facts.known_files), present=present, moved=facts.moved
+    )
 
 
-def _row_of(entry: LockEntry) -> Attempt:
-    """Make the journal's row of a take that only the lock knows. Run 0: this journal did not pay for it."""
+def _row_of(entry: LockEntry, paid_by: int) -> Attempt:
+    """Make the journal's row of a take that the lock knows. `paid_by` is a run; 0: this journal did not pay for it."""
     return Attempt(
         external_id=entry.external_id,
         job_id=entry.job_id,
@@ -150,7 +165,7 @@ def _row_of(entry: LockEntry) -> Attempt:
         attempt=entry.attempt,
         stage=Stage.DELIVERED,
         units=entry.units,
-        run_id=0,
+        run_id=paid_by,
         task_id=entry.task_id,
     )
 
@@ -191,6 +206,27 @@ async def _keep(
             news.append((work.row, [placed_now(out, record, work.external_id) for record in work.files]))
     if news:
         await ports.journal.save_all(news)
+
+
+def _undelivered(works: Iterable[Work]) -> list[tuple[str, str]]:
+    return [
+        (str(work.take.key), work.error.message if work.error else "not looked for")
+        for work in works
+        if work.status is not Status.SUCCEEDED
+    ]
+
+
+async def _bring_picks(manifest: Manifest, keeper: LockKeeper, engine: Engine) -> None:
+    """Put the files of chosen takes under their plain names as well."""
+    ports = engine.ports
+    picks = picks_of(manifest.takes, Lock(project=manifest.project, entries=keeper.entries))
+    for pick in picks.unplaceable:
+        ports.observe(Warned(at=ports.clock.time(), message=f"The pick of {pick.job_id} has no file: {pick.reason}."))
+    if picks.chosen:
+        try:
+            await ports.offload(bring_picks, picks.chosen, engine.options.out, probe=ports.probe)
+        except DiskUnusable as error:
+            engine.halt(error)
 
 
 async def _outcome(manifest: Manifest, works: Sequence[Work], engine: Engine, started_at: float) -> Outcome:

@@ -26,12 +26,14 @@ class Candidate:
 
 def candidate(step: Step, facts: Facts) -> Candidate:
     """Make a candidate of a plan's step."""
-    changed = step.action is Action.GENERATE and facts.entry is not None
+    changed = step.action is Action.MOVED or (step.action is Action.GENERATE and facts.entry is not None)
     return Candidate(take=facts.take, status=status_of(facts), changed=changed)
 
 
 def status_of(facts: Facts) -> Status:
     """Where a take stands by what is known before a run."""
+    if facts.moved is not None:
+        return Status.PENDING
     if facts.finished is not None or (facts.attempt is not None and facts.attempt.stage is Stage.DELIVERED):
         return Status.SUCCEEDED
     return attempt_status(facts.attempt)
@@ -50,6 +52,8 @@ def attempt_status(attempt: Attempt | None) -> Status:
 
 def select(plan: Plan, expressions: Sequence[str]) -> Plan:
     """Keep the steps that match any of the expressions; with none, all. What is dropped stays only then.
+
+    The terms of one expression stand between commas, and all of them have to hold.
 
     Raises:
         UsageError: An expression is malformed or matches nothing; the message says what there is.
@@ -91,11 +95,13 @@ def _term(term: str, one: Candidate) -> bool:
 def _there_is(candidates: Iterable[Candidate]) -> str:
     ids: dict[str, None] = {}
     tags: dict[str, None] = {}
+    statuses: dict[str, None] = {}
     for one in candidates:
         ids[one.take.job.id] = None
         tags |= dict.fromkeys(one.take.job.tags)
-    words = f"There are the ids {_some(list(ids))}"
-    return words + (f" and the tags {_some(list(tags))}." if tags else ".")
+        statuses[one.status.value] = None
+    words = [f"the ids {_some(list(ids))}", *([f"the tags {_some(list(tags))}"] if tags else [])]
+    return f"There are {', '.join(words)}, and the statuses {', '.join(statuses)}."
 
 
 def _some(names: list[str]) -> str:

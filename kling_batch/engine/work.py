@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
+from kling_batch.files.lock import LockEntry
 from kling_batch.identity import external_task_id
 from kling_batch.journal.records import Attempt, Stage
 from kling_batch.model import FileRecord, Origin, Status, Take, TakeError, TakeResult, Task
@@ -16,8 +17,9 @@ class Work:
 
     `posted` tells that this run made the call that the task came from; `task` is what the service last said;
     `flying_since` is when its task was made, on the monotonic clock. `known_files` are what the files have to be where
-    they were made before, by format; `present` names the formats that are in place. A `stranger` is not asked for this
-    time: it is only watched, since it holds a slot.
+    they were made before, by format; `present` names the formats that are in place; `moved` is the lock's entry of the
+    renamed job whose sound it takes over. A `stranger` is not asked for this time: it is only watched, since it holds a
+    slot.
     """
 
     take: Take
@@ -31,6 +33,7 @@ class Work:
     task: Task | None = None
     known_files: dict[str, FileRecord] = field(default_factory=dict)
     present: frozenset[str] = frozenset()
+    moved: LockEntry | None = None
     files: tuple[FileRecord, ...] = ()
     status: Status | None = None
     error: TakeError | None = None
