@@ -1,9 +1,8 @@
-"""Submitting within the limits, settling what is unclear, and knowing when to stop.
+"""Submitting within the limits, taking in what the service says of tasks, and knowing when to stop.
 
-The rules of paying stand here. An intent is durable before its POST. What a POST answers is told apart by the
-service's door; here each outcome has one consequence. An unclear one keeps its slot and its reservation until the
-account has been looked through for it, at least once after the settle time has passed; only then is it sent again,
-under the same external id.
+The rules of paying stand here and in `settling`. An intent is durable before its POST. What a POST answers is told
+apart by the service's door; here each outcome has one consequence, and an unclear one is settled before anything else
+is done about its take.
 """
 
 from __future__ import annotations
@@ -18,12 +17,14 @@ from typing import Any, assert_never
 from kling_batch.engine.account import Account
 from kling_batch.engine.endings import budget_used_up, failure
 from kling_batch.engine.limits import MOST_SUBMITTING, Budget, Limit, wait_s
+from kling_batch.engine.lookup import look_up
 from kling_batch.engine.pace import GenerationTimes
 from kling_batch.engine.ports import Options, Ports
 from kling_batch.engine.reading import stop_for
+from kling_batch.engine.settling import Settling
 from kling_batch.engine.work import Work, with_task
 from kling_batch.errors import KlingBatchError, ServiceUnavailable
-from kling_batch.events import LimitChanged, Looking, TakeChanged, TakeEnded, Waiting
+from kling_batch.events import LimitChanged, TakeChanged, TakeEnded, Waiting
 from kling_batch.journal.records import Attempt, Stage
 from kling_batch.model import Origin, Status, TakeError, Task, TaskStatus
 from kling_batch.service.catalog import Kind
@@ -33,10 +34,8 @@ from kling_batch.service.outcomes import Created, NotSent, Refused, Unclear
 LOOKED = "looked_at_account"
 """The journal's note that the account was looked through, settle time and all, since this journal began."""
 NOTHING = Decimal(0)
-_MOST_RESENDS = 3
 _GRACE_S = 5.0
 """How long a stop waits for the answers of calls under way."""
-_LONGEST_LOOK_GAP_S = 4.0
 _MOST_FAILURES_IN_A_ROW = 50
 """Failed tasks in a row, with none that succeeded, after which no further attempts are made."""
 
@@ -85,6 +84,7 @@ class Engine:
         """Set when a task is in flight that nobody may be watching yet."""
         self.progress_at = ports.clock.monotonic()
         self._open = False
+        self.settling = Settling(self)
         self._group: asyncio.TaskGroup | None = None
         self._works = works
 
@@ -116,7 +116,7 @@ class Engine:
         for work in self._works:
             self._go_on(work)
         if look:
-            await self.look_up(look, wait=wait)
+            await look_up(self, look, wait=wait)
         await self.ports.journal.set_meta(LOOKED, "yes")
         self._open = True
         for work in self._works:
@@ -129,7 +129,7 @@ class Engine:
         match work.row.stage:
             case Stage.INTENT:
                 self.flying[work.external_id] = work
-                self._spawn(work, self._settle(work))
+                self._spawn(work, self.settling.settle(work))
             case Stage.CREATED:
                 self._fly(work)
             case Stage.SUCCEEDED | Stage.DELIVERED:
@@ -191,34 +191,6 @@ class Engine:
         self.progress_at = self.ports.clock.monotonic()
         self.wake.set()
 
-    # Looking first
-
-    async def look_up(self, works: list[Work], *, wait: bool) -> None:
-        """Find what the account already has of takes that this journal never sent, and take it over.
-
-        With `wait` it looks twice, the settle time apart: what a run of another machine sent a moment ago may not be
-        visible yet. A take whose task failed goes on to its next attempt, which is looked up in turn.
-        """
-        self.ports.observe(
-            Looking(at=self.ports.clock.time(), takes=len(works), seconds=self.options.settle_time_s if wait else 0.0)
-        )
-        absent = await self._look_once(works)
-        if wait and absent and self.options.settle_time_s > 0:
-            await self.ports.clock.sleep(self.options.settle_time_s)
-            await self._look_once(absent)
-
-    async def _look_once(self, works: list[Work]) -> list[Work]:
-        absent: list[Work] = []
-        asked = works
-        while asked:
-            found = await self.account.find_all(work.external_id for work in asked)
-            absent += [work for work in asked if work.external_id not in found]
-            there = [work for work in asked if work.external_id in found]
-            for work in there:
-                await self.observe(work, found[work.external_id])
-            asked = [work for work in there if work.status is None and work.row.stage is Stage.WITHDRAWN]
-        return absent
-
     # Submitting
 
     def fill(self) -> None:
@@ -265,7 +237,7 @@ class Engine:
         """Send one take whose intent was made up, and do what its outcome asks for."""
         name = work.external_id
         try:
-            self._emit(work, "submitting")
+            self.emit(work, "submitting")
             await self.ports.journal.save(work.row)
             work.posted = True
             outcome = await self.ports.service.create(self.kind.path, work.take.job.request, name)
@@ -282,10 +254,10 @@ class Engine:
                 await self._refused(work, outcome)
             case NotSent(reason=reason):
                 self._trouble(reason)
-                await self._withdraw(work)
+                await self.withdraw(work)
             case Unclear(reason=reason):
                 self._trouble(reason)
-                await self._settle(work, reason)
+                await self.settling.settle(work, reason)
             case _:
                 assert_never(outcome)
 
@@ -302,35 +274,19 @@ class Engine:
         stop = stop_for(refused)
         if stop is not None:
             self.halt(stop)
-            await self._withdraw(work)
+            await self.withdraw(work)
         elif refused.reaction is Reaction.NO_ROOM:
             await self._no_room(work)
         elif refused.reaction is Reaction.SLOW_DOWN:
             self._trouble(f"{refused.code}: {refused.message}")
-            await self._withdraw(work)
-        elif refused.reaction is Reaction.REFUSE_OR_EXISTS and await self._exists(work):
+            await self.withdraw(work)
+        elif refused.reaction is Reaction.REFUSE_OR_EXISTS and await self.settling.exists(work):
             return
         elif work.resends:
-            await self._unknown(
-                work, f"sent again after a lost answer, and refused with {refused.code}: {refused.message}"
-            )
+            words = f"sent again after a lost answer, and refused with {refused.code}: {refused.message}"
+            self.settling.leave_unknown(work, words)
         else:
             await self._refuse(work, refused)
-
-    async def _exists(self, work: Work) -> bool:
-        """Look whether a refusal means that the external id is taken already: then its task is ours."""
-        name = work.external_id
-        task = await self.account.find(name)
-        if task is None and work.resends:
-            scan = await self.account.scan_since(self.ports.clock.monotonic())
-            task = scan.tasks.get(name)
-        if not work.waits_for(name):
-            return True
-        if task is None:
-            return False
-        work.posted = work.resends > 0
-        await self.observe(work, task)
-        return True
 
     async def _no_room(self, work: Work) -> None:
         """Learn how much room there is, wait, and put the take back where it was.
@@ -343,7 +299,7 @@ class Engine:
             self.limit.refused(max(0, others), now)
             self._emit_limit("the account has no more room (1303)")
             self._hold(wait_s(self.limit.refusals, self.ports.rng.random()), "every slot of the account is taken")
-        await self._withdraw(work)
+        await self.withdraw(work)
 
     def _trouble(self, reason: str) -> None:
         self.troubles += 1
@@ -359,7 +315,7 @@ class Engine:
         self.hold_until = max(self.hold_until, self.ports.clock.monotonic() + seconds)
         self.ports.observe(Waiting(at=self.ports.clock.time(), seconds=seconds, reason=reason))
 
-    async def _withdraw(self, work: Work) -> None:
+    async def withdraw(self, work: Work) -> None:
         """Take an intent back: the POST is known to have made nothing. It goes first when there is room again."""
         self.flying.pop(work.external_id, None)
         work.posted = False
@@ -384,65 +340,6 @@ class Engine:
         await self.ports.journal.save(work.row)
         self.end(work, Status.FAILED, failure(work.row))
 
-    # Settling
-
-    async def _settle(self, work: Work, reason: str = "its answer was lost") -> None:
-        """Look for the task of an unclear POST until the settle time has passed without a trace, then send again.
-
-        A look that fails proves nothing: there must be one that answers after the settle time. That is counted from
-        now and not from the sending: an answer may be lost a minute after the call, and the task be made just then.
-        """
-        self._emit(work, "settling", reason)
-        name = work.external_id
-        clock = self.ports.clock
-        due = clock.monotonic() + self.options.settle_time_s
-        gap = min(1.0, max(0.05, self.options.settle_time_s / 8))
-        while work.waits_for(name):
-            began = clock.monotonic()
-            task = await self.account.find(name)
-            if task is None and began >= due:
-                scan = await self.account.scan_since(began)
-                task = scan.tasks.get(name)
-            if not work.waits_for(name):
-                return
-            if task is not None:
-                await self.observe(work, task)
-                return
-            if began >= due:
-                break
-            await clock.sleep(max(0.0, min(gap, due - clock.monotonic())))
-            gap = min(gap * 2, _LONGEST_LOOK_GAP_S)
-        if work.waits_for(name):
-            await self._send_again(work, reason)
-
-    async def _send_again(self, work: Work, reason: str) -> None:
-        if work.stranger:
-            self.flying.pop(work.external_id, None)
-            self.wake.set()
-            return
-        if self.options.hold_unclear:
-            await self._unknown(work, f"{reason}; no trace of it on the service; held as asked for")
-            return
-        if work.resends >= _MOST_RESENDS:
-            await self._unknown(work, f"{reason}; sent {work.resends + 1} times without a trace on the service")
-            return
-        # Nothing came of it, so it holds no slot: it is sent when there is room, as any other.
-        work.resends += 1
-        await self._withdraw(work)
-
-    async def _unknown(self, work: Work, why: str) -> None:
-        """Leave a take open: perhaps it is paid for. The journal still holds its intent; the next run looks again."""
-        self.flying.pop(work.external_id, None)
-        self.end(
-            work,
-            Status.UNKNOWN,
-            TakeError(
-                code=None,
-                message=f"Perhaps paid for: {why}.",
-                hint=f"Run again: {work.external_id} is looked for before anything is sent.",
-            ),
-        )
-
     # What the service says of a task
 
     async def observe(self, work: Work, task: Task) -> None:
@@ -454,13 +351,13 @@ class Engine:
 
         Everything is taken in, and free slots are filled, before the disk is waited for.
         """
-        changed = [work for work, task in seen if self._take_in(work, task)]
+        changed = [(work, work.row) for work, task in seen if self._take_in(work, task)]
         if not changed:
             return
         self.fill()
-        await self.ports.journal.save_all([(work.row, ()) for work in changed])
-        for work in changed:
-            self._go_on_from(work)
+        await self.ports.journal.save_all([(row, ()) for _, row in changed])
+        for work, row in changed:
+            self._go_on_from(work, row)
 
     def _take_in(self, work: Work, task: Task) -> bool:
         """Move a work on by what the service says of its task. False where that is nothing new."""
@@ -482,15 +379,15 @@ class Engine:
             self._fly(work)
         return True
 
-    def _go_on_from(self, work: Work) -> None:
-        """Do what a task's end asks for, once it is written."""
+    def _go_on_from(self, work: Work, row: Attempt) -> None:
+        """Do what a task's end asks for, once it is written. While it was, the work may have moved on from `row`."""
         if work.stranger:
             return
-        if work.row.stage is Stage.SUCCEEDED:
-            self._emit(work, "generated")
+        if row.stage is Stage.SUCCEEDED:
+            self.emit(work, "generated")
             self.failures_in_a_row = 0
             self.deliver(work)
-        elif work.row.stage is Stage.FAILED:
+        elif row.stage is Stage.FAILED:
             self._failed(work)
 
     def _learn(self, row: Attempt) -> None:
@@ -503,7 +400,7 @@ class Engine:
         passed = 0.0 if work.posted else self.ports.clock.time() - (work.row.created_at or self.ports.clock.time())
         work.flying_since = self.ports.clock.monotonic() - max(0.0, passed)
         self.airborne.set()
-        self._emit(work, "in-flight", f"task {work.row.task_id}")
+        self.emit(work, "in-flight", f"task {work.row.task_id}")
 
     def lost(self, work: Work) -> None:
         """End a take whose task the service named and no longer knows. It is not made anew unasked: it may be paid."""
@@ -524,7 +421,7 @@ class Engine:
             self.end(work, Status.FAILED, work.error)
             return
         work.next_attempt(self.run_id)
-        self._emit(work, "retrying", row.message)
+        self.emit(work, "retrying", row.message)
         self._enqueue(work)
 
     def end(self, work: Work, status: Status, error: TakeError | None = None) -> None:
@@ -550,7 +447,8 @@ class Engine:
         self.budget.spent += row.counted - work.row.counted
         work.row = row
 
-    def _emit(self, work: Work, state: str, detail: str = "") -> None:
+    def emit(self, work: Work, state: str, detail: str = "") -> None:
+        """Tell the observer that a take moved on."""
         self.ports.observe(
             TakeChanged(
                 at=self.ports.clock.time(),
