@@ -1,0 +1,292 @@
+"""What a seed stands for: a manifest, a service with its moods and faults, and the lives of a program that dies."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+
+from kling_batch.model import Job, Manifest, Source, Take
+from kling_batch.sandbox.faults import ALL_CALLS, API_CALLS, Call, Effect, Rule
+from kling_batch.sandbox.settings import Behaviour, Span, WorldSettings
+
+SAMPLE_RATE = 8_000
+_DURATIONS = (3.0, 3.3, 4.1, 5.0, 6.7, 10.0)
+_FORMATS = (("wav",), ("mp3",), ("wav", "mp3"), ("mp3", "wav"))
+_CREATE = frozenset({Call.CREATE})
+_READS = frozenset({Call.QUERY, Call.LIST})
+_DOWNLOAD = frozenset({Call.DOWNLOAD})
+_SHORT_WAY = Span.fixed(0.05)
+_QUICK = Span.fixed(0.005)
+RISK = "Failure to pass the risk control system"
+
+
+class End(StrEnum):
+    """How a life of the program ends."""
+
+    EFFECT = "killed at an effect"
+    MOMENT = "killed at a moment"
+    SIGNAL = "asked to stop"
+    DEADLINE = "deadline"
+    DISK_FULL = "disk full from an effect on"
+    ITSELF = "by itself"
+
+
+class Kept(StrEnum):
+    """What of its state the next life finds."""
+
+    ALL = "all"
+    NOTHING = "nothing"
+    LOCK = "lock"
+    STORE = "store"
+    LOCK_AND_STORE = "lock and store"
+    LOCK_AND_FILES = "lock and files"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Life:
+    """One start of the program. `at` is the number of an effect, or seconds after the start.
+
+    With `power_cut`, what was not made to last is lost or torn as well. `pause_s` passes before the next life.
+    """
+
+    end: End
+    at: float = 0.0
+    kept: Kept = Kept.ALL
+    power_cut: bool = False
+    pause_s: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class History:
+    """Everything that a seed decides before the first instant.
+
+    `others` are tasks that other programs made on the account before. `way_s` is how long a call takes to the
+    service; a share `lingering` of the create calls takes longer than the settle time, and their answers are lost.
+    """
+
+    seed: int
+    manifest: Manifest
+    settings: WorldSettings
+    rules: tuple[Rule, ...] = ()
+    lives: tuple[Life, ...] = ()
+    others: int = 0
+    way_s: Span = _SHORT_WAY
+    lingering: float = 0.0
+    commit_s: Span = _QUICK
+    concurrency: int | None = None
+    max_units: Decimal | None = None
+    poll_interval_s: float = 1.0
+    settle_time_s: float = 20.0
+    patience_s: float = 900.0
+    retries: int = 2
+    hold_unclear: bool = False
+
+
+def draw(seed: int) -> History:
+    """Draw a history. The same seed gives the same one."""
+    rng = random.Random(f"history {seed}")
+    settle_s = rng.choice((20.0, 20.0, 20.0, 8.0, 30.0))
+    lives = tuple(_life(rng) for _ in range(rng.choice((0, 1, 1, 1, 2, 2, 3, 4))))
+    all_kept = all(life.kept is Kept.ALL for life in lives)
+    manifest = draw_manifest(rng, f"chaos-{seed}", most=30)
+    budget = Decimal("0.25") * rng.randint(0, len(manifest.takes) * 2)
+    return History(
+        seed=seed,
+        manifest=manifest,
+        settings=_settings(rng, seed, visible_within_s=settle_s * 0.5),
+        rules=draw_rules(rng, visible_within_s=settle_s * 0.5),
+        lives=lives,
+        others=rng.choice((499, 500, 640, 1010)) if rng.random() < 0.06 else 0,
+        way_s=rng.choice((Span.fixed(0.02), Span(low=0.02, high=0.4), Span(low=0.1, high=2.0))),
+        lingering=rng.choice((0.0, 0.0, 0.0, 0.05, 0.2)),
+        commit_s=rng.choice((Span.fixed(0.001), Span(low=0.001, high=0.05), Span(low=0.01, high=0.6))),
+        concurrency=None if rng.random() < 0.35 else rng.randint(1, 12),
+        max_units=budget if all_kept and rng.random() < 0.15 else None,
+        poll_interval_s=rng.choice((0.5, 1.0, 1.0, 2.0, 5.0)),
+        settle_time_s=settle_s,
+        patience_s=rng.choice((900.0, 900.0, 300.0)),
+        retries=rng.randint(0, 3),
+        hold_unclear=rng.random() < 0.1,
+    )
+
+
+def draw_manifest(rng: random.Random, project: str, *, most: int) -> Manifest:
+    """Draw jobs with one to `most` takes in all."""
+    wanted = rng.randint(1, most)
+    jobs: list[Job] = []
+    while wanted:
+        takes = min(wanted, rng.randint(1, 6))
+        wanted -= takes
+        name = f"job-{len(jobs) + 1}"
+        request = {"prompt": f"Sound {len(jobs) + 1} of {project}", "duration": rng.choice(_DURATIONS)}
+        formats = rng.choice(_FORMATS)
+        source = Source(path="chaos.yaml", line=len(jobs) + 1)
+        jobs.append(Job(project=project, id=name, request=request, takes=takes, formats=formats, source=source))
+    return manifest_of(project, jobs)
+
+
+def manifest_of(project: str, jobs: list[Job]) -> Manifest:
+    """Number the takes of some jobs."""
+    takes = tuple(
+        Take(job=job, number=number, edition=job.edition, stem=f"{job.id}-{number:02}")
+        for job in jobs
+        for number in range(1, job.takes + 1)
+    )
+    return Manifest(path="chaos.yaml", project=project, jobs=tuple(jobs), takes=takes)
+
+
+def _life(rng: random.Random) -> Life:
+    end = rng.choice((End.EFFECT, End.EFFECT, *End))
+    counted = end in {End.EFFECT, End.DISK_FULL}
+    at = float(int(10 ** rng.uniform(0, 2.9))) if counted else 10 ** rng.uniform(-1.5, 2.3)
+    deadly = end in {End.EFFECT, End.MOMENT}
+    return Life(
+        end=end,
+        at=at,
+        kept=Kept.ALL if rng.random() < 0.55 else rng.choice(list(Kept)),
+        power_cut=deadly and rng.random() < 0.3,
+        pause_s=rng.choice((0.0, 0.0, rng.uniform(0, 5), rng.uniform(0, 90))),
+    )
+
+
+def _settings(rng: random.Random, seed: int, *, visible_within_s: float) -> WorldSettings:
+    late = rng.choice(("never", "never", "both", "query", "list"))
+    charge_failures = rng.random() < 0.1
+    span = Span(low=0.0, high=rng.uniform(0, visible_within_s))
+    behaviour = Behaviour(
+        duplicate_id=rng.choice(("refuse-1201", "refuse-1200", "accept", "accept", "replay")),
+        unknown_id=rng.choice(("404-1203", "400-1201", "empty-data", "null-data")),
+        list_order=rng.choice(("newest", "oldest", "random", "shuffled")),
+        query_visible_after=span if late in {"both", "query"} else Span.fixed(0.0),
+        list_visible_after=span if late in {"both", "list"} else Span.fixed(0.0),
+        charge_failures=charge_failures,
+        success_word=rng.choice(("succeed", "succeeded")),
+        empty_containers=rng.choice(("keep", "leave-out")),
+        error_http_200=rng.random() < 0.15,
+        external_id_in_reply=rng.random() < 0.95,
+        units_in_reply=charge_failures or rng.random() < 0.9,
+    )
+    return WorldSettings(
+        seed=seed,
+        concurrency=rng.randint(1, 15),
+        generation=Span(low=0.5, high=rng.choice((2.0, 10.0, 40.0))),
+        queue=Span(low=0.0, high=2.0),
+        latency=rng.choice((Span.fixed(0.03), Span(low=0.02, high=0.5))),
+        sample_rate=SAMPLE_RATE,
+        url_lifetime_s=rng.choice((86_400.0, 86_400.0, 60.0, 15.0)),
+        behaviour=behaviour,
+    )
+
+
+_Draw = Callable[[random.Random], Rule]
+
+
+def draw_rules(rng: random.Random, *, visible_within_s: float) -> tuple[Rule, ...]:
+    """Draw some faults of any kind, at rates from rare to every third call."""
+    drawn = [_late(rng, visible_within_s) if rng.random() < 0.15 else None]
+    if rng.random() < 0.9:
+        chosen = rng.sample(_DRAWS, rng.choice((1, 2, 3, 5, 8, len(_DRAWS))))
+        drawn += [draw_rule(rng) for draw_rule in chosen]
+    return tuple(rule for rule in drawn if rule is not None)
+
+
+def _rate(rng: random.Random) -> float:
+    return rng.choice((0.02, 0.05, 0.05, 0.1, 0.2, 0.35))
+
+
+def _rule(rng: random.Random, on: frozenset[Call], name: str, value: object) -> Rule:
+    return Rule(on=on, effect=Effect(name=name, value=value), probability=_rate(rng))
+
+
+def _late(rng: random.Random, visible_within_s: float) -> Rule:
+    span = Span(low=0.0, high=visible_within_s)
+    return _rule(rng, _CREATE, "task-late", rng.choice(((span, span), (span, Span.fixed(0)), (Span.fixed(0), span))))
+
+
+def _loss(name: str) -> _Draw:
+    def make(rng: random.Random) -> Rule:
+        on = rng.choice((_CREATE, _CREATE, _READS, _DOWNLOAD, ALL_CALLS))
+        return _rule(rng, on, name, rng.choice(("closed", "reset", "timeout")))
+
+    return make
+
+
+def _error(name: str) -> _Draw:
+    def make(rng: random.Random) -> Rule:
+        return _rule(rng, rng.choice((_CREATE, _READS, API_CALLS)), name, rng.choice((5000, 5001, 5002)))
+
+    return make
+
+
+def _garbage(name: str) -> _Draw:
+    def make(rng: random.Random) -> Rule:
+        kind = rng.choice(("html", "text", "empty", "truncated", "shape"))
+        return _rule(rng, rng.choice((_CREATE, _READS, API_CALLS)), name, kind)
+
+    return make
+
+
+def _refuse(*codes: int, on: frozenset[Call] = API_CALLS, most: int | None = None) -> _Draw:
+    def make(rng: random.Random) -> Rule:
+        limit = None if most is None else rng.randint(1, most)
+        effect = Effect(name="refuse", value=rng.choice(codes))
+        return Rule(on=on, effect=effect, probability=_rate(rng), limit=limit)
+
+    return make
+
+
+def _outage(rng: random.Random) -> Rule:
+    begin = rng.uniform(0, 90)
+    effect = rng.choice((Effect(name="no-connection", value=True), Effect(name="error-before", value=5001)))
+    on = ALL_CALLS if effect.name == "no-connection" else API_CALLS
+    return Rule(on=on, effect=effect, between_s=(begin, begin + rng.uniform(1, 150)))
+
+
+def _delay(rng: random.Random) -> Rule:
+    return _rule(rng, rng.choice((ALL_CALLS, _CREATE, _READS)), "delay_s", Span(low=0.0, high=rng.choice((3.0, 90.0))))
+
+
+def _simple(on: frozenset[Call], name: str, *values: object) -> _Draw:
+    def make(rng: random.Random) -> Rule:
+        return _rule(rng, on, name, rng.choice(values))
+
+    return make
+
+
+def _stuck(rng: random.Random) -> Rule:
+    return _rule(rng, _CREATE, "task-stuck", rng.uniform(30, 280))
+
+
+_DRAWS: tuple[_Draw, ...] = (
+    _loss("lost-before"),
+    _loss("lost-after"),
+    _loss("lost-after"),
+    _error("error-before"),
+    _error("error-after"),
+    _garbage("garbage-before"),
+    _garbage("garbage-after"),
+    _refuse(1302, 1303, on=_CREATE),
+    _refuse(1302),
+    _refuse(1000, 1002, 1003, 1004),
+    _refuse(1100, 1101, 1102, 1103, 1304, on=_CREATE, most=2),
+    _refuse(1200, 1201, 1300, 1301, on=_CREATE, most=4),
+    _outage,
+    _delay,
+    _simple(ALL_CALLS, "no-connection", True),
+    _simple(_CREATE, "task-fails", "Internal error, please contact Kling customer service."),
+    _simple(_CREATE, "task-fails", RISK),
+    _stuck,
+    _simple(_DOWNLOAD, "cut", 0.1, 0.5, 0.95, 20, 0),
+    _simple(_DOWNLOAD, "slow", 4_000, 60_000),
+    _simple(_DOWNLOAD, "corrupt", 64, 2_000),
+    _simple(_DOWNLOAD, "wrong-type", True),
+    _simple(_DOWNLOAD, "wrong-format", True),
+    _simple(_DOWNLOAD, "wrong-length", 0.5, 0.8),
+    _simple(_DOWNLOAD, "changed", True),
+    _simple(_DOWNLOAD, "status", 403, 404, 429, 500, 503),
+    _simple(_DOWNLOAD, "redirect", "once"),
+    _simple(_DOWNLOAD, "expire", True),
+)

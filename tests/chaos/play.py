@@ -1,0 +1,169 @@
+"""Playing a history: its lives under faults, then a run in peace, a run that has nothing to do, and a bare one."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from kling_batch.engine.run import Outcome
+from kling_batch.model import Origin, Status
+from kling_batch.sandbox.faults import Scenario
+from kling_batch.sandbox.quick import quick_clip
+from kling_batch.sandbox.settings import Span
+from kling_batch.sandbox.wire import Request
+from kling_batch.sandbox.world import TASKS_PATH, World
+from tests.chaos.history import End, History, Kept, Life
+from tests.chaos.process import SOUND, Machine, Parts, forget, live
+from tests.chaos.truth import OTHERS, Truth, always, finished, named, told
+from tests.chaos.virtual import Time, VirtualClock
+
+_PEACEFUL_RUNS = 3
+"""Runs without faults after which nothing may be left open."""
+_SHM = Path("/dev/shm")  # noqa: S108 - a folder in memory, where there is one; each simulation makes its own in it
+_BY_ITSELF = Life(end=End.ITSELF)
+
+
+@dataclass(kw_only=True, slots=True)
+class Record:
+    """What came of a history."""
+
+    seed: int
+    violations: list[str] = field(default_factory=list)
+    faults: Counter[str] = field(default_factory=Counter)
+    kills: int = 0
+    effects: int = 0
+    takes: int = 0
+    delivered: int = 0
+    charges: int = 0
+    digest: str = ""
+    log: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def workshop() -> Iterator[Path]:
+    """Lend an empty folder, in memory where there is such a thing."""
+    root = Path(tempfile.mkdtemp(prefix="kling-chaos-", dir=_SHM if _SHM.is_dir() else None))
+    try:
+        yield root
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def play(history: History, *, parts: Parts = SOUND) -> Record:
+    """Play a history to its end, or to its first violation."""
+    record = Record(seed=history.seed, takes=len(history.manifest.takes))
+    with workshop() as root:
+        machine = _machine(history, root)
+        try:
+            for violation in _violations(history, machine, record, parts):
+                record.violations.append(violation)
+                break
+        except Exception as error:  # noqa: BLE001 - whatever the program raises is what is looked for
+            record.violations.append(f"{type(error).__name__}: {error}")
+        truth = Truth(history, machine)
+        record.faults = Counter(truth.ledger.faults)
+        record.charges = truth.paid_sounds()
+        record.effects = machine.effects[0]
+        record.kills = machine.kills
+        record.log = machine.log
+        record.digest = hashlib.sha256("\n".join(machine.log).encode()).hexdigest()
+    return record
+
+
+def _machine(history: History, root: Path) -> Machine:
+    time = Time()
+    world = World(history.settings, now=VirtualClock(time).time, synth=quick_clip)
+    _crowd(world, history)
+    world.apply(Scenario(rules=history.rules))
+    machine = Machine(root=root, time=time, world=world)
+    machine.home.mkdir()
+    return machine
+
+
+def _crowd(world: World, history: History) -> None:
+    """Fill the account with other programs' tasks, which have ended long ago."""
+    was = world.settings
+    world.apply(Scenario(generation=Span.fixed(0), queue=Span.fixed(0)))
+    for number in range(history.others):
+        body = b'{"prompt":"Other","duration":5.0,"external_task_id":"%b%d"}' % (OTHERS.encode(), number)
+        world.handle(
+            Request(method="POST", path=TASKS_PATH, headers={"authorization": f"Bearer {was.api_key}"}, body=body)
+        )
+    world.apply(Scenario(generation=was.generation, queue=was.queue))
+
+
+def _violations(history: History, machine: Machine, record: Record, parts: Parts) -> Iterator[str]:
+    truth = Truth(history, machine)
+    knows_all = True
+    for number, life in enumerate(history.lives):
+        outcome = live(machine, history, life, number=number, parts=parts)
+        yield from always(truth)
+        if outcome is not None:
+            yield from told(truth, outcome)
+            if knows_all:
+                yield from named(truth, outcome)
+        knows_all = knows_all and life.kept is Kept.ALL
+        forget(machine, life.kept)
+        machine.pass_time(life.pause_s)
+    yield from _in_peace(history, machine, record, parts)
+
+
+def _in_peace(history: History, machine: Machine, record: Record, parts: Parts) -> Iterator[str]:
+    """Turn the faults off: now everything has to come right, and to stay so."""
+    machine.world.apply(Scenario(rules=()))
+    calm = replace(history, max_units=None, hold_unclear=False, lingering=0.0)
+    truth = Truth(calm, machine)
+    number = len(history.lives)
+    outcome = None
+    for _ in range(_PEACEFUL_RUNS):
+        outcome = _by_itself(calm, machine, number, parts)
+        number += 1
+        yield from always(truth)
+        yield from told(truth, outcome)
+        if outcome.result.exit_status in {0, 1}:
+            break
+    assert outcome is not None
+    yield from finished(truth, outcome)
+    record.delivered = outcome.result.count(Status.SUCCEEDED)
+    yield from _nothing_to_do(calm, machine, number, parts, outcome)
+    yield from _bare(calm, machine, number + 1, parts)
+
+
+def _nothing_to_do(history: History, machine: Machine, number: int, parts: Parts, before: Outcome) -> Iterator[str]:
+    truth = Truth(history, machine)
+    posts = truth.posts()
+    outcome = _by_itself(history, machine, number, parts)
+    yield from told(truth, outcome)
+    if truth.posts() != posts:
+        yield "a further run sent something"
+    if [each.status for each in outcome.result.takes] != [each.status for each in before.result.takes]:
+        yield "a further run reports something else"
+    if any(each.origin not in {Origin.KEPT, None} for each in outcome.result.takes):
+        yield "a further run did something"
+
+
+def _bare(history: History, machine: Machine, number: int, parts: Parts) -> Iterator[str]:
+    """Start on a machine that knows nothing but the manifest."""
+    truth = Truth(history, machine)
+    there = {task.external_id for task in truth.ledger.tasks}
+    posts = truth.posts()
+    forget(machine, Kept.NOTHING)
+    outcome = _by_itself(history, machine, number, parts)
+    yield from always(truth)
+    yield from told(truth, outcome)
+    again = sorted(name for name in there if truth.posts().get(name, 0) > posts.get(name, 0))
+    if again:
+        yield f"a bare start asked again for {again}"
+    yield from finished(truth, outcome)
+
+
+def _by_itself(history: History, machine: Machine, number: int, parts: Parts) -> Outcome:
+    outcome = live(machine, history, _BY_ITSELF, number=number, parts=parts)
+    assert outcome is not None
+    return outcome

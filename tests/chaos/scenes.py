@@ -1,0 +1,117 @@
+"""Histories that are not drawn: the reference batch of the crash points, the batch of 300, the hunts for mutants."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+from kling_batch.model import Job, Source
+from kling_batch.sandbox.faults import ALL_CALLS, API_CALLS, Call, Effect, Rule
+from kling_batch.sandbox.settings import Behaviour, Span, WorldSettings
+from tests.chaos.history import SAMPLE_RATE, End, History, Kept, Life, draw, manifest_of
+
+_CREATE = frozenset({Call.CREATE})
+_DOWNLOAD = frozenset({Call.DOWNLOAD})
+_LATE = Span(low=0.0, high=4.0)
+
+
+def _jobs(project: str, count: int, takes: int) -> list[Job]:
+    return [
+        Job(
+            project=project,
+            id=f"job-{number}",
+            request={"prompt": f"Sound {number}", "duration": 3.0},
+            takes=takes,
+            formats=("wav", "mp3"),
+            source=Source(path="chaos.yaml", line=number),
+        )
+        for number in range(1, count + 1)
+    ]
+
+
+def reference(life: Life | None = None) -> History:
+    """Give 20 takes in two formats, on a service that shows tasks late and would take every duplicate."""
+    return History(
+        seed=0,
+        manifest=manifest_of("reference", _jobs("reference", 5, 4)),
+        settings=WorldSettings(
+            seed=0,
+            concurrency=6,
+            generation=Span(low=1.0, high=4.0),
+            latency=Span(low=0.02, high=0.3),
+            sample_rate=SAMPLE_RATE,
+            behaviour=Behaviour(duplicate_id="accept", query_visible_after=_LATE, list_visible_after=_LATE),
+        ),
+        lives=() if life is None else (life,),
+        way_s=Span(low=0.02, high=0.4),
+        concurrency=5,
+    )
+
+
+def killed_at(effect: int, kept: Kept) -> History:
+    """Give the reference batch, killed at an effect."""
+    return reference(Life(end=End.EFFECT, at=float(effect), kept=kept, power_cut=effect % 2 == 0))
+
+
+def _struck(on: frozenset[Call], name: str, value: object) -> Rule:
+    return Rule(on=on, effect=Effect(name=name, value=value), probability=0.05)
+
+
+EVERYTHING = (
+    *(_struck(ALL_CALLS, name, "closed") for name in ("lost-before", "lost-after")),
+    *(_struck(API_CALLS, name, 5000) for name in ("error-before", "error-after")),
+    _struck(API_CALLS, "garbage-before", "html"),
+    _struck(API_CALLS, "garbage-after", "truncated"),
+    _struck(ALL_CALLS, "no-connection", True),
+    _struck(API_CALLS, "refuse", 1302),
+    _struck(_CREATE, "refuse", 1303),
+    _struck(ALL_CALLS, "delay_s", Span(low=0.0, high=5.0)),
+    _struck(_CREATE, "task-late", (_LATE, _LATE)),
+    _struck(_CREATE, "task-fails", "Internal error, please contact Kling customer service."),
+    _struck(_CREATE, "task-stuck", 120.0),
+    _struck(_DOWNLOAD, "cut", 0.5),
+    _struck(_DOWNLOAD, "slow", 20_000),
+    _struck(_DOWNLOAD, "corrupt", 64),
+    _struck(_DOWNLOAD, "wrong-type", True),
+    _struck(_DOWNLOAD, "wrong-format", True),
+    _struck(_DOWNLOAD, "wrong-length", 0.5),
+    _struck(_DOWNLOAD, "changed", True),
+    _struck(_DOWNLOAD, "status", 503),
+    _struck(_DOWNLOAD, "redirect", "once"),
+    _struck(_DOWNLOAD, "expire", True),
+)
+"""Every fault that a run can get over, each at 5 %."""
+
+
+def three_hundred() -> History:
+    """Give 300 takes at 30 slots, with every fault at 5 %."""
+    base = reference()
+    return replace(
+        base,
+        manifest=manifest_of("three-hundred", _jobs("three-hundred", 60, 5)),
+        settings=replace(base.settings, concurrency=30),
+        rules=EVERYTHING,
+        lives=(Life(end=End.ITSELF),),
+        concurrency=30,
+        retries=6,
+    )
+
+
+def hunt(seed: int) -> History:
+    """Draw a history on a crowded account that takes duplicates and loses answers: where a careless program pays."""
+    drawn = draw(seed)
+    rng = random.Random(f"hunt {seed}")
+    behaviour = replace(drawn.settings.behaviour, duplicate_id="accept", list_order=rng.choice(("oldest", "shuffled")))
+    lives = (
+        Life(end=End.EFFECT, at=float(rng.randint(10, 150)), pause_s=0.1),
+        Life(end=End.MOMENT, at=rng.uniform(25, 60), kept=rng.choice((Kept.ALL, Kept.NOTHING))),
+    )
+    return replace(
+        drawn,
+        settings=replace(drawn.settings, behaviour=behaviour, generation=Span(low=5.0, high=30.0)),
+        rules=(_struck(_CREATE, "lost-after", "reset"), _struck(_CREATE, "task-late", (_LATE, _LATE))),
+        lives=lives,
+        others=640 if seed % 3 == 0 else 0,
+        lingering=0.0,
+        max_units=None,
+    )

@@ -1,0 +1,230 @@
+"""What has to hold, by the books of the sandbox alone: the program's own words are what is judged, never the judge."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from decimal import Decimal
+from functools import lru_cache
+
+from kling_batch.engine.run import Outcome
+from kling_batch.errors import AccountStop, BudgetStop, Interrupted, NotFinished
+from kling_batch.files.lock import read_lock
+from kling_batch.identity import external_task_id
+from kling_batch.model import Status, Take, TakeResult
+from kling_batch.sandbox.clips import ClipSpec
+from kling_batch.sandbox.ledger import Ledger, LedgerTask
+from kling_batch.sandbox.quick import quick_clip
+from kling_batch.sandbox.world import World
+from tests.chaos.history import History
+from tests.chaos.process import Machine
+
+OTHERS = "other-"
+"""How the external ids of other programs' tasks begin."""
+
+
+class Truth:
+    """The books of one history."""
+
+    def __init__(self, history: History, machine: Machine) -> None:
+        self.history = history
+        self.machine = machine
+
+    @property
+    def world(self) -> World:
+        """The service."""
+        return self.machine.world
+
+    @property
+    def ledger(self) -> Ledger:
+        """The service's books, up to the present."""
+        self.world.settle()
+        return self.world.ledger
+
+    def posts(self) -> dict[str, int]:
+        """Count the create calls that arrived, by external id."""
+        return {name: count for name, count in self.ledger.posts.items() if not name.startswith(OTHERS)}
+
+    def tasks_of(self, take: Take) -> list[LedgerTask]:
+        """Give the tasks of a take, attempt by attempt."""
+        names = [external_task_id(take, attempt) for attempt in range(1, self.history.retries + 2)]
+        made = {task.external_id: task for task in self.ledger.tasks}
+        return [made[name] for name in names if name in made]
+
+    def paid_sounds(self) -> int:
+        """Count the charges for tasks that made a sound."""
+        good = {task.task_id for task in self.ledger.tasks if task.failure is None}
+        return sum(1 for c in self.ledger.charges if c.task_id in good and not c.external_id.startswith(OTHERS))
+
+    def units_of(self, task_id: str | None) -> Decimal:
+        """Say what a task was charged."""
+        return sum((charge.units for charge in self.ledger.charges if charge.task_id == task_id), Decimal(0))
+
+    def changed(self, task_id: str) -> bool:
+        """Say whether the service has changed a sound after the fact: then what the lock names cannot be had."""
+        task = self.world._shelf.find(task_id, float("inf"))
+        return task is not None and task.revision > 0
+
+    def sounds_of(self, task_id: str | None, audio_format: str) -> set[str]:
+        """Give the hashes of every version of a task's sound."""
+        task = self.world._shelf.find(task_id or "", float("inf"))
+        if task is None:
+            return set()
+        seeds = [task.seed, *(f"{task.seed}:{revision}" for revision in range(1, task.revision + 1))]
+        rate = self.world.settings.sample_rate
+        return {_sound(task.prompt, task.duration_s, audio_format, seed, rate) for seed in seeds}
+
+
+@lru_cache(maxsize=4096)
+def _sound(prompt: str, duration_s: float, audio_format: str, seed: str, rate: int) -> str:
+    spec = ClipSpec(prompt=prompt, duration_s=duration_s, audio_format=audio_format, seed=seed, sample_rate=rate)
+    return hashlib.sha256(quick_clip(spec)).hexdigest()
+
+
+def always(truth: Truth) -> Iterator[str]:
+    """Say what is wrong although it must hold at every instant."""
+    history, ledger = truth.history, truth.ledger
+    wanted = {external_task_id(take, n): take for take in history.manifest.takes for n in range(1, history.retries + 2)}
+    for name, count in ledger.tasks_by_external_id.items():
+        if count > 1:
+            yield f"{count} tasks were made under {name}"
+    for name in truth.posts():
+        if name not in wanted:
+            yield f"a task was asked for under {name}, which is no attempt of a take"
+    for take in history.manifest.takes:
+        good = [task for task in truth.tasks_of(take) if task.failure is None]
+        if len(good) > 1:
+            yield f"{take.key} has {len(good)} tasks that do not fail"
+    if history.concurrency is not None and ledger.in_flight_max > history.concurrency:
+        yield f"{ledger.in_flight_max} tasks were in flight, {history.concurrency} were allowed"
+    if history.max_units is not None and _charged(ledger) > history.max_units:
+        yield f"{_charged(ledger)} units were charged, {history.max_units} were allowed"
+    if ledger.token_leaks:
+        yield f"{ledger.token_leaks} calls took the token to the file host"
+    yield from _final_names(truth)
+
+
+def _charged(ledger: Ledger) -> Decimal:
+    return sum((c.units for c in ledger.charges if not c.external_id.startswith(OTHERS)), Decimal(0))
+
+
+def _final_names(truth: Truth) -> Iterator[str]:
+    """Look at every file under a final name: it has to be a whole sound of its take."""
+    for take in truth.history.manifest.takes:
+        for audio_format in take.job.formats:
+            path = truth.machine.out / take.path(audio_format)
+            if path.is_file() and not _is_sound(truth, take, audio_format):
+                yield f"{path.name} is not the sound of its task"
+
+
+def _is_sound(truth: Truth, take: Take, audio_format: str) -> bool:
+    found = hashlib.sha256((truth.machine.out / take.path(audio_format)).read_bytes()).hexdigest()
+    return any(found in truth.sounds_of(task.task_id, audio_format) for task in truth.tasks_of(take))
+
+
+def told(truth: Truth, outcome: Outcome) -> Iterator[str]:
+    """Say what a report says wrongly, whenever the run ended."""
+    result = outcome.result
+    if [each.take for each in result.takes] != list(truth.history.manifest.takes):
+        yield "the report does not have every take once, in order"
+    statuses = {each.status for each in result.takes}
+    if result.exit_status != _exit_wanted(outcome, statuses):
+        yield f"exit {result.exit_status} with {sorted(statuses)} and {outcome.stopped!r}"
+    for each in result.takes:
+        if each.status is Status.SUCCEEDED:
+            yield from _delivered(truth, each)
+        elif each.error is None and each.status is not Status.PENDING:
+            yield f"{each.take.key} is {each.status} without a reason"
+
+
+def named(truth: Truth, outcome: Outcome) -> Iterator[str]:
+    """Say which tasks a report does not name, of a run that could know them all."""
+    for each in outcome.result.takes:
+        tasks = truth.tasks_of(each.take)
+        if not tasks or each.status in {Status.SUCCEEDED, Status.UNKNOWN}:
+            continue
+        if tasks[-1].failure is None and each.task_id != tasks[-1].task_id:
+            yield f"{each.take.key} is {each.status} and its task {tasks[-1].task_id} is not named"
+
+
+def _exit_wanted(outcome: Outcome, statuses: set[Status]) -> int:
+    stops = ((AccountStop, 5), (Interrupted, 130), (NotFinished, 6))
+    for kind, status in stops:
+        if isinstance(outcome.stopped, kind):
+            return status
+    if Status.UNKNOWN in statuses:
+        return 6
+    if isinstance(outcome.stopped, BudgetStop):
+        return 4
+    if Status.PENDING in statuses:
+        return 6
+    return 1 if Status.FAILED in statuses else 0
+
+
+def _delivered(truth: Truth, each: TakeResult) -> Iterator[str]:
+    """Check a take that is said to have succeeded: paid once, its files there, whole and as reported."""
+    key = each.take.key
+    tasks = {task.task_id: task for task in truth.tasks_of(each.take)}
+    task = tasks.get(each.task_id or "")
+    if task is None or task.failure is not None or each.external_id != task.external_id:
+        yield f"{key} is said to be task {each.task_id}, which is no good task of it"
+        return
+    if each.units != truth.units_of(each.task_id):
+        yield f"{key} is said to have cost {each.units}, and was charged {truth.units_of(each.task_id)}"
+    if [file.format for file in each.files] != list(each.take.job.formats):
+        yield f"{key} lacks a format"
+    for file in each.files:
+        path = truth.machine.out / file.path
+        data = path.read_bytes() if path.is_file() else b""
+        if hashlib.sha256(data).hexdigest() != file.sha256 or len(data) != file.bytes:
+            yield f"{file.path} is not on the disk as it is reported"
+        if file.sha256 not in truth.sounds_of(each.task_id, file.format):
+            yield f"{file.path} is not the sound of task {each.task_id}"
+
+
+def finished(truth: Truth, outcome: Outcome) -> Iterator[str]:
+    """Say what is missing at the end, when the service has been well for a whole run."""
+    ledger = truth.ledger
+    if ledger.in_flight:
+        yield f"{ledger.in_flight} tasks are still in flight"
+    lock = read_lock(truth.machine.lock_path, project=truth.history.manifest.project)
+    for each in outcome.result.takes:
+        key = each.take.key
+        entry = lock.entries.get(key)
+        if each.status is Status.SUCCEEDED:
+            if entry is None or entry.files != each.files or entry.task_id != each.task_id:
+                yield f"{key}: the lock does not say what the report says"
+        elif each.status is not Status.FAILED:
+            yield f"{key} is still {each.status}: {each.error}"
+        else:
+            yield from _rightly_failed(truth, each)
+    yield from _sums(truth, outcome)
+
+
+def _rightly_failed(truth: Truth, each: TakeResult) -> Iterator[str]:
+    """A take may fail for good when its last task failed and no attempt is left, or when it was refused."""
+    tasks = truth.tasks_of(each.take)
+    code = each.error.code if each.error else None
+    if not tasks or tasks[-1].external_id != each.external_id:
+        if code not in {1200, 1201, 1203, 1300, 1301}:
+            yield f"{each.take.key} failed and was not refused: {each.error}"
+    elif tasks[-1].failure is None and not (truth.changed(tasks[-1].task_id) and "other bytes" in _words(each)):
+        yield f"{each.take.key} is paid for and not delivered: {each.error}"
+    elif "risk" not in (tasks[-1].failure or "risk") and len(tasks) <= truth.history.retries and not _hopeless(truth):
+        yield f"{each.take.key} failed for a passing reason and was not tried again"
+
+
+def _words(each: TakeResult) -> str:
+    return each.error.message if each.error else ""
+
+
+def _hopeless(truth: Truth) -> bool:
+    return sum(1 for task in truth.ledger.tasks if task.failure is not None) > 50
+
+
+def _sums(truth: Truth, outcome: Outcome) -> Iterator[str]:
+    """Compare the report's sum with the books: all that was charged for the attempts that it names."""
+    names = {each.external_id for each in outcome.result.takes}
+    charged = sum((charge.units for charge in truth.ledger.charges if charge.external_id in names), Decimal(0))
+    if outcome.result.units != charged:
+        yield f"the report sums up to {outcome.result.units} units, {charged} were charged"
