@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint types bench wheel-check clean
+.PHONY: demo test lint types chaos bench wheel-check clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "kling-batch needs Python 3.11 or newer: run make PYTHON=python3.11 ...")'
@@ -25,6 +25,12 @@ lint: $(READY)
 
 types: $(READY)
 	$(BIN)/mypy
+
+# make chaos SEEDS=10000 | SEED=17 (replays one, with its log) | POINTS=1 (every crash point) | KILLS=200 (real ones).
+# Without any of them a little of each. docs/proof.md explains it.
+CHAOS := $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(POINTS),--points) $(if $(KILLS),--kills $(KILLS))
+chaos: $(READY)
+	$(BIN)/python -m tests.chaos $(or $(strip $(CHAOS)),--seeds 500 --points --kills 10)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks
