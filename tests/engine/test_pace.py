@@ -1,0 +1,65 @@
+"""When to look again, as plain functions."""
+
+from __future__ import annotations
+
+import math
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kling_batch.engine.pace import IDLE_GAP_S, LONGEST_GAP_S, GenerationTimes, expected_ends, next_gap_s
+
+
+def _times(*seconds: float) -> GenerationTimes:
+    times = GenerationTimes()
+    for one in seconds:
+        times.add(one)
+    return times
+
+
+def test_generation_times_are_learned_as_log_normal() -> None:
+    """Median and spread are those of the logarithms."""
+    times = _times(1.0, 2.0, 4.0)
+    assert math.isclose(times.median_s, 2.0)
+    assert math.isclose(times.sigma, math.log(2) * math.sqrt(2 / 3))
+
+
+def test_nothing_is_looked_for_while_nothing_can_have_ended() -> None:
+    """Young tasks of a service that always takes two seconds are left alone."""
+    times = _times(2.0, 2.0, 2.0, 2.01)
+    assert next_gap_s(times, [0.0] * 10, least_s=0.1, takes_wait=True) == LONGEST_GAP_S
+
+
+def test_tasks_that_are_due_are_looked_for_at_once() -> None:
+    """At the age at which tasks end, the gap is the poll interval."""
+    times = _times(2.0, 2.0, 2.0, 2.01)
+    assert next_gap_s(times, [2.0] * 10, least_s=0.1, takes_wait=True) == 0.1
+
+
+def test_who_waits_for_no_slot_may_wait_longer() -> None:
+    """Where no take waits, only the delivery depends on it, and looks are fewer."""
+    times = _times(1.5, 2.0, 2.5, 3.0)
+    ages = [1.0, 1.2, 1.4]
+    busy = next_gap_s(times, ages, least_s=0.05, takes_wait=True)
+    idle = next_gap_s(times, ages, least_s=0.05, takes_wait=False)
+    assert busy < idle <= IDLE_GAP_S
+
+
+@given(
+    seen=st.lists(st.floats(0.01, 1000), max_size=8),
+    ages=st.lists(st.floats(0, 5000), max_size=20),
+    least=st.floats(0.05, 60),
+    takes_wait=st.booleans(),
+)
+def test_a_gap_is_never_below_the_poll_interval_nor_without_end(
+    seen: list[float], ages: list[float], least: float, takes_wait: bool
+) -> None:
+    """Whatever was seen, the gap stays between the poll interval and the longest gap."""
+    gap = next_gap_s(_times(*seen), ages, least_s=least, takes_wait=takes_wait)
+    assert least <= gap <= max(least, LONGEST_GAP_S, IDLE_GAP_S)
+
+
+@given(ages=st.lists(st.floats(0, 100), max_size=10), gap=st.floats(0, 100))
+def test_no_more_ends_are_expected_than_there_are_tasks(ages: list[float], gap: float) -> None:
+    """An expectation is a number of tasks."""
+    assert -1e-9 <= expected_ends(_times(1.0, 2.0, 3.0), ages, gap) <= len(ages) + 1e-9
