@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from enum import Enum, auto
 from pathlib import Path
 
@@ -34,6 +35,7 @@ class Facts:
     be of an earlier request; `finished` the lock's entry if it is of exactly this take; `moved` the entry of a job that
     is gone and asked for the same, whose sound can be taken over. `external_id` is the name of the latest attempt.
     `known_files` are what the finished take's files were, by format; `presence` is how the wanted formats stand.
+    `earlier_units` were charged for attempts before the latest, which failed.
     """
 
     take: Take
@@ -44,6 +46,7 @@ class Facts:
     moved: LockEntry | None = None
     known_files: Mapping[str, FileRecord]
     presence: Mapping[str, Presence]
+    earlier_units: Decimal = Decimal(0)
 
 
 def with_rerolls(takes: Iterable[Take], lock: Lock) -> tuple[Take, ...]:
@@ -105,6 +108,7 @@ def _facts(take: Take, snapshot: Snapshot, lock: Lock, out: Path, moved: LockEnt
         moved=moved,
         known_files=known,
         presence=presence,
+        earlier_units=_earlier_units(take, attempt, snapshot.attempts),
     )
 
 
@@ -123,6 +127,13 @@ def latest_attempt(take: Take, attempts: Mapping[str, Attempt]) -> Attempt | Non
         if row.stage is not Stage.FAILED:
             break
     return latest
+
+
+def _earlier_units(take: Take, latest: Attempt | None, attempts: Mapping[str, Attempt]) -> Decimal:
+    """Add up what was charged for a take's attempts before the latest: nothing, where failures are free."""
+    numbers = range(1, latest.attempt) if latest is not None else ()
+    rows = (attempts.get(external_task_id(take, number)) for number in numbers)
+    return sum((row.units for row in rows if row is not None), Decimal(0))
 
 
 def _moves(takes: Sequence[Take], lock: Lock) -> dict[TakeKey, LockEntry]:

@@ -150,9 +150,15 @@ def work_of(step: Step, facts: Facts, *, run_id: int, order: int) -> Work:
         row = _row_of(finished, attempt.run_id if attempt and attempt.external_id == finished.external_id else 0)
     else:
         row = first_row(take, run_id)
-    present = frozenset(name for name, state in facts.presence.items() if state is Presence.PRESENT)
+    failed = attempt.units if step.action is Action.RETRY and attempt is not None else Decimal(0)
     return Work(
-        take=take, row=row, order=order, known_files=dict(facts.known_files), present=present, moved=facts.moved
+        take=take,
+        row=row,
+        order=order,
+        earlier_units=facts.earlier_units + failed,
+        known_files=dict(facts.known_files),
+        present=frozenset(name for name, state in facts.presence.items() if state is Presence.PRESENT),
+        moved=facts.moved,
     )
 
 

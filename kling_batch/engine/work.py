@@ -16,10 +16,10 @@ class Work:
     """A take, the attempt it is at, and what came of it.
 
     `posted` tells that this run made the call that the task came from; `task` is what the service last said;
-    `flying_since` is when its task was made, on the monotonic clock. `known_files` are what the files have to be where
-    they were made before, by format; `present` names the formats that are in place; `moved` is the lock's entry of the
-    renamed job whose sound it takes over. A `stranger` is not asked for this time: it is only watched, since it holds a
-    slot.
+    `earlier_units` were charged for attempts that failed; `flying_since` is when its task was made, on the monotonic
+    clock. `known_files` are what the files have to be where they were made before, by format; `present` names the
+    formats that are in place; `moved` is the lock's entry of the renamed job whose sound it takes over. A `stranger` is
+    not asked for this time: it is only watched, since it holds a slot.
     """
 
     take: Take
@@ -29,6 +29,7 @@ class Work:
     stranger: bool = False
     posted: bool = False
     resends: int = 0
+    earlier_units: Decimal = Decimal(0)
     flying_since: float = 0.0
     task: Task | None = None
     known_files: dict[str, FileRecord] = field(default_factory=dict)
@@ -49,6 +50,7 @@ class Work:
 
     def next_attempt(self, run_id: int) -> None:
         """Go on to a new attempt, under a new external id."""
+        self.earlier_units += self.row.units
         self.row = first_row(self.take, run_id, attempt=self.row.attempt + 1)
         self.task = None
         self.posted = False
@@ -65,7 +67,7 @@ class Work:
             external_id=row.external_id,
             task_id=row.task_id,
             attempts=row.attempt if row.stage is not Stage.WITHDRAWN else row.attempt - 1,
-            units=row.units,
+            units=row.units + self.earlier_units,
             files=self.files,
             error=self.error or (_UNSETTLED if status is Status.UNKNOWN else None),
             submitted_at=row.sent_at,
