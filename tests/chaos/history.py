@@ -49,14 +49,20 @@ class Kept(StrEnum):
 class Life:
     """One start of the program. `at` is the number of an effect, or seconds after the start.
 
-    With `power_cut`, what was not made to last is lost or torn as well. `pause_s` passes before the next life.
+    Only one of `every` takes is selected, and the others are left as they are. With `power_cut`, what was not made to
+    last is lost or torn as well. `pause_s` passes before the next life.
     """
 
     end: End
     at: float = 0.0
+    every: int = 1
     kept: Kept = Kept.ALL
     power_cut: bool = False
     pause_s: float = 0.0
+
+    def selected(self, takes: tuple[Take, ...]) -> tuple[Take, ...]:
+        """Give the takes that this life is about."""
+        return takes[:: self.every]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -146,6 +152,7 @@ def _life(rng: random.Random) -> Life:
     return Life(
         end=end,
         at=at,
+        every=rng.choice((1, 1, 1, 1, 2, 3)),
         kept=Kept.ALL if rng.random() < 0.55 else rng.choice(list(Kept)),
         power_cut=deadly and rng.random() < 0.3,
         pause_s=rng.choice((0.0, 0.0, rng.uniform(0, 5), rng.uniform(0, 90))),

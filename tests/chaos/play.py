@@ -105,7 +105,7 @@ def _violations(history: History, machine: Machine, record: Record, parts: Parts
         outcome = live(machine, history, life, number=number, parts=parts)
         yield from always(truth)
         if outcome is not None:
-            yield from told(truth, outcome)
+            yield from told(truth, outcome, life.selected(history.manifest.takes))
             if knows_all:
                 yield from named(truth, outcome)
         knows_all = knows_all and life.kept is Kept.ALL
@@ -125,7 +125,7 @@ def _in_peace(history: History, machine: Machine, record: Record, parts: Parts) 
         outcome = _by_itself(calm, machine, number, parts)
         number += 1
         yield from always(truth)
-        yield from told(truth, outcome)
+        yield from told(truth, outcome, history.manifest.takes)
         if outcome.result.exit_status in {0, 1}:
             break
     assert outcome is not None
@@ -139,7 +139,7 @@ def _nothing_to_do(history: History, machine: Machine, number: int, parts: Parts
     truth = Truth(history, machine)
     posts = truth.posts()
     outcome = _by_itself(history, machine, number, parts)
-    yield from told(truth, outcome)
+    yield from told(truth, outcome, history.manifest.takes)
     if truth.posts() != posts:
         yield "a further run sent something"
     if [each.status for each in outcome.result.takes] != [each.status for each in before.result.takes]:
@@ -156,7 +156,7 @@ def _bare(history: History, machine: Machine, number: int, parts: Parts) -> Iter
     forget(machine, Kept.NOTHING)
     outcome = _by_itself(history, machine, number, parts)
     yield from always(truth)
-    yield from told(truth, outcome)
+    yield from told(truth, outcome, history.manifest.takes)
     again = sorted(name for name in there if truth.posts().get(name, 0) > posts.get(name, 0))
     if again:
         yield f"a bare start asked again for {again}"

@@ -284,7 +284,6 @@ async def _main(
 ) -> Outcome:
     """Do what the command line does: read the lock, plan, run."""
     _schedule(machine, life, body)
-    stopper = _stopper(life)
     http, files = api_client(API_BASE_URL, way), file_client(transport=way)
     ports = Ports(
         service=parts.service(http, _KEYS.signer(machine.clock.time), probe=body.probe),
@@ -298,15 +297,18 @@ async def _main(
         observe=lambda event: machine.tell(repr(event)),
     )
     async with http, files:
-        return await start(history.manifest, machine, ports, _options(machine, history, life), stopper)
+        return await _start(history.manifest, life, machine, ports, _options(machine, history, life))
 
 
-async def start(manifest: Manifest, machine: Machine, ports: Ports, options: Options, stopper: Stopper) -> Outcome:
+async def _start(manifest: Manifest, life: Life, machine: Machine, ports: Ports, options: Options) -> Outcome:
     """Plan from what is on the disk, and run the plan."""
     lock = read_lock(machine.lock_path, project=manifest.project)
-    facts = gather(manifest.takes, read_snapshot(machine.out), lock, machine.out)
+    takes = life.selected(manifest.takes)
+    facts = gather(takes, read_snapshot(machine.out), lock, machine.out)
     plan = make_plan(facts, lock, retries=options.retries, wanted=(take.key for take in manifest.takes))
-    return await run(manifest, plan, lock, ports=ports, options=options, stopper=stopper)
+    everything = takes == manifest.takes
+    stopper = _stopper(life)
+    return await run(manifest, plan, lock, ports=ports, options=options, everything=everything, stopper=stopper)
 
 
 def _schedule(machine: Machine, life: Life, body: Body) -> None:

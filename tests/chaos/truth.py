@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from functools import lru_cache
 
@@ -122,10 +122,10 @@ def _is_sound(truth: Truth, take: Take, audio_format: str) -> bool:
     return any(found in truth.sounds_of(task.task_id, audio_format) for task in truth.tasks_of(take))
 
 
-def told(truth: Truth, outcome: Outcome) -> Iterator[str]:
+def told(truth: Truth, outcome: Outcome, selected: Sequence[Take]) -> Iterator[str]:
     """Say what a report says wrongly, whenever the run ended."""
     result = outcome.result
-    if [each.take for each in result.takes] != list(truth.history.manifest.takes):
+    if [each.take for each in result.takes] != list(selected):
         yield "the report does not have every take once, in order"
     statuses = {each.status for each in result.takes}
     if result.exit_status != _exit_wanted(outcome, statuses):
