@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -124,12 +124,20 @@ def bring_picks(chosen: Sequence[Chosen], out: Path, *, probe: Probe = no_probe)
     return lacking
 
 
-def drop_picks(job: Job, records: Iterator[FileRecord], out: Path) -> list[Path]:
+def drop_picks(job: Job, records: Iterable[FileRecord], out: Path, taken: set[str]) -> list[Path]:
     """Remove a job's files under its plain name, where they are a take's: a file that was edited stays.
+
+    Args:
+        job: Whose pick is taken back.
+        records: What the job's takes are.
+        out: The output folder.
+        taken: See `taken_names`; a take's own file is never removed.
 
     Returns:
         What stayed.
     """
+    if not job.picked_stem or _folded(job.picked_stem) in taken:
+        return []
     known = {(record.format, record.sha256) for record in records}
     stayed = []
     for audio_format in {name for name, _ in known}:

@@ -12,7 +12,7 @@ from kling_batch.engine.deliver import WORKERS, Deliveries, placed_now
 from kling_batch.engine.drift import incomplete
 from kling_batch.engine.endings import deadline_passed, exit_status_of, failure
 from kling_batch.engine.engine import LOOKED, Engine
-from kling_batch.engine.facts import Facts, Presence
+from kling_batch.engine.facts import Facts, Presence, with_rerolls
 from kling_batch.engine.limits import Budget
 from kling_batch.engine.locking import LockKeeper
 from kling_batch.engine.picks import bring_picks, picks_of
@@ -225,7 +225,8 @@ def _undelivered(works: Iterable[Work]) -> list[tuple[str, str]]:
 async def _bring_picks(manifest: Manifest, keeper: LockKeeper, engine: Engine) -> None:
     """Put the files of chosen takes under their plain names as well."""
     ports = engine.ports
-    picks = picks_of(manifest.takes, Lock(project=manifest.project, entries=keeper.entries))
+    lock = Lock(project=manifest.project, entries=keeper.entries)
+    picks = picks_of(with_rerolls(manifest.takes, lock), lock)
     for pick in picks.unplaceable:
         ports.observe(Warned(at=ports.clock.time(), message=f"The pick of {pick.job_id} has no file: {pick.reason}."))
     if picks.chosen:

@@ -1,0 +1,151 @@
+"""`kling-batch restore`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kling_batch.cli import show_error
+from kling_batch.cli.how import How, fetching_options
+from kling_batch.cli.options import place_options, text_or_json
+from kling_batch.cli.planning import units_text
+from kling_batch.cli.project import Project, open_project
+from kling_batch.cli.running import Worker
+from kling_batch.cli.session import Access, real_access
+from kling_batch.clock import SystemClock
+from kling_batch.engine.plan import Action, Plan, Step
+from kling_batch.errors import Drift, ExitStatus, KlingBatchError, UsageError
+from kling_batch.journal.journal import Journal, read_snapshot
+from kling_batch.model import Status, Take
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lost:
+    """A take whose files cannot be had, why, and whether a later try may help."""
+
+    take: Take
+    reason: str
+    passing: bool = False
+
+
+@click.command()
+@place_options
+@fetching_options
+@text_or_json
+def command(
+    manifest: Path,
+    project: str | None,
+    out: Path | None,
+    lock_path: Path | None,
+    select: tuple[str, ...],
+    sandbox: bool,
+    output: str,
+    **how: Any,
+) -> int:
+    """Put every locked file back: from the disk, else from the store, else from the service. Makes nothing anew.
+
+    Keys are needed only for what neither disk nor store has. What cannot be had is listed, with its prompt and what it
+    would cost to make it anew (exit status 3, or 6 where trying again later may help).
+    """
+    opened = open_project(manifest, project=project, out=out, lock_path=lock_path, sandbox=sandbox)
+    restoring = _Restoring(opened, How(**how), select)
+    lost = restoring.go()
+    price = opened.outlook(read_snapshot(opened.out), None).units
+    if output == "json":
+        shown = [_json(one, price) for one in lost]
+        click.echo(json.dumps({"restored": not lost, "lost": shown}, indent=2, ensure_ascii=False))
+    else:
+        for one in lost:
+            click.echo(_line(one, price))
+    if restoring.stopped is not None:
+        show_error(restoring.stopped)
+        return int(restoring.stopped.exit_status)
+    if lost:
+        words = f"{len(lost)} takes cannot be had; making them anew would cost {units_text(price * len(lost))} units."
+        click.echo(words, err=True)
+        click.echo("  kling-batch plan shows what a run would do; kling-batch run does it, by consent.", err=True)
+        return int(ExitStatus.NOT_FINISHED if any(one.passing for one in lost) else ExitStatus.DRIFT)
+    click.echo(f"Every locked file is in place: {restoring.restored} takes restored.", err=True)
+    return int(ExitStatus.DONE)
+
+
+class _Restoring:
+    """One call of the command: without the service first, then with it for what is left."""
+
+    def __init__(self, project: Project, how: How, expressions: tuple[str, ...]) -> None:
+        self.project = project
+        self.how = how
+        self.expressions = expressions
+        self.worker = Worker(how, how.open_store(project), everything=False)
+        self.stopped: KlingBatchError | None = None
+        """What stopped it, if something did."""
+        self.restored = 0
+
+    def go(self) -> list[Lost]:
+        """Bring back what can be had, and name the rest."""
+        plan = self._plan()
+        lost = [Lost(take=step.facts.take, reason=step.reason) for step in plan.steps if step.facts and not _had(step)]
+        left = self._attempt(Plan(steps=tuple(step for step in plan.steps if _had(step))), None)
+        if left and self.stopped is None and not self.project.sandbox:
+            try:
+                access = real_access()
+            except UsageError as error:
+                why = f"neither disk nor store has it, and the service cannot be asked: {error.message}"
+                return [*lost, *(Lost(take=one.take, reason=why) for one in left)]
+            keys = {one.take.key for one in left}
+            steps = tuple(step for step in self._plan().steps if step.key in keys)
+            left = self._attempt(Plan(steps=steps), access)
+        return [*lost, *left]
+
+    def _plan(self) -> Plan:
+        return self.project.plan(retries=0, expressions=self.expressions)
+
+    def _attempt(self, plan: Plan, access: Access | None) -> list[Lost]:
+        fingerprint = access.fingerprint if access else None
+        journal = Journal(self.project.out, now=SystemClock().time(), service=fingerprint)
+        try:
+            options = self.how.options(self.project, frozen=access is None)
+            outcome = self.worker.work(self.project, plan, options, access, journal)
+        finally:
+            journal.close()
+        if not isinstance(outcome.stopped, Drift):
+            self.stopped = outcome.stopped
+        brought = {step.key for step in plan.steps if step.action is not Action.KEEP}
+        done = [result for result in outcome.result.takes if result.status is Status.SUCCEEDED]
+        self.restored += sum(1 for result in done if result.take.key in brought)
+        return [
+            Lost(
+                take=result.take,
+                reason=result.error.message if result.error else "the work stopped before",
+                passing=result.status is not Status.FAILED,
+            )
+            for result in outcome.result.takes
+            if result.status is not Status.SUCCEEDED
+        ]
+
+
+def _had(step: Step) -> bool:
+    """Whether a take's sound was made and is known: it is in place, or can be looked for."""
+    return step.action is Action.RESTORE or (step.action is Action.KEEP and not step.failed)
+
+
+def _line(lost: Lost, price: Decimal) -> str:
+    job = lost.take.job
+    return f'lost: {lost.take.key}: "{job.prompt}", {job.duration_s} s: {lost.reason} Anew: {units_text(price)} units.'
+
+
+def _json(lost: Lost, price: Decimal) -> dict[str, Any]:
+    return {
+        "job_id": lost.take.job.id,
+        "take": lost.take.number,
+        "prompt": lost.take.job.prompt,
+        "duration": lost.take.job.duration_s,
+        "reason": lost.reason,
+        "passing": lost.passing,
+        "units": units_text(price),
+    }
