@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from kling_batch.engine.outlook import Outlook
@@ -139,4 +139,4 @@ def _span(seconds: float) -> str:
 
 
 def _usd(units: Decimal) -> str:
-    return f"{units * USD_PER_UNIT:.2f}"
+    return str((units * USD_PER_UNIT).quantize(Decimal("0.01"), rounding=ROUND_HALF_UP))
