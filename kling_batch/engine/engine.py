@@ -34,6 +34,8 @@ from kling_batch.service.outcomes import Created, NotSent, Refused, Unclear
 LOOKED = "looked_at_account"
 """The journal's note that the account was looked through, settle time and all, since this journal began."""
 NOTHING = Decimal(0)
+_LEAST_WAIT_S = 0.001
+"""A clock far from zero cannot tell a shorter while from none."""
 _GRACE_S = 5.0
 """How long a stop waits for the answers of calls under way."""
 _MOST_FAILURES_IN_A_ROW = 50
@@ -147,7 +149,7 @@ class Engine:
             if grows_at is not None and grows_at > now:
                 due.append(grows_at)
         try:
-            async with asyncio.timeout(max(0.0, min(due) - now)):
+            async with asyncio.timeout(max(_LEAST_WAIT_S, min(due) - now)):
                 await self.wake.wait()
         except TimeoutError:
             pass
