@@ -18,7 +18,8 @@ from kling_batch.cli.project import Project
 from kling_batch.cli.session import Access, Session, real_access, sandbox_access
 from kling_batch.clock import SystemClock
 from kling_batch.engine.drift import frozen_drift, locked_drift
-from kling_batch.engine.plan import PAYING, Action, Plan
+from kling_batch.engine.facts import Presence
+from kling_batch.engine.plan import PAYING, Action, Plan, Step
 from kling_batch.engine.ports import Options
 from kling_batch.engine.run import Outcome, Stopper
 from kling_batch.engine.run import run as run_plan
@@ -27,7 +28,10 @@ from kling_batch.events import Event
 from kling_batch.files.lock import Lock, write_lock
 from kling_batch.files.store import Store
 from kling_batch.journal.journal import Journal, Snapshot, read_snapshot
-from kling_batch.model import RunResult, Status
+from kling_batch.model import FileRecord, RunResult, Status
+
+_REPORTS = "reports"
+"""The journal's note of which reports are there, so that those that say the same are not written again."""
 
 
 class Worker:
@@ -134,9 +138,9 @@ class Running:
             retries = 0 if self.locked else None
             options = self.how.options(self.project, retries=retries, frozen=self.frozen)
             outcome = self.worker.work(self.project, plan, options, access, journal)
+            self._report(outcome, journal)
         finally:
             journal.close()
-        self._report(outcome)
         return outcome
 
     def _changed(self) -> Project:
@@ -162,9 +166,36 @@ class Running:
             if again.units > plan.units:
                 self._agree(again, snapshot)
             plan = again
+        if self.project.sandbox:
+            plan = self._without_gone(journal, plan)
         if self.change is not None:
             write_lock(self.project.lock_path, self.project.lock)
         return plan
+
+    def _without_gone(self, journal: Journal, plan: Plan) -> Plan:
+        """Make anew what an earlier sandbox made and nobody kept: that sandbox is gone, and nothing was paid."""
+        gone = {step.key: step.external_id for step in plan.steps if self._is_gone(step)}
+        if not gone:
+            return plan
+        journal.forget(gone.values())
+        entries = {key: entry for key, entry in self.project.lock.entries.items() if key not in gone}
+        self.project = self.project.with_lock(Lock(project=self.project.lock.project, entries=entries))
+        return self._plan(read_snapshot(self.project.out))
+
+    def _is_gone(self, step: Step) -> bool:
+        if step.action is not Action.RESTORE or step.facts is None:
+            return False
+        lacking = [name for name, state in step.facts.presence.items() if state is not Presence.PRESENT]
+        known = [step.facts.known_files.get(name) for name in lacking]
+        return not all(file is not None and self._has(file, step) for file in known)
+
+    def _has(self, file: FileRecord, step: Step) -> bool:
+        """Whether a file's bytes stand somewhere: where it was before it was renamed, or in the store."""
+        store = self.worker.store
+        if store is not None and store.has(file.sha256):
+            return True
+        moved = step.facts is not None and file.path != step.facts.take.path(file.format)
+        return moved and (self.project.out / file.path).is_file()
 
     def _access(self, plan: Plan) -> Access | None:
         """Reach the service, unless there is nothing to ask it: a finished batch needs no keys."""
@@ -194,10 +225,11 @@ class Running:
         if not click.confirm(_question(plan), default=False, err=True):
             raise BudgetStop("Nothing was sent.", hint="Run it again and agree, or add --yes.")
 
-    def _report(self, outcome: Outcome) -> None:
+    def _report(self, outcome: Outcome, journal: Journal) -> None:
         from kling_batch.report import write_reports
 
-        write_reports(outcome.result, self.project.out)
+        written = write_reports(outcome.result, self.project.out, last=journal.get_meta(_REPORTS))
+        asyncio.run(journal.set_meta(_REPORTS, written))
         if not self.how.quiet:
             click.echo(_summary(outcome.result), err=True)
             click.echo(f"Report: {self.project.out / 'report.html'}", err=True)

@@ -167,6 +167,11 @@ class Journal:
         with _sqlite_border(self.path):
             self._commit([(_queries()["forget_unfinished"], ())])
 
+    def forget(self, external_ids: Iterable[str]) -> None:
+        """Forget attempts whose sounds are gone with the sandbox that made them."""
+        with _sqlite_border(self.path):
+            self._commit([(_queries()["forget_attempt"], (name,)) for name in external_ids])
+
     def attempts(self) -> dict[str, Attempt]:
         """Read every attempt, by its external id."""
         with _sqlite_border(self.path):

@@ -46,3 +46,7 @@ SELECT id, started_at, finished_at, exit_status, api_requests, note FROM runs OR
 -- name: forget_unfinished
 -- Forget tasks of a sandbox that is gone; what was delivered and what failed stays.
 DELETE FROM attempts WHERE stage IN ('intent', 'created', 'succeeded', 'withdrawn');
+
+-- name: forget_attempt
+-- Forget one attempt of a sandbox that is gone.
+DELETE FROM attempts WHERE external_id = ?;

@@ -285,3 +285,14 @@ def test_a_store_that_cannot_be_used_stops_nothing(tavern: Any, serve: Any, caps
     assert tavern.run("--store", "store") == 0
     assert len(tavern.sounds()) == TAKES * 2
     assert "Nothing more is kept in the store" in capsys.readouterr().err
+
+
+def test_a_sandbox_that_is_gone_leaves_nothing_behind(tavern: Any) -> None:
+    """What an earlier sandbox made and nobody kept is made anew: there is nobody to fetch it from."""
+    sandbox = ["run", str(tavern.manifest), "--sandbox", "--no-store", "--poll-interval", "0.1", "--select", "door:1"]
+    assert main(sandbox) == 0
+    shutil.rmtree(tavern.folder / "out" / "tavern.sandbox")
+    assert main(sandbox) == 0
+    (tavern.folder / "out" / "tavern.sandbox" / "door-01.wav").unlink()
+    assert main(sandbox) == 0
+    assert (tavern.folder / "out" / "tavern.sandbox" / "door-01.wav").is_file()
