@@ -15,8 +15,11 @@ memory as one page. pandas, jinja2 and junitparser are imported when a report is
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
+from kling_batch import __version__
 from kling_batch.model import RunResult
 from kling_batch.report.disk import write_whole
 from kling_batch.report.facts import Summary, summary
@@ -24,15 +27,52 @@ from kling_batch.report.facts import Summary, summary
 __all__ = ["Summary", "summary", "write_reports"]
 
 
-def write_reports(result: RunResult, out: Path) -> None:
+_BESIDE = ("report.csv", "report.md", "junit.xml", "report.html")
+
+
+def write_reports(result: RunResult, out: Path, *, last: str | None = None) -> str:
     """Write `report.json`, `.csv`, `.md`, `.html` and `junit.xml` into `out`, each replacing the one before whole.
+
+    Where every take stands as the reports there say already, `report.json` alone is written: it has the times of this
+    run, and the pages for people stay as they are.
+
+    Args:
+        result: The run.
+        out: The output folder.
+        last: What this function gave when it wrote the reports that are there.
+
+    Returns:
+        What tells these reports from others.
 
     Raises:
         DiskUnusable: A report cannot be written. Those before it are new, it and those after it are as before.
     """
-    from kling_batch.report import csv_, html, json_, junit, markdown
+    from kling_batch.report import json_
 
-    write_whole(out, "report.json", json_.pieces(result))
+    digest = hashlib.sha256(repr((__version__, result.manifest, result.exit_status, result.note)).encode())
+    write_whole(out, "report.json", _hashed(json_.pieces(result), digest))
+    if last is None or last != f"{digest.hexdigest()} {_states(out)}":
+        _write_pages(result, out)
+    return f"{digest.hexdigest()} {_states(out)}"
+
+
+def _hashed(pieces: Iterator[str], digest: hashlib._Hash) -> Iterator[str]:
+    """Pass pieces on, and hash all but the first, which holds the times of the run."""
+    yield next(pieces)
+    for piece in pieces:
+        digest.update(piece.encode("utf-8", "backslashreplace"))
+        yield piece
+
+
+def _states(out: Path) -> list[tuple[int, int] | None]:
+    """Tell by size and time whether the pages are those that were written."""
+    found = ((out / name).stat() if (out / name).is_file() else None for name in _BESIDE)
+    return [state and (state.st_mtime_ns, state.st_size) for state in found]
+
+
+def _write_pages(result: RunResult, out: Path) -> None:
+    from kling_batch.report import csv_, html, junit, markdown
+
     write_whole(out, "report.csv", csv_.pieces(result))
     write_whole(out, "report.md", markdown.pieces(result))
     write_whole(out, "junit.xml", junit.pieces(result))

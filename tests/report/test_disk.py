@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from kling_batch.clock import iso
 from kling_batch.errors import DiskUnusable
-from kling_batch.model import RunResult
+from kling_batch.model import Origin, RunResult
 from kling_batch.report import write_reports
 from kling_batch.report.disk import write_whole
 
@@ -54,3 +58,30 @@ def test_half_a_surrogate_pair_is_shown_as_its_escape(tmp_path: Path) -> None:
     """What UTF-8 cannot hold becomes visible text and stops no report."""
     write_whole(tmp_path, "report.md", ["a\udc80b"])
     assert (tmp_path / "report.md").read_bytes() == b"a\\udc80b"
+
+
+def test_pages_that_say_the_same_already_are_left_alone(make_run: Any, make_take: Any, tmp_path: Path) -> None:
+    """A run that changes nothing writes its times to report.json alone; a page that is gone or changed comes back."""
+    first = make_run(make_take())
+    known = write_reports(first, tmp_path)
+    page, data = tmp_path / "report.html", tmp_path / "report.json"
+    before = page.stat().st_mtime_ns
+    later = replace(first, finished_at=first.finished_at + 60)
+    assert write_reports(later, tmp_path, last=known) == known
+    assert page.stat().st_mtime_ns == before
+    assert json.loads(data.read_text())["finished_at"] == iso(later.finished_at)
+    page.write_text("edited")
+    assert write_reports(later, tmp_path, last=known) != known
+    assert page.stat().st_size > len("edited")
+
+
+def test_pages_are_written_when_a_take_stands_otherwise(make_run: Any, make_take: Any, tmp_path: Path) -> None:
+    """Any field of a take, and how the run ended, is reason enough."""
+    first = make_run(make_take())
+    known = write_reports(first, tmp_path)
+    others = [make_run(make_take(origin=Origin.KEPT)), make_run(make_take(job={"tags": ("x",)}))]
+    for other in [*others, replace(first, exit_status=6), replace(first, note="stopped")]:
+        before = (tmp_path / "report.html").stat().st_mtime_ns
+        write_reports(other, tmp_path, last=known)
+        assert (tmp_path / "report.html").stat().st_mtime_ns > before
+        known = write_reports(first, tmp_path)
