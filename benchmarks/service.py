@@ -50,9 +50,7 @@ class Service:
 def service(*, slots: int, median_s: float, sigma: float = 0.0, seed: int = 0) -> Iterator[Service]:
     """Start a sandbox with `slots` slots and log-normal generation times (fixed where `sigma` is 0)."""
     arguments = [str(slots), str(median_s), str(sigma), str(seed)]
-    process = subprocess.Popen(
-        [sys.executable, "-c", _SERVER, *arguments], stdout=subprocess.PIPE, text=True, cwd=ROOT
-    )
+    process = subprocess.Popen([sys.executable, "-c", _SERVER, *arguments], stdout=subprocess.PIPE, text=True, cwd=ROOT)
     try:
         assert process.stdout is not None  # noqa: S101 - it was asked for
         url = process.stdout.readline().strip()

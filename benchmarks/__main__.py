@@ -1,0 +1,49 @@
+"""`make bench`: measures everything in one go, prints tables, and writes `out/benchmarks.json`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+from pathlib import Path
+from typing import Any
+
+from benchmarks.local import as_table, doing_nothing, start_up, validating
+from benchmarks.span import cases, measure
+
+PARTS = ("startup", "validate", "noop", "span")
+
+
+def main() -> None:
+    """Run the parts that are named, or all."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help=f"of {', '.join(PARTS)}; all when none is named")
+    parser.add_argument("--quick", action="store_true", help="leave out what takes minutes")
+    options = parser.parse_args()
+    results: dict[str, Any] = {
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+    }
+    for part in options.parts or PARTS:
+        rows = _part(part, quick=options.quick)
+        results[part] = rows
+        print(f"\n## {part}\n\n{as_table(rows)}", flush=True)
+    out = Path("out")
+    out.mkdir(exist_ok=True)
+    (out / "benchmarks.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+
+
+def _part(part: str, *, quick: bool) -> list[dict[str, Any]]:
+    match part:
+        case "startup":
+            return start_up()
+        case "validate":
+            return validating()
+        case "noop":
+            return [row for takes in ([1000] if quick else [1000, 10_000]) for row in doing_nothing(takes)]
+        case _:
+            return [measure(case) for case in cases(quick=quick)]
+
+
+if __name__ == "__main__":
+    main()
