@@ -169,8 +169,9 @@ def _delivered(truth: Truth, each: TakeResult) -> Iterator[str]:
     if task is None or task.failure is not None or each.external_id != task.external_id:
         yield f"{key} is said to be task {each.task_id}, which is no good task of it"
         return
-    if each.units != truth.units_of(each.task_id):
-        yield f"{key} is said to have cost {each.units}, and was charged {truth.units_of(each.task_id)}"
+    charged = sum((truth.units_of(task_id) for task_id in tasks), Decimal(0))
+    if each.units != charged:
+        yield f"{key} is said to have cost {each.units}, and was charged {charged}"
     if [file.format for file in each.files] != list(each.take.job.formats):
         yield f"{key} lacks a format"
     for file in each.files:
@@ -223,8 +224,7 @@ def _hopeless(truth: Truth) -> bool:
 
 
 def _sums(truth: Truth, outcome: Outcome) -> Iterator[str]:
-    """Compare the report's sum with the books: all that was charged for the attempts that it names."""
-    names = {each.external_id for each in outcome.result.takes}
-    charged = sum((charge.units for charge in truth.ledger.charges if charge.external_id in names), Decimal(0))
+    """Compare the report's sum with the books: all that was charged for its takes."""
+    charged = _charged(truth.ledger)
     if outcome.result.units != charged:
         yield f"the report sums up to {outcome.result.units} units, {charged} were charged"
