@@ -148,6 +148,8 @@ def work_of(step: Step, facts: Facts, *, run_id: int, order: int) -> Work:
         row = attempt
     elif finished is not None:
         row = _row_of(finished, attempt.run_id if attempt and attempt.external_id == finished.external_id else 0)
+        # The lock counts failed attempts in; what the journal knows of them is not counted twice.
+        row = replace(row, units=max(Decimal(0), row.units - facts.earlier_units))
     else:
         row = first_row(take, run_id)
     failed = attempt.units if step.action is Action.RETRY and attempt is not None else Decimal(0)
