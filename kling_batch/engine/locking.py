@@ -75,18 +75,26 @@ class LockKeeper:
             self._changed = False
             began = self._clock.monotonic()
             lock = Lock(project=self._project, entries=dict(self.entries))
-            await _to_its_end(self._offload(write_lock, self.path, lock, probe=self._probe))
+            try:
+                await _to_its_end(self._offload(write_lock, self.path, lock, probe=self._probe))
+            except BaseException:
+                self._changed = True
+                raise
             now = self._clock.monotonic()
             self._due = now + max(_LEAST_GAP_S, _COST_SHARE * (now - began))
 
 
 async def _to_its_end(writing: Awaitable[None]) -> None:
-    """Wait for a write also when cancelled: a thread cannot be stopped, and two must not write one file."""
+    """Wait for a write also when cancelled: a thread cannot be stopped, and two must not write one file.
+
+    A cancellation stays one, also where the write fails: whoever writes next meets the same failure.
+    """
     task = asyncio.ensure_future(writing)
     try:
         await asyncio.shield(task)
     except asyncio.CancelledError:
-        await task
+        await asyncio.wait([task])
+        task.exception()
         raise
 
 
