@@ -1,0 +1,133 @@
+"""Stopping a run from outside, and what stands in its way. Real processes, real signals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from kling_batch.sandbox.faults import Call, Rule
+
+TAKES = 7
+
+
+def _start(tavern: Any, *options: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "kling_batch", "run", str(tavern.manifest), "--yes", "--verbose"]
+    command += ["--settle-time", "0.2", "--poll-interval", "0.05", *options]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=dict(os.environ), cwd=tavern.folder)
+
+
+def _wait_for(process: subprocess.Popen[str], word: str) -> str:
+    """Read what a run says until it says a word; its output ends when it does, so that this comes to an end."""
+    assert process.stderr is not None
+    said = ""
+    for line in process.stderr:
+        said += line
+        if word in line:
+            return said
+    raise AssertionError(f"it never said {word!r}:\n{said}")
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_and_reports_and_the_next_run_resumes(
+    tavern: Any, serve: Any, created: Callable[..., list[int]], number: int, status: int
+) -> None:
+    """At the first signal nothing more is sent, the report is written, and what was made is collected later."""
+    server = serve(seconds=3.0)
+    process = _start(tavern)
+    _wait_for(process, "in-flight")
+    process.send_signal(number)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == status, said
+    assert tavern.report()["exit_status"] == status
+    assert tavern.report()["summary"]["pending"] == TAKES
+    assert tavern.run() == 0
+    assert created(server.world.ledger) == [1] * TAKES
+
+
+def test_a_second_signal_ends_at_once(tavern: Any, serve: Any, rule: Callable[..., Rule]) -> None:
+    """Who asks twice does not wait for the answers that are on their way."""
+    serve(rules=(rule("delay_s", 60.0, on=Call.CREATE),))
+    process = _start(tavern)
+    _wait_for(process, "submitting")
+    process.send_signal(signal.SIGINT)
+    _wait_for(process, "Stopping")
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=4)
+    assert process.returncode == 130
+
+
+def test_a_second_run_in_one_folder_is_told_who_holds_it(
+    tavern: Any, serve: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Only one run works in a folder; the other names its process and ends with 6, without a call."""
+    server = serve(seconds=3.0)
+    process = _start(tavern)
+    _wait_for(process, "in-flight")
+    assert tavern.run() == 6
+    assert f"process {process.pid}" in capsys.readouterr().err
+    assert max(server.world.ledger.posts.values()) == 1
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+
+
+def test_another_accounts_journal_is_refused(
+    tavern: Any, serve: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A journal of one account is not gone on with under another's key, and the message says why."""
+    server = serve()
+    tavern.run("--select", "door:1")
+    monkeypatch.setenv("KLING_API_KEY", "sandbox-api-key")
+    before = sum(server.world.ledger.requests.values())
+    assert tavern.run() == 2
+    assert "another service or account" in capsys.readouterr().err
+    assert sum(server.world.ledger.requests.values()) == before
+
+
+def test_a_torn_journal_stops_the_run_before_anything_is_sent(
+    tavern: Any, serve: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A journal that cannot be read is neither guessed at nor reset."""
+    server = serve()
+    tavern.run("--select", "door:1")
+    journal = tavern.out / ".kling-batch" / "journal.sqlite3"
+    torn = b"torn" * 100
+    journal.write_bytes(torn)
+    before = sum(server.world.ledger.requests.values())
+    assert tavern.run() == 6
+    assert str(journal.relative_to(tavern.folder)) in capsys.readouterr().err
+    assert sum(server.world.ledger.requests.values()) == before
+    assert journal.read_bytes() == torn
+
+
+def test_an_output_folder_that_cannot_be_made_stops_the_run_before_anything_is_sent(
+    tavern: Any, serve: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where the sounds cannot go, none is paid for."""
+    server = serve()
+    (tavern.folder / "out").write_text("a file in the way")
+    assert tavern.run() == 6
+    assert "out" in capsys.readouterr().err
+    assert server.world.ledger.requests["create"] == 0
+
+
+def test_a_service_that_stays_away_ends_the_run_after_patience(
+    tavern: Any, serve: Any, rule: Callable[..., Rule], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody waits for ever: after --patience the run ends with 6, and can be resumed."""
+    server = serve(rules=(rule("error-before", 5001, limit=40),))
+    assert tavern.run("--patience", "1.5", "--select", "door:1") == 6
+    assert "--patience" in capsys.readouterr().err
+    assert len(server.world.ledger.tasks) == 0
+
+
+def test_a_clock_that_is_wrong_is_mended_by_the_services(tavern: Any, serve: Any, rule: Callable[..., Rule]) -> None:
+    """A token that is not valid yet is signed again by the service's clock, once, and the run goes on."""
+    server = serve(rules=(rule("refuse", 1003, on=Call.LIST, limit=1),))
+    assert tavern.run() == 0
+    assert server.world.ledger.refusals[1003] == 1
