@@ -79,8 +79,8 @@ class World:
             seed = settings.seed if scenario.seed is None else scenario.seed
             self._faults = FaultRunner(scenario.rules, seed, self.ledger.faults)
 
-    def settle(self) -> None:
-        """Bring the ledger up to the present: end what has ended, and charge for it."""
+    def settle(self) -> float:
+        """Bring the ledger up to the present: end what has ended, and charge for it. Gives the time of that present."""
         now = self._now()
         while self._ends and self._ends[0][0] <= now:
             ends_at, _, task = heapq.heappop(self._ends)
@@ -88,13 +88,13 @@ class World:
             if task.failure is None or behaviour.charge_failures:
                 task.units = behaviour.units
             self.ledger.closed(Charge(external_id=task.external_id, task_id=task.task_id, units=task.units, at=ends_at))
+        return now
 
     # The API host.
 
     def handle(self, request: Request) -> Response:
         """Answer a call to the API host."""
-        self.settle()
-        now = self._now()
+        now = self.settle()
         call, target = _route(request)
         order = _order(request) if call is Call.CREATE else None
         strike = NO_STRIKE
@@ -109,16 +109,21 @@ class World:
         if effect is not None and is_before(effect):
             response = self._struck(effect)
         else:
-            response = self._answer(request, call, order, target, strike)
+            response = self._answer(request, call, order, target, strike, now)
             response = response if effect is None else self._spoiled(response, effect)
         headers = {"date": formatdate(now, usegmt=True), "content-length": str(len(response.body)), **response.headers}
         delay_s = strike.delay_s + self.settings.latency.draw(self._latency)
         return replace(response, headers=headers, delay_s=delay_s)
 
     def _answer(
-        self, request: Request, call: Call | None, order: Order | Refusal | None, target: str, strike: Strike
+        self,
+        request: Request,
+        call: Call | None,
+        order: Order | Refusal | None,
+        target: str,
+        strike: Strike,
+        now: float,
     ) -> Response:
-        now = self._now()
         try:
             self._door.check(request.headers.get("authorization"), now)
             data: bytes | None
@@ -290,8 +295,7 @@ class World:
 
     def find_file(self, request: Request) -> FileHit | Response:
         """Check a call to the file host. A `FileHit` then wants `bytes_of` (slow, any thread) and `serve_file`."""
-        self.settle()
-        now = self._now()
+        now = self.settle()
         task = self._files.task_of(request)
         subject = "" if task is None else _subject_of(task)
         strike = self._faults.strike(Call.DOWNLOAD, lambda: subject, now - self._started_at)
