@@ -176,7 +176,11 @@ class TakeError:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TakeResult:
-    """How a take ended in a run. Times are Unix seconds; `units` is what was charged or is reserved for it."""
+    """How a take ended in a run. Times are Unix seconds; `units` is what was charged or is reserved for it.
+
+    `reserved` is the part of the units that is only kept free for a task that is under way or not settled;
+    `undelivered` the part that is charged for a sound whose files are not all in place.
+    """
 
     take: Take
     status: Status
@@ -185,6 +189,8 @@ class TakeResult:
     task_id: str | None = None
     attempts: int = 0
     units: Decimal = Decimal(0)
+    reserved: Decimal = Decimal(0)
+    undelivered: Decimal = Decimal(0)
     files: tuple[FileRecord, ...] = ()
     error: TakeError | None = None
     submitted_at: float | None = None
@@ -213,3 +219,13 @@ class RunResult:
     def units(self) -> Decimal:
         """What the takes of this report cost, whenever it was paid."""
         return sum((result.units for result in self.takes), Decimal(0))
+
+    @property
+    def reserved(self) -> Decimal:
+        """What part of the units is not charged so far."""
+        return sum((result.reserved for result in self.takes), Decimal(0))
+
+    @property
+    def undelivered(self) -> Decimal:
+        """What part of the units is charged for sounds that are not in place."""
+        return sum((result.undelivered for result in self.takes), Decimal(0))

@@ -29,6 +29,7 @@ from kling_batch.files.lock import Lock, write_lock
 from kling_batch.files.store import Store
 from kling_batch.journal.journal import Journal, Snapshot, read_snapshot
 from kling_batch.model import FileRecord, RunResult, Status
+from kling_batch.report.facts import money
 
 _REPORTS = "reports"
 """The journal's note of which reports are there, so that those that say the same are not written again."""
@@ -270,7 +271,7 @@ def _summary(result: RunResult) -> str:
     seconds = result.finished_at - result.started_at
     return (
         f"{len(result.takes)} takes: {counts or 'none'}. "
-        f"{units_text(result.units)} units in all, {seconds:.1f} s, {result.api_requests} API requests."
+        f"{money(result)}, {seconds:.1f} s, {result.api_requests} API requests."
     )
 
 

@@ -16,6 +16,7 @@ from kling_batch.engine.recount import recount
 from kling_batch.journal.hold import is_held
 from kling_batch.journal.journal import FOLDER, read_snapshot
 from kling_batch.model import RunResult, Status
+from kling_batch.report.facts import money
 
 
 @click.command()
@@ -44,7 +45,7 @@ def command(
         ended = "running" if running else f"ended {iso(snapshot.last_run.finished_at) or 'without saying how'}"
         click.echo(f"{opened.out}: run {snapshot.last_run.id}, begun {iso(snapshot.last_run.started_at)}, {ended}")
     counts = ", ".join(f"{result.count(status)} {status.value}" for status in Status)
-    click.echo(f"{len(result.takes)} takes: {counts}; {units_text(result.units)} units")
+    click.echo(f"{len(result.takes)} takes: {counts}; {money(result)}")
     for take in result.takes:
         if take.status in {Status.FAILED, Status.UNKNOWN}:
             words = take.error.message if take.error else ""

@@ -52,9 +52,9 @@ def outlook(snapshot: Snapshot, lock: Lock, *, list_units: Decimal, concurrency:
         list_units: The list price of a task.
         concurrency: The most tasks in flight; None where the service's limit is found out.
     """
-    charged = {entry.external_id: entry.units for entry in lock.entries.values()}
     done = [row for row in snapshot.attempts.values() if row.stage in _DONE]
-    charged |= {row.external_id: row.units for row in done}
+    charged = {row.external_id: row.units for row in done}
+    charged |= {entry.external_id: entry.units for entry in lock.entries.values()}
     units = list_units
     if charged:
         average = sum(charged.values(), Decimal(0)) / len(charged)

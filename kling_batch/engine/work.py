@@ -68,6 +68,8 @@ class Work:
             task_id=row.task_id,
             attempts=row.attempt if row.stage is not Stage.WITHDRAWN else row.attempt - 1,
             units=row.units + self.earlier_units,
+            reserved=row.units if row.stage in {Stage.INTENT, Stage.CREATED} else Decimal(0),
+            undelivered=row.units if row.stage is Stage.SUCCEEDED else Decimal(0),
             files=self.files,
             error=self.error or (_UNSETTLED if status is Status.UNKNOWN else None),
             submitted_at=row.sent_at,

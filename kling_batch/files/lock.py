@@ -56,7 +56,7 @@ _LONGEST_S = 86400
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LockEntry:
-    """One finished take. `request` is what was sent, less the ids; `units` is what the service charged, also for attempts that failed.
+    """One finished take. `request` is what was sent, less the ids; `units` is what was charged, failed attempts too.
 
     `picked` marks the take that a person chose of its job. `rerolls` are the fresh sounds that were asked for of this
     take alone: they are added to the job's edition. `moved_from` is the job's name when the sound was made, if that was

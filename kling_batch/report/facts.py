@@ -61,6 +61,16 @@ def headline(result: RunResult) -> str:
     return ", ".join(parts)
 
 
+def money(result: RunResult) -> str:
+    """Say what became of the units: spent, and, where there are such, paid for nothing yet or only reserved."""
+    parts = [f"{units_text(result.units - result.reserved)} units spent"]
+    if result.undelivered:
+        parts.append(f"{units_text(result.undelivered)} of them paid and not delivered")
+    if result.reserved:
+        parts.append(f"{units_text(result.reserved)} reserved")
+    return ", ".join(parts)
+
+
 def problems(result: RunResult) -> list[TakeResult]:
     """List the takes without a sound, the most urgent first, else in the order of the run."""
     return [take for status in PROBLEMS_FIRST for take in result.takes if take.status is status]

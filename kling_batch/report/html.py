@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from kling_batch.clock import iso
 from kling_batch.model import RunResult, Status
-from kling_batch.report.facts import by_job, headline, problems, reason, repair, summary, units_text
+from kling_batch.report.facts import by_job, headline, money, problems, reason, repair, summary, units_text
 from kling_batch.report.text import printable
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def pieces(result: RunResult) -> Iterator[str]:
             result=result,
             headline=headline(result),
             totals=summary(result),
+            money=money(result),
             problems=[take for take in problems(result) if take.status is not Status.PENDING],
             jobs=by_job(result),
             policy=_policy(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from kling_batch.model import RunResult, TakeResult
-from kling_batch.report.facts import headline, problems, reason, repair, summary, units_text
+from kling_batch.report.facts import headline, money, problems, reason, repair, summary, units_text
 from kling_batch.report.text import one_line
 
 MOST_ROWS = 100
@@ -51,7 +51,7 @@ def _totals(result: RunResult) -> Iterator[str]:
         f"{totals['seconds']:.1f}",
         str(totals["api_requests"]),
     )
-    yield f"\nManifest {escaped(result.manifest)}, exit status {result.exit_status}.\n"
+    yield f"\nManifest {escaped(result.manifest)}, exit status {result.exit_status}; {money(result)}.\n"
 
 
 def _problems(takes: Sequence[TakeResult]) -> Iterator[str]:

@@ -9,7 +9,7 @@ import pytest
 
 from kling_batch.model import RunResult, Status, TakeResult
 from kling_batch.report import summary
-from kling_batch.report.facts import headline, problems, reason, repair, span_s, units_text
+from kling_batch.report.facts import headline, money, problems, reason, repair, span_s, units_text
 
 
 @pytest.mark.parametrize(
@@ -62,3 +62,13 @@ def test_a_reason_carries_the_code_of_the_service(failed: TakeResult) -> None:
 def test_a_clock_set_back_makes_no_negative_time() -> None:
     """A span is never negative, and 0 where an end of it is unknown."""
     assert (span_s(10.0, 4.0), span_s(None, 4.0), span_s(4.0, None), span_s(4.0, 5.5)) == (0.0, 0.0, 0.0, 1.5)
+
+
+def test_money_tells_spent_reserved_and_undelivered(
+    make_run: Callable[..., RunResult], make_take: Callable[..., TakeResult]
+) -> None:
+    """What is paid and not delivered is part of what is spent; what is reserved is not."""
+    assert money(make_run(make_take(), make_take())) == "0.50 units spent"
+    quarter = Decimal("0.25")
+    run = make_run(make_take(), make_take(undelivered=quarter), make_take(reserved=quarter))
+    assert money(run) == "0.50 units spent, 0.25 of them paid and not delivered, 0.25 reserved"
