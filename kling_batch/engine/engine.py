@@ -119,7 +119,7 @@ class Engine:
             self._go_on(work)
         if look:
             await look_up(self, look, wait=wait)
-        await self.ports.journal.set_meta(LOOKED, "yes")
+            await self.ports.journal.set_meta(LOOKED, "yes")
         self._open = True
         for work in self._works:
             if work.row.stage is Stage.WITHDRAWN and work.status is None:

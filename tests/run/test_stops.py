@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -131,3 +132,16 @@ def test_a_clock_that_is_wrong_is_mended_by_the_services(tavern: Any, serve: Any
     server = serve(rules=(rule("refuse", 1003, on=Call.LIST, limit=1),))
     assert tavern.run() == 0
     assert server.world.ledger.refusals[1003] == 1
+
+
+def test_a_folder_that_only_fetched_has_not_looked_through_the_account(
+    tavern: Any, serve: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A fresh folder whose first run had nothing to send still looks twice before its first POST."""
+    serve()
+    tavern.run("--select", "door:1")
+    shutil.rmtree(tavern.out)
+    tavern.run("--select", "door:1")
+    capsys.readouterr()
+    assert tavern.run("--select", "door:2") == 0
+    assert "twice, 0.2 s apart" in capsys.readouterr().err
