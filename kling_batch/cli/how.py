@@ -115,6 +115,11 @@ def fetching_options(function: F) -> F:
     return _added(function, (_patience_option, *_store_options, *_shown_options))
 
 
+def store_options(function: F) -> F:
+    """Add what says which store is meant, if any."""
+    return _added(function, _store_options)
+
+
 def _added(function: F, options: tuple[Callable[[F], F], ...]) -> F:
     for option in reversed(options):
         function = option(function)

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import click
 
-from kling_batch.cli.how import concurrency_option
+from kling_batch.cli.how import concurrency_option, store_options
 from kling_batch.cli.options import place_options, retries_option, text_or_json
 from kling_batch.cli.planning import plan_json, plan_lines
-from kling_batch.cli.project import open_project
+from kling_batch.cli.project import open_project, open_store
+from kling_batch.engine.plan import Action
+from kling_batch.engine.sources import with_sources
 from kling_batch.journal.journal import read_snapshot
 
 
@@ -18,6 +20,7 @@ from kling_batch.journal.journal import read_snapshot
 @place_options
 @retries_option
 @concurrency_option
+@store_options
 @text_or_json
 def command(
     manifest: Path,
@@ -28,15 +31,19 @@ def command(
     sandbox: bool,
     retries: int,
     concurrency: int | str | None,
+    store: str | None,
+    no_store: bool,
     output: str,
 ) -> int:
     """Show what a run would do to each take, why, and what it costs.
 
-    Needs no keys and no network: it goes by manifest, journal, lock and disk.
+    Needs no keys and no network: it goes by manifest, journal, lock, store and disk.
     """
     opened = open_project(manifest, project=project, out=out, lock_path=lock_path, sandbox=sandbox)
     snapshot = read_snapshot(opened.out)
     plan = opened.plan(retries=retries, expressions=select, snapshot=snapshot)
+    if plan.count(Action.RESTORE) or plan.count(Action.MOVED):
+        plan = with_sources(plan, opened.out, None if no_store else open_store(store, sandbox=sandbox))
     outlook = opened.outlook(snapshot, concurrency if isinstance(concurrency, int) else None)
     if output == "json":
         click.echo(json.dumps(plan_json(plan, outlook), indent=2, ensure_ascii=False))

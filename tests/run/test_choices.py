@@ -404,3 +404,49 @@ def test_reports_tell_what_is_reserved_and_what_is_undelivered(
         assert words in (tavern.out / name).read_text()
     assert main(["status", str(tavern.manifest), "--select", "door:1", "--select", "door:2"]) == 0
     assert words in capsys.readouterr().out
+
+
+# Consent on a terminal
+
+
+@pytest.mark.parametrize(("answer", "status", "sounds"), [("y", 0, 3), ("n", 4, 0), ("", 4, 0)])
+def test_on_a_terminal_it_asks(tavern: Any, serve: Any, answer: str, status: int, sounds: int) -> None:
+    """The plan is shown, and only a yes goes on: to pay, and to take a renamed job over."""
+    serve()
+    tavern.run("--select", "step-*")
+    text, code = _on_a_terminal(["run", str(tavern.manifest), "--settle-time", "0.2"], tavern.folder, answer)
+    assert "+ door:1  new" in text
+    assert "Spend up to 0.75 units? [y/N]" in text
+    assert (code, len([name for name in tavern.sounds() if name.startswith("door-")])) == (status, sounds * 2)
+
+
+def test_on_a_terminal_it_asks_before_it_takes_a_renamed_job_over(tavern: Any, serve: Any, edit: Any) -> None:
+    """It costs nothing, and still nobody may have meant it."""
+    serve()
+    tavern.run()
+    edit("id: door", "id: portal")
+    text, code = _on_a_terminal(["run", str(tavern.manifest)], tavern.folder, "y")
+    assert "Take 3 renamed over without paying? [y/N]" in text
+    assert code == 0
+    assert "portal-01.wav" in tavern.sounds()
+
+
+def _on_a_terminal(words: list[str], folder: Path, answer: str) -> tuple[str, int]:
+    """Run the program as a person does who answers its question. Gives what the terminal showed, and the status."""
+    ours, theirs = os.openpty()
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "TERM": "dumb"}
+    program = [sys.executable, "-m", "kling_batch", *words]
+    shown, answered = b"", False
+    with subprocess.Popen(program, cwd=folder, env=environment, stdin=theirs, stderr=theirs, stdout=theirs) as process:
+        os.close(theirs)
+        try:
+            while piece := os.read(ours, 4096):
+                shown += piece
+                if b"[y/N]" in shown and not answered:
+                    answered = os.write(ours, f"{answer}\n".encode()) > 0
+        except OSError:
+            # Linux says so when the program has closed its end.
+            pass
+        process.wait()
+    os.close(ours)
+    return shown.decode(), process.returncode

@@ -80,10 +80,12 @@ def test_every_reason_is_named(tavern: Any, serve: Any, planned: Any) -> None:
     by = planned()["by"]
     assert by["step-oak:1"]["reason"] == "changed: duration: 3.0 -> 4.5; edition: 1 -> 3"
     assert "doors/3.wav: file was door-03.wav" in by["door:3"]["reason"]
+    assert by["door:3"]["reason"].endswith("(from another place on the disk)")
     tavern.manifest.write_text(tavern.manifest.read_text().replace("    file: doors/{take}\n", ""))
     by = planned()["by"]
-    assert by["door:1"]["reason"] == "door-01.wav is missing"
-    assert by["door:2"]["reason"] == "door-02.wav was modified"
+    assert by["door:1"]["reason"] == "door-01.wav is missing (from the store)"
+    assert by["door:2"]["reason"] == "door-02.wav was modified (from the store)"
+    assert planned("--no-store")["by"]["door:1"]["reason"].endswith("(from the service)")
     assert (by["door:1"]["action"], by["door:3"]["action"]) == ("restore", "keep")
 
 
@@ -96,7 +98,7 @@ def test_a_new_format_of_a_paid_take_costs_nothing(tavern: Any, serve: Any, plan
     tavern.manifest.write_text(both)
     take = planned("--select", "door:1")["by"]["door:1"]
     assert (take["action"], take["units"]) == ("restore", "0.00")
-    assert take["reason"] == "door-01.mp3: mp3 is newly asked for, of a task that is paid for"
+    assert take["reason"] == "door-01.mp3: mp3 is newly asked for, of a task that is paid for (from the service)"
     assert tavern.run("--select", "door") == 0
     assert len(server.world.ledger.tasks) == 3
 
@@ -129,7 +131,7 @@ def test_the_text_groups_by_what_is_done(tavern: Any, serve: Any, said: Any) -> 
         '~ prompt "Old oak door creaks open" -> "Iron door creaks open"',
         "~ edition 1 -> 2",
     ]
-    assert "< step-oak:1 steps/oak/step-oak-01.mp3 is missing" in lines
+    assert "< step-oak:1 steps/oak/step-oak-01.mp3 is missing (from the store)" in lines
     assert "Plan: 3 to generate, 1 to restore, 3 to keep; at most 0.75 units (about $0.11 at list price)." in lines
     assert any(line.startswith("Time: about") for line in lines)
 
