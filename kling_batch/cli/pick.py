@@ -29,7 +29,7 @@ _COLUMNS = ("job_id", "take")
     "table",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="CSV",
-    help="Choose what a table says, with the columns job_id and take; report.html makes one.",
+    help="Choose what a table says, with the columns job_id and take.",
 )
 @click.option("--clear", multiple=True, metavar="JOB", help="Take the choice of a job back.")
 @project_option
