@@ -82,7 +82,11 @@ class Deliveries:
         self.queue.put_nowait(work)
 
     async def work(self, engine: Engine) -> None:
-        """Deliver until cancelled. A disk that cannot be used stops the run."""
+        """Deliver until cancelled, or until what a delivery meets stops the run, such as a full disk.
+
+        Then it ends by itself: where a full disk is met while a cancelled download notes what it has, the
+        cancellation is lost in the failure and does not come again.
+        """
         while True:
             work = await self.queue.get()
             try:
@@ -93,6 +97,7 @@ class Deliveries:
                     await self.lock.write_if_due()
             except KlingBatchError as error:
                 engine.halt(error)
+                return
 
     def _tell(self, engine: Engine) -> None:
         if self.trouble is not None:
