@@ -90,6 +90,8 @@ def _many(one: Callable[[int], Record], numbers: Iterable[int]) -> Sum:
     with multiprocessing.Pool(os.cpu_count()) as pool:
         for record in pool.imap_unordered(one, numbers, chunksize=8):
             total.add(record)
+            for violation in record.violations:
+                echo(f"  {record.seed}: {violation}", err=True)
             if total.records % 500 == 0:
                 seconds = time.monotonic() - began
                 echo(f"  {total.records} in {seconds:.0f} s, {len(total.bad)} violations", err=True)
