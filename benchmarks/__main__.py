@@ -8,10 +8,11 @@ import platform
 from pathlib import Path
 from typing import Any
 
+from benchmarks import locked
 from benchmarks.local import as_table, doing_nothing, start_up, validating
 from benchmarks.span import cases, measure
 
-PARTS = ("startup", "validate", "noop", "span")
+PARTS = ("startup", "validate", "locked", "noop", "span")
 
 
 def main() -> None:
@@ -39,6 +40,9 @@ def _part(part: str, *, quick: bool) -> list[dict[str, Any]]:
             return start_up()
         case "validate":
             return validating()
+        case "locked":
+            results = locked.measure()["results"]
+            return [{"case": label, **figures} for label, figures in results.items()]
         case "noop":
             return [row for takes in ([1000] if quick else [1000, 10_000]) for row in doing_nothing(takes)]
         case _:

@@ -96,9 +96,7 @@ class Deliveries:
                     self.lock.put(work)
                     await self.lock.write_if_due()
             except KlingBatchError as error:
-                # The run ends with this, and so does this worker: it may be on the way out already.
                 engine.halt(error)
-                return
                 return
 
     def _tell(self, engine: Engine) -> None:
