@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
 
@@ -95,7 +95,7 @@ def draw(seed: int) -> History:
     """Draw a history. The same seed gives the same one."""
     rng = random.Random(f"history {seed}")
     settle_s = rng.choice((20.0, 20.0, 20.0, 8.0, 30.0))
-    lives = tuple(_life(rng) for _ in range(rng.choice((0, 1, 1, 1, 2, 2, 3, 4))))
+    lives = _aware(tuple(_life(rng) for _ in range(rng.choice((0, 1, 1, 1, 2, 2, 3, 4)))))
     all_kept = all(life.kept is Kept.ALL for life in lives)
     manifest = draw_manifest(rng, f"chaos-{seed}", most=30)
     budget = Decimal("0.25") * rng.randint(0, len(manifest.takes) * 2)
@@ -157,6 +157,13 @@ def _life(rng: random.Random) -> Life:
         power_cut=deadly and rng.random() < 0.3,
         pause_s=rng.choice((0.0, 0.0, rng.uniform(0, 5), rng.uniform(0, 90))),
     )
+
+
+def _aware(lives: tuple[Life, ...]) -> tuple[Life, ...]:
+    """Have no life select a part of the takes once state was deleted: of the others' tasks it could not know."""
+    lost = [index for index, life in enumerate(lives) if life.kept is not Kept.ALL]
+    first = lost[0] + 1 if lost else len(lives)
+    return (*lives[:first], *(replace(life, every=1) for life in lives[first:]))
 
 
 def _settings(rng: random.Random, seed: int, *, visible_within_s: float) -> WorldSettings:
