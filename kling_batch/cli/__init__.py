@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 import tempfile
+import threading
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +18,7 @@ from pathlib import Path
 import click
 
 from kling_batch import __version__
-from kling_batch.errors import ExitStatus, KlingBatchError
+from kling_batch.errors import ExitStatus, KlingBatchError, Terminated
 
 COMMANDS = {
     "validate": "Check manifests and report every problem at its line.",
@@ -84,6 +86,7 @@ def cli() -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program. Gives the exit status; every error is worded here."""
+    catch_termination()
     try:
         result = cli.main(args=argv, prog_name="kling-batch", standalone_mode=False)
         sys.stdout.flush()
@@ -105,6 +108,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(ExitStatus.DONE)
     except Exception as error:  # noqa: BLE001 - the one handler that turns a bug into a line and a log file
         return _internal(error)
+
+
+def catch_termination() -> None:
+    """Have SIGTERM end the program by itself, with its own exit status. A run's event loop does so in its own way."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _terminate)
+
+
+def _terminate(number: int, frame: object) -> None:
+    del number, frame
+    raise Terminated("Terminated.", hint="Run the same command again: it resumes where this one stopped.")
 
 
 def show_error(error: KlingBatchError) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import click
 
-from kling_batch.cli import show_error
+from kling_batch.cli import catch_termination, show_error
 from kling_batch.cli.how import How
 from kling_batch.cli.planning import MOST_ASKED, plan_lines, summary_lines, units_text
 from kling_batch.cli.progress import Bar, Heartbeat, JsonLines, Lines, Tally
@@ -25,7 +25,7 @@ from kling_batch.engine.run import Outcome, Stopper
 from kling_batch.engine.run import run as run_plan
 from kling_batch.errors import BudgetStop, Interrupted, KlingBatchError, Terminated
 from kling_batch.events import Event
-from kling_batch.files.lock import Lock, write_lock
+from kling_batch.files.lock import Lock, check_lock_place, write_lock
 from kling_batch.files.store import Store
 from kling_batch.journal.journal import Journal, Snapshot, read_snapshot
 from kling_batch.model import FileRecord, RunResult, Status
@@ -51,7 +51,10 @@ class Worker:
 
     def work(self, project: Project, plan: Plan, options: Options, access: Access | None, journal: Journal) -> Outcome:
         """Do what a plan says. `access` None: nobody is asked."""
-        return asyncio.run(self._work(project, plan, options, access or _no_access(), journal))
+        try:
+            return asyncio.run(self._work(project, plan, options, access or _no_access(), journal))
+        finally:
+            catch_termination()
 
     async def _work(self, project: Project, plan: Plan, options: Options, access: Access, journal: Journal) -> Outcome:
         tally = Tally()
@@ -131,8 +134,10 @@ class Running:
         """
         snapshot = read_snapshot(self.project.out)
         plan = self._plan(snapshot)
-        access = self._access(plan)
         self._agree(plan, snapshot)
+        access = self._access(plan)
+        if not self.frozen:
+            check_lock_place(self.project.lock_path)
         journal = Journal(self.project.out, now=SystemClock().time(), service=access.fingerprint if access else None)
         try:
             plan = self._held(journal, plan, unfinished=not (snapshot.last_run and snapshot.last_run.finished_at))
@@ -220,9 +225,9 @@ class Running:
             if not self.how.quiet:
                 click.echo("\n".join(summary_lines(plan, outlook)), err=True)
             return
+        click.echo("\n".join(plan_lines(plan, outlook, most=MOST_ASKED)), err=True)
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             raise _nobody_agreed(plan)
-        click.echo("\n".join(plan_lines(plan, outlook, most=MOST_ASKED)), err=True)
         if not click.confirm(_question(plan), default=False, err=True):
             raise BudgetStop("Nothing was sent.", hint="Run it again and agree, or add --yes.")
 

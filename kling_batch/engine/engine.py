@@ -23,7 +23,7 @@ from kling_batch.engine.ports import Options, Ports
 from kling_batch.engine.reading import stop_for
 from kling_batch.engine.settling import Settling
 from kling_batch.engine.work import Work, with_task
-from kling_batch.errors import KlingBatchError, ServiceUnavailable
+from kling_batch.errors import AccountStop, KlingBatchError, ServiceUnavailable
 from kling_batch.events import LimitChanged, TakeChanged, TakeEnded, Waiting
 from kling_batch.journal.records import Attempt, Stage
 from kling_batch.model import Origin, Status, TakeError, Task, TaskStatus
@@ -32,10 +32,12 @@ from kling_batch.service.codes import Reaction
 from kling_batch.service.outcomes import Created, NotSent, Refused, Unclear
 
 LOOKED = "looked_at_account"
-"""The journal's note that the account was looked through, settle time and all, since this journal began."""
+"""The journal's note that the account was looked through for the whole manifest, and for how many seconds."""
 NOTHING = Decimal(0)
 _LEAST_WAIT_S = 0.001
 """A clock far from zero cannot tell a shorter while from none."""
+_COLLECT_S = 10.0
+"""How long an account's stop waits for what is in flight and for files that are on their way."""
 _GRACE_S = 5.0
 """How long a stop waits for the answers of calls under way."""
 _MOST_FAILURES_IN_A_ROW = 50
@@ -81,6 +83,7 @@ class Engine:
         self.troubles = 0
         self.failures_in_a_row = 0
         self.stopped: KlingBatchError | None = None
+        self._halts = 0
         self.wake = asyncio.Event()
         self.airborne = asyncio.Event()
         """Set when a task is in flight that nobody may be watching yet."""
@@ -95,16 +98,17 @@ class Engine:
 
     # Beginning and ending
 
-    async def conduct(self, group: asyncio.TaskGroup, *, look: list[Work], wait: bool) -> None:
+    async def conduct(self, group: asyncio.TaskGroup, *, look: list[Work], wait: bool, whole: bool) -> None:
         """Work until everything has ended or something stops the run. Never raises for what it met: see `stopped`.
 
         Args:
             group: Holds every call that is made.
             look: The works to look up on the service before anything is sent.
             wait: Whether to look twice, the settle time apart.
+            whole: Whether these are all takes of the manifest: only then the look is noted for later runs.
         """
         self._group = group
-        looking = group.create_task(self.guarded(self._prepare(look, wait=wait)), name="look-up")
+        looking = group.create_task(self.guarded(self._prepare(look, wait=wait, whole=whole)), name="look-up")
         while self.unfinished and self.stopped is None:
             self.fill()
             if self._starved():
@@ -113,13 +117,16 @@ class Engine:
             await self._wait()
         looking.cancel()
         await self._let_calls_end()
+        if isinstance(self.stopped, AccountStop):
+            await self._collect()
 
-    async def _prepare(self, look: list[Work], *, wait: bool) -> None:
+    async def _prepare(self, look: list[Work], *, wait: bool, whole: bool) -> None:
         for work in self._works:
             self._go_on(work)
         if look:
             await look_up(self, look, wait=wait)
-            await self.ports.journal.set_meta(LOOKED, "yes")
+            if wait and whole:
+                await self.ports.journal.set_meta(LOOKED, str(self.options.settle_time_s))
         self._open = True
         for work in self._works:
             if work.row.stage is Stage.WITHDRAWN and work.status is None:
@@ -182,8 +189,20 @@ class Engine:
         except TimeoutError:
             pass
 
+    async def _collect(self) -> None:
+        """Bring home what is paid for before the account's stop ends the run, while it lets itself be read."""
+        halts = self._halts
+        try:
+            async with asyncio.timeout(_COLLECT_S):
+                while self.unfinished > len(self.queue) and self._halts == halts:
+                    await self.wake.wait()
+                    self.wake.clear()
+        except TimeoutError:
+            pass
+
     def halt(self, error: KlingBatchError) -> None:
         """Stop sending, for good. The first reason counts."""
+        self._halts += 1
         if self.stopped is None:
             self.stopped = error
         self.wake.set()

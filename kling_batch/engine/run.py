@@ -111,7 +111,9 @@ async def run(
         stopper.attach(engine)
     ports.observe(RunStarted(at=started_at, takes=len(works), to_generate=plan.count(Action.GENERATE)))
     if active:
-        await _work_through(engine, deliveries, [work for work in active if work.row.stage is Stage.WITHDRAWN])
+        await _work_through(
+            engine, deliveries, [work for work in active if work.row.stage is Stage.WITHDRAWN], whole=everything
+        )
     if options.frozen and engine.stopped is None and (left := _undelivered(works.values())):
         engine.halt(incomplete(left))
     if everything and engine.stopped is None:
@@ -121,15 +123,16 @@ async def run(
     return await _outcome(manifest, list(works.values()), engine, started_at)
 
 
-async def _work_through(engine: Engine, deliveries: Deliveries, look: list[Work]) -> None:
+async def _work_through(engine: Engine, deliveries: Deliveries, look: list[Work], *, whole: bool) -> None:
     """Run engine, watcher and deliveries side by side until the engine says that it is over."""
-    bare = engine.ports.journal.get_meta(LOOKED) is None
+    looked_s = engine.ports.journal.get_meta(LOOKED)
+    bare = looked_s is None or float(looked_s) < engine.options.settle_time_s
     async with asyncio.TaskGroup() as group:
         beside = [group.create_task(engine.guarded(Watcher(engine).watch()), name="watch")]
         beside += [group.create_task(deliveries.work(engine), name=f"deliver {n}") for n in range(WORKERS)]
         if engine.options.deadline_s is not None:
             beside.append(group.create_task(_keep_deadline(engine, engine.options.deadline_s), name="deadline"))
-        await engine.conduct(group, look=look, wait=bare and not engine.options.newborn)
+        await engine.conduct(group, look=look, wait=bare and not engine.options.newborn, whole=whole)
         for task in (*beside, *engine.calls):
             task.cancel()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kling_batch.engine.work import Work
-from kling_batch.model import Status, TakeError
+from kling_batch.model import Status, TakeError, Task
 
 if TYPE_CHECKING:
     from kling_batch.engine.engine import Engine
@@ -33,6 +33,18 @@ class Settling:
         engine = self._engine
         engine.emit(work, "settling", reason)
         name = work.external_id
+        task = await self._look_until_settled(work)
+        if not work.waits_for(name):
+            return
+        if task is not None:
+            await engine.observe(work, task)
+        else:
+            await self._send_again(work, reason)
+
+    async def _look_until_settled(self, work: Work) -> Task | None:
+        """Look for a work's task until it is found, or a look after the settle time has found nothing anywhere."""
+        engine = self._engine
+        name = work.external_id
         clock, settle_time_s = engine.ports.clock, engine.options.settle_time_s
         due = clock.monotonic() + settle_time_s
         gap = min(1.0, max(0.05, settle_time_s / 8))
@@ -42,25 +54,20 @@ class Settling:
             if task is None and began >= due:
                 scan = await engine.account.scan_since(began)
                 task = scan.tasks.get(name)
-            if not work.waits_for(name):
-                return
-            if task is not None:
-                await engine.observe(work, task)
-                return
-            if began >= due:
-                await self._send_again(work, reason)
-                return
+            if task is not None or began >= due:
+                return task
             await clock.sleep(max(0.0, min(gap, due - clock.monotonic())))
             gap = min(gap * 2, _LONGEST_LOOK_GAP_S)
+        return None
 
     async def exists(self, work: Work) -> bool:
-        """Look whether a refusal means that the external id is taken already: then its task is ours."""
+        """Look whether a refusal means that the external id is taken already: then its task is ours.
+
+        A task may become visible late, so that only silence for the settle time means that the refusal is meant.
+        """
         engine = self._engine
         name = work.external_id
-        task = await engine.account.find(name)
-        if task is None and work.resends:
-            scan = await engine.account.scan_since(engine.ports.clock.monotonic())
-            task = scan.tasks.get(name)
+        task = await self._look_until_settled(work)
         if not work.waits_for(name):
             return True
         if task is None:

@@ -153,6 +153,19 @@ def write_lock(path: Path, lock: Lock, *, probe: Probe = no_probe) -> None:
         sync_folder(final.parent, probe)
 
 
+def check_lock_place(path: Path) -> None:
+    """Check that a lock can be written where it is to be, before anything is paid for.
+
+    Raises:
+        DiskUnusable: Its folder is missing or cannot be written to.
+    """
+    final = Path(os.path.realpath(path))
+    with disk_border(path, option="--lock"):
+        coming = final.with_name(f".{final.name}.{os.getpid()}.tmp")
+        coming.touch()
+        coming.unlink()
+
+
 def _lines(lock: Lock) -> Iterator[str]:
     """Lay the lock out: a head, then the tabs, a line a take, a line at the end of every job, and a last line."""
     yield f'{{\n"lock_version": {LOCK_VERSION},\n"project": {json.dumps(lock.project, ensure_ascii=False)},\n'

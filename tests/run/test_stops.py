@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from kling_batch.sandbox.faults import Call, Rule
+from kling_batch.sandbox.settings import Behaviour, Span
 
 TAKES = 7
 
@@ -145,3 +146,55 @@ def test_a_folder_that_only_fetched_has_not_looked_through_the_account(
     capsys.readouterr()
     assert tavern.run("--select", "door:2") == 0
     assert "twice, 0.2 s apart" in capsys.readouterr().err
+
+
+def test_an_account_stop_brings_home_what_is_paid_for(tavern: Any, serve: Any, rule: Callable[..., Rule]) -> None:
+    """A stop of the account sends nothing more, and what it has made already is delivered, also by a later run."""
+    serve(seconds=0.3, rules=(rule("refuse", 1102, on=Call.CREATE, from_nth=3),))
+    assert tavern.run("--concurrency", "2") == 5
+    assert tavern.report()["summary"]["succeeded"] == 2
+    assert tavern.report()["summary"]["pending"] == TAKES - 2
+
+
+def test_a_lock_without_a_folder_is_told_before_anything_is_paid(tavern: Any, serve: Any) -> None:
+    """Where the lock cannot be written, nothing is sent."""
+    server = serve()
+    assert tavern.run("--lock", "nowhere/tavern.lock") == 6
+    assert sum(server.world.ledger.requests.values()) == 0
+
+
+def test_a_look_at_some_takes_is_none_at_the_others(
+    tavern: Any, serve: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A journal that was begun with a selection still looks twice before it sends the rest."""
+    serve()
+    tavern.run("--select", "door:1")
+    capsys.readouterr()
+    assert tavern.run() == 0
+    assert "twice, 0.2 s apart" in capsys.readouterr().err
+
+
+def test_a_duplicate_that_becomes_visible_late_is_found_and_not_failed(
+    tavern: Any, serve: Any, created: Callable[..., list[int]]
+) -> None:
+    """A refusal that means a known id is not taken for the end of the take while its task may still be invisible."""
+    late = Behaviour(query_visible_after=Span.fixed(1.5), list_visible_after=Span.fixed(1.5))
+    server = serve(behaviour=late, seconds=0.2)
+    assert tavern.run("--settle-time", "0", "--deadline", "0.4") == 6
+    shutil.rmtree(tavern.out)
+    (tavern.folder / "tavern.yaml.lock").unlink(missing_ok=True)
+    assert tavern.run("--settle-time", "0.6") == 0
+    assert created(server.world.ledger) == [1] * TAKES
+
+
+def test_sigterm_outside_the_loop_has_its_exit_status(tavern: Any) -> None:
+    """Whenever the system asks the program to end, it ends with 143 and words."""
+    code = (
+        "import os, signal, sys\n"
+        "from kling_batch.cli import validate\n"
+        "validate.load = lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM)\n"
+        "from kling_batch.cli import main\n"
+        "sys.exit(main(['validate', 'tavern.yaml']))\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], cwd=tavern.folder, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr.splitlines()[0]) == (143, "Terminated.")
