@@ -108,7 +108,7 @@ class Engine:
             whole: Whether these are all takes of the manifest: only then the look is noted for later runs.
         """
         self._group = group
-        looking = group.create_task(self.guarded(self._prepare(look, wait=wait, whole=whole)), name="look-up")
+        looking = group.create_task(self.guarded(lambda: self._prepare(look, wait=wait, whole=whole)), name="look-up")
         while self.unfinished and self.stopped is None:
             self.fill()
             if self._starved():
@@ -138,7 +138,7 @@ class Engine:
         match work.row.stage:
             case Stage.INTENT:
                 self.flying[work.external_id] = work
-                self._spawn(work, self.settling.settle(work))
+                self._spawn(work, self.settling.settle)
             case Stage.CREATED:
                 self._fly(work)
             case Stage.SUCCEEDED | Stage.DELIVERED:
@@ -226,7 +226,7 @@ class Engine:
                 return
             _, work = heapq.heappop(self.queue)
             self._intend(work)
-            self._spawn(work, self._submit(work))
+            self._spawn(work, self._submit)
 
     def _intend(self, work: Work) -> None:
         """Take a slot, reserve the units, and make up the intent; it is written before anything is sent."""
@@ -238,19 +238,22 @@ class Engine:
             replace(work.row, stage=Stage.INTENT, units=self.kind.units, sent_at=sent_at, run_id=self.run_id),
         )
 
-    def _spawn(self, work: Work, coroutine: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Work, step: Callable[[Work], Awaitable[None]]) -> None:
         assert self._group is not None  # noqa: S101 - set before anything is begun
-        call = self._group.create_task(self.guarded(coroutine), name=f"take {work.take.key}")
+        call = self._group.create_task(self.guarded(lambda: step(work)), name=f"take {work.take.key}")
         self.calls[call] = None
         call.add_done_callback(self._forget)
 
     def _forget(self, call: asyncio.Task[None]) -> None:
         self.calls.pop(call, None)
 
-    async def guarded(self, coroutine: Awaitable[None]) -> None:
-        """Stop the run where a call meets what ends it, such as a full disk."""
+    async def guarded(self, call: Callable[[], Awaitable[None]]) -> None:
+        """Stop the run where a call meets what ends it, such as a full disk.
+
+        The call is made here, so that a task that is cancelled before it began leaves no coroutine behind.
+        """
         try:
-            await coroutine
+            await call()
         except KlingBatchError as error:
             self.halt(error)
 

@@ -128,7 +128,7 @@ async def _work_through(engine: Engine, deliveries: Deliveries, look: list[Work]
     looked_s = engine.ports.journal.get_meta(LOOKED)
     bare = looked_s is None or float(looked_s) < engine.options.settle_time_s
     async with asyncio.TaskGroup() as group:
-        beside = [group.create_task(engine.guarded(Watcher(engine).watch()), name="watch")]
+        beside = [group.create_task(engine.guarded(Watcher(engine).watch), name="watch")]
         beside += [group.create_task(deliveries.work(engine), name=f"deliver {n}") for n in range(WORKERS)]
         if engine.options.deadline_s is not None:
             beside.append(group.create_task(_keep_deadline(engine, engine.options.deadline_s), name="deadline"))
