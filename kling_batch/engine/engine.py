@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any, assert_never
+from typing import assert_never
 
 from kling_batch.engine.account import Account
 from kling_batch.engine.endings import budget_used_up, failure
