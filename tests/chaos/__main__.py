@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import sys
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -42,6 +43,7 @@ class Sum:
 
 def main() -> int:
     """Run what is asked for; 1 if anything is violated."""
+    warnings.simplefilter("error")
     options = _options()
     if options.seed is not None:
         return _replay(options.seed)

@@ -68,7 +68,6 @@ def play(history: History, *, parts: Parts = SOUND) -> Record:
             record.violations.append(f"{type(error).__name__}: {error}")
         truth = Truth(history, machine)
         record.faults = Counter(truth.ledger.faults)
-        record.charges = truth.paid_sounds()
         record.effects = machine.effects[0]
         record.kills = machine.kills
         record.log = machine.log
@@ -131,6 +130,7 @@ def _in_peace(history: History, machine: Machine, record: Record, parts: Parts) 
     assert outcome is not None
     yield from finished(truth, outcome)
     record.delivered = outcome.result.count(Status.SUCCEEDED)
+    record.charges = truth.paid_sounds()
     yield from _nothing_to_do(calm, machine, number, parts, outcome)
     yield from _bare(calm, machine, number + 1, parts)
 
