@@ -198,8 +198,17 @@ class TakeResult:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class LimitPoint:
+    """How many tasks might be in flight from a moment of a run on, and why. `at` is Unix seconds."""
+
+    at: float
+    limit: int
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RunResult:
-    """A whole run, as the reporters take it. Times are Unix seconds."""
+    """A whole run, as the reporters take it. Times are Unix seconds; `limits` are in the order of time."""
 
     project: str
     manifest: str
@@ -208,6 +217,7 @@ class RunResult:
     exit_status: int
     takes: tuple[TakeResult, ...]
     api_requests: int
+    limits: tuple[LimitPoint, ...] = ()
     note: str | None = None
     """Why the run stopped before its end, in words; None when it did not."""
 

@@ -26,7 +26,7 @@ from kling_batch.engine.work import Work, with_task
 from kling_batch.errors import AccountStop, KlingBatchError, ServiceUnavailable
 from kling_batch.events import LimitChanged, TakeChanged, TakeEnded, Waiting
 from kling_batch.journal.records import Attempt, Stage
-from kling_batch.model import Origin, Status, TakeError, Task, TaskStatus
+from kling_batch.model import LimitPoint, Origin, Status, TakeError, Task, TaskStatus
 from kling_batch.service.catalog import Kind
 from kling_batch.service.codes import Reaction
 from kling_batch.service.outcomes import Created, NotSent, Refused, Unclear
@@ -71,6 +71,8 @@ class Engine:
         self.run_id = run_id
         self.deliver = deliver
         self.limit = Limit(cap=options.concurrency)
+        self.limits: list[LimitPoint] = []
+        """The limit's history in this run."""
         self.account = Account(ports.service, kind.path, ports.clock, ports.rng, options.patience_s)
         self.queue: list[tuple[int, Work]] = []
         """A heap, by the works' order."""
@@ -108,6 +110,7 @@ class Engine:
             whole: Whether these are all takes of the manifest: only then the look is noted for later runs.
         """
         self._group = group
+        self._emit_limit("as asked for" if self.options.concurrency is not None else "the beginning of auto")
         looking = group.create_task(self.guarded(lambda: self._prepare(look, wait=wait, whole=whole)), name="look-up")
         while self.unfinished and self.stopped is None:
             self.fill()
@@ -484,4 +487,6 @@ class Engine:
         )
 
     def _emit_limit(self, reason: str) -> None:
-        self.ports.observe(LimitChanged(at=self.ports.clock.time(), limit=self.limit.current, reason=reason))
+        point = LimitPoint(at=self.ports.clock.time(), limit=self.limit.current, reason=reason)
+        self.limits.append(point)
+        self.ports.observe(LimitChanged(at=point.at, limit=point.limit, reason=reason))

@@ -28,6 +28,7 @@ def recount(manifest: Manifest, plan: Plan, snapshot: Snapshot, *, now: float) -
         ),
         takes=takes,
         api_requests=run.api_requests if run else 0,
+        limits=run.limits if run else (),
         note=run.note if run else None,
     )
 

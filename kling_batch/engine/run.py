@@ -249,8 +249,14 @@ async def _outcome(manifest: Manifest, works: Sequence[Work], engine: Engine, st
     status = exit_status_of(stopped, (result.status for result in results))
     note = stopped.message if stopped is not None else None
     finished_at = ports.clock.time()
+    limits = tuple(engine.limits)
     await ports.journal.end_run(
-        engine.run_id, now=finished_at, exit_status=status, api_requests=ports.service.requests, note=note
+        engine.run_id,
+        now=finished_at,
+        exit_status=status,
+        api_requests=ports.service.requests,
+        note=note,
+        limits=limits,
     )
     ports.observe(RunEnded(at=finished_at, note=note))
     result = RunResult(
@@ -261,6 +267,7 @@ async def _outcome(manifest: Manifest, works: Sequence[Work], engine: Engine, st
         exit_status=status,
         takes=results,
         api_requests=ports.service.requests,
+        limits=limits,
         note=note,
     )
     return Outcome(result=result, stopped=stopped)

@@ -7,6 +7,7 @@ last once for many takes, and the event loop never waits for a disk.
 from __future__ import annotations
 
 import asyncio
+import json
 import queue
 import re
 import sqlite3
@@ -24,7 +25,7 @@ from kling_batch.errors import DiskUnusable, UsageError
 from kling_batch.journal.hold import Hold
 from kling_batch.journal.local_disk import refuse_network_disk
 from kling_batch.journal.records import Attempt, PlacedFile, RunRow, Stage
-from kling_batch.model import FileRecord
+from kling_batch.model import FileRecord, LimitPoint
 
 FOLDER = ".kling-batch"
 """Where, under the output folder, the program keeps what is its own."""
@@ -136,9 +137,19 @@ class Journal:
             self._connection.commit()
         return int(cursor.lastrowid or 0)
 
-    async def end_run(self, run_id: int, *, now: float, exit_status: int, api_requests: int, note: str | None) -> None:
+    async def end_run(
+        self,
+        run_id: int,
+        *,
+        now: float,
+        exit_status: int,
+        api_requests: int,
+        note: str | None,
+        limits: Iterable[LimitPoint] = (),
+    ) -> None:
         """End a run. Durable when it returns."""
-        await self._write([(_queries()["end_run"], (now, exit_status, api_requests, note, run_id))])
+        history = json.dumps([(point.at, point.limit, point.reason) for point in limits])
+        await self._write([(_queries()["end_run"], (now, exit_status, api_requests, note, history, run_id))])
 
     async def save(self, attempt: Attempt, files: Iterable[PlacedFile] = ()) -> None:
         """Keep where an attempt stands, and its files. Durable when it returns.
@@ -274,15 +285,20 @@ def _connect(path: Path) -> sqlite3.Connection:
         version = _layout(connection, path)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
-        for number, migration in enumerate(_migrations()[version:], start=version + 1):
-            connection.executescript(
-                f"BEGIN; {migration.read_text(encoding='utf-8')}"
-                f"PRAGMA application_id = {_APPLICATION_ID}; PRAGMA user_version = {number}; COMMIT;"
-            )
+        _migrate(connection, version)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _migrate(connection: sqlite3.Connection, version: int) -> None:
+    """Bring a layout up to the newest."""
+    for number, migration in enumerate(_migrations()[version:], start=version + 1):
+        connection.executescript(
+            f"BEGIN; {migration.read_text(encoding='utf-8')}"
+            f"PRAGMA application_id = {_APPLICATION_ID}; PRAGMA user_version = {number}; COMMIT;"
+        )
 
 
 def _migrations() -> list[Path]:
@@ -395,8 +411,12 @@ class Snapshot:
     last_run: RunRow | None
 
 
-def _run_row(row: tuple[int, float, float | None, int | None, int, str | None]) -> RunRow:
-    number, started_at, finished_at, exit_status, api_requests, note = row
+def _run_row(row: tuple[int, float, float | None, int | None, int, str | None, str]) -> RunRow:
+    number, started_at, finished_at, exit_status, api_requests, note, history = row
+    try:
+        limits = tuple(LimitPoint(at=at, limit=limit, reason=reason) for at, limit, reason in json.loads(history))
+    except (ValueError, TypeError) as error:
+        raise sqlite3.DataError(f"it holds {history[:40]!r} where a limit's history belongs") from error
     return RunRow(
         id=number,
         started_at=started_at,
@@ -404,7 +424,17 @@ def _run_row(row: tuple[int, float, float | None, int | None, int, str | None]) 
         exit_status=exit_status,
         api_requests=api_requests,
         note=note,
+        limits=limits,
     )
+
+
+def _brought_up(connection: sqlite3.Connection, version: int) -> sqlite3.Connection:
+    """Copy a journal of an older program into memory, in the newest layout: whoever only looks changes no file."""
+    copy = sqlite3.connect(":memory:")
+    connection.backup(copy)
+    connection.close()
+    _migrate(copy, version)
+    return copy
 
 
 def read_snapshot(out: Path) -> Snapshot:
@@ -420,8 +450,11 @@ def read_snapshot(out: Path) -> Snapshot:
         connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=10)
         try:
             connection.execute("BEGIN")
-            if _layout(connection, path) == 0:
+            version = _layout(connection, path)
+            if version == 0:
                 return Snapshot(attempts={}, files={}, last_run=None)
+            if version < len(_migrations()):
+                connection = _brought_up(connection, version)
             run = connection.execute(_queries()["last_run"]).fetchone()
             return Snapshot(
                 attempts=_read_attempts(connection),

@@ -37,11 +37,11 @@ INSERT INTO runs (started_at) VALUES (?);
 
 -- name: end_run
 -- A run ends, and how.
-UPDATE runs SET finished_at = ?, exit_status = ?, api_requests = ?, note = ? WHERE id = ?;
+UPDATE runs SET finished_at = ?, exit_status = ?, api_requests = ?, note = ?, limits = ? WHERE id = ?;
 
 -- name: last_run
 -- How the latest run began and ended.
-SELECT id, started_at, finished_at, exit_status, api_requests, note FROM runs ORDER BY id DESC LIMIT 1;
+SELECT id, started_at, finished_at, exit_status, api_requests, note, limits FROM runs ORDER BY id DESC LIMIT 1;
 
 -- name: forget_unfinished
 -- Forget tasks of a sandbox that is gone; what was delivered and what failed stays.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
-from kling_batch.model import FileRecord
+from kling_batch.model import FileRecord, LimitPoint
 
 
 class Stage(StrEnum):
@@ -76,3 +76,4 @@ class RunRow:
     exit_status: int | None
     api_requests: int
     note: str | None
+    limits: tuple[LimitPoint, ...] = ()

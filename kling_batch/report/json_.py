@@ -21,6 +21,7 @@ def pieces(result: RunResult) -> Iterator[str]:
         "finished_at": iso(result.finished_at),
         "exit_status": result.exit_status,
         "summary": summary(result),
+        "limits": [{"at": iso(point.at), "limit": point.limit, "reason": point.reason} for point in result.limits],
     }
     fields = [f"{_line(name)}: {_line(value)}" for name, value in head.items()]
     yield "{" + ",\n ".join(fields) + ',\n "takes": ['

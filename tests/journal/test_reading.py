@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from kling_batch.journal import records
 from kling_batch.journal.journal import FOLDER, read_snapshot
 from kling_batch.journal.records import Stage
+from kling_batch.model import LimitPoint
 
 
 def test_a_folder_without_a_journal_is_an_empty_one(out: Path) -> None:
@@ -45,6 +48,35 @@ def test_a_run_is_kept_with_its_end(open_journal: Any, out: Path) -> None:
     assert second == first + 1
     assert (run.id, run.started_at, run.finished_at, run.exit_status) == (second, 2.0, 9.0, 6)
     assert (run.api_requests, run.note) == (19, "deadline")
+
+
+def test_a_run_is_kept_with_the_history_of_its_limit(open_journal: Any, out: Path) -> None:
+    """The reports can be written again with it."""
+    journal = open_journal()
+    limits = (LimitPoint(at=1.0, limit=4, reason="the beginning"), LimitPoint(at=2.5, limit=8, reason='"growth"'))
+    run = journal.start_run(1.0)
+    asyncio.run(journal.end_run(run, now=9.0, exit_status=0, api_requests=1, note=None, limits=limits))
+    found = read_snapshot(out).last_run
+    assert found is not None
+    assert found.limits == limits
+
+
+def test_a_journal_of_an_older_program_is_read_and_left_as_it_is(out: Path) -> None:
+    """Whoever only looks brings no layout up to date: the older program may still be at work."""
+    folder = out / FOLDER
+    folder.mkdir(parents=True)
+    first = Path(records.__file__).parent / "migrations" / "0001.sql"
+    old = sqlite3.connect(folder / "journal.sqlite3")
+    old.executescript(
+        f"{first.read_text(encoding='utf-8')} PRAGMA application_id = 0x6B6C6261; PRAGMA user_version = 1;"
+    )
+    old.execute("INSERT INTO runs (started_at, finished_at, exit_status) VALUES (1.0, 2.0, 0)")
+    old.commit()
+    run = read_snapshot(out).last_run
+    assert run is not None
+    assert (run.exit_status, run.limits) == (0, ())
+    assert old.execute("PRAGMA user_version").fetchone() == (1,)
+    old.close()
 
 
 def test_a_fact_about_the_journal_is_kept(open_journal: Any) -> None:

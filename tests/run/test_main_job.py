@@ -53,6 +53,18 @@ def test_tasks_in_flight_stay_within_both_limits(tavern: Any, serve: Any, asked:
     assert len(server.world.ledger.tasks) == TAKES
 
 
+def test_the_report_tells_how_the_limit_was_found(tavern: Any, serve: Any) -> None:
+    """From the beginning of auto over the account's refusal; also where the report is written again."""
+    serve(concurrency=2)
+    assert tavern.run() == 0
+    limits = tavern.report()["limits"]
+    assert (limits[0]["limit"], limits[0]["reason"]) == (4, "the beginning of auto")
+    assert {"at", "limit", "reason"} == set(limits[1])
+    assert any(point["limit"] <= 2 and "1303" in point["reason"] for point in limits)
+    assert main(["report", str(tavern.manifest)]) == 0
+    assert tavern.report()["limits"] == limits
+
+
 def test_in_process_and_over_http_the_report_is_the_same(tavern: Any, serve: Any) -> None:
     """The sandbox inside the process and behind sockets are one service, but for times and task ids."""
     serve()
@@ -65,6 +77,8 @@ def test_in_process_and_over_http_the_report_is_the_same(tavern: Any, serve: Any
 def _timeless(report: dict[str, Any]) -> dict[str, Any]:
     report["started_at"] = report["finished_at"] = None
     report["summary"]["seconds"] = report["summary"]["api_requests"] = None
+    for point in report["limits"]:
+        point["at"] = None
     for take in report["takes"]:
         take["task_id"] = take["submitted_at"] = take["finished_at"] = None
         for file in take["files"]:
