@@ -122,13 +122,17 @@ class TakeKey:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Manifest:
-    """A manifest that has passed every check. `concurrency` None means `auto`."""
+    """A manifest that has passed every check. `concurrency` None means `auto`.
+
+    `sources` are the files it was read from, each with the SHA-256 of its bytes.
+    """
 
     path: str
     project: str
     jobs: tuple[Job, ...]
     takes: tuple[Take, ...]
     concurrency: int | None = None
+    sources: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -77,6 +77,23 @@ class Project:
         return replace(self.with_lock(read_lock(self.lock_path, project=self.manifest.project)), seen=seen)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Places:
+    """Where a project's things are."""
+
+    out: Path
+    lock: Path
+
+
+def places_of(manifest: Path, project: str, *, out: Path | None, lock_path: Path | None, sandbox: bool) -> Places:
+    """Say where a project's things are; what the sandbox makes has folders and a lock of its own."""
+    suffix = ".sandbox" if sandbox else ""
+    return Places(
+        out=out or Path("out") / f"{project}{suffix}",
+        lock=lock_path or manifest.with_name(f"{manifest.name}{suffix}.lock"),
+    )
+
+
 def open_project(
     manifest: Path, *, project: str | None, out: Path | None, lock_path: Path | None, sandbox: bool
 ) -> Project:
@@ -86,12 +103,11 @@ def open_project(
         UsageError: Manifest or lock is missing or invalid.
     """
     loaded = load(manifest, project=project)
-    suffix = ".sandbox" if sandbox else ""
-    lock_file = lock_path or manifest.with_name(f"{manifest.name}{suffix}.lock")
+    places = places_of(manifest, loaded.project, out=out, lock_path=lock_path, sandbox=sandbox)
     opened = Project(
         manifest=loaded,
-        out=out or Path("out") / f"{loaded.project}{suffix}",
-        lock_path=lock_file,
+        out=places.out,
+        lock_path=places.lock,
         lock=Lock(project=loaded.project),
         sandbox=sandbox,
         seen=(0, 0),

@@ -9,9 +9,10 @@ import click
 
 from kling_batch.cli.how import How, paying_options
 from kling_batch.cli.options import place_options
-from kling_batch.cli.project import open_project
-from kling_batch.cli.running import Running
+from kling_batch.cli.project import open_project, places_of
+from kling_batch.cli.standing import run_standing
 from kling_batch.errors import UsageError
+from kling_batch.manifest.guess import guess_project
 
 
 @click.command()
@@ -36,6 +37,14 @@ def command(
     """
     if locked and frozen:
         raise UsageError("--locked and --frozen exclude each other.", hint="--frozen is the stricter one: keep that.")
+    asked = How(**how)
+    name = project or guess_project(manifest)
+    if name is not None:
+        places = places_of(manifest, name, out=out, lock_path=lock_path, sandbox=sandbox)
+        done = run_standing(manifest, places, select, asked)
+        if done is not None:
+            return done
+    from kling_batch.cli.running import Running
+
     opened = open_project(manifest, project=project, out=out, lock_path=lock_path, sandbox=sandbox)
-    running = Running(opened, How(**how), select, locked=locked, frozen=frozen)
-    return running.go().result.exit_status
+    return Running(opened, asked, select, locked=locked, frozen=frozen).go().result.exit_status

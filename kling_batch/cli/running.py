@@ -23,6 +23,7 @@ from kling_batch.engine.plan import PAYING, Action, Plan, Step
 from kling_batch.engine.ports import Options
 from kling_batch.engine.run import Outcome, Stopper
 from kling_batch.engine.run import run as run_plan
+from kling_batch.engine.standing import note_standing
 from kling_batch.errors import BudgetStop, Interrupted, KlingBatchError, Terminated
 from kling_batch.events import Event
 from kling_batch.files.lock import Lock, check_lock_place, write_lock
@@ -145,6 +146,7 @@ class Running:
             options = self.how.options(self.project, retries=retries, frozen=self.frozen)
             outcome = self.worker.work(self.project, plan, options, access, journal)
             self._report(outcome, journal)
+            asyncio.run(self._note_standing(outcome, journal))
         finally:
             journal.close()
         return outcome
@@ -230,6 +232,12 @@ class Running:
             raise _nobody_agreed(plan)
         if not click.confirm(_question(plan), default=False, err=True):
             raise BudgetStop("Nothing was sent.", hint="Run it again and agree, or add --yes.")
+
+    async def _note_standing(self, outcome: Outcome, journal: Journal) -> None:
+        out = self.project.out
+        await note_standing(
+            journal, self.project.manifest, outcome, self.expressions, out=out, report=out / "report.json"
+        )
 
     def _report(self, outcome: Outcome, journal: Journal) -> None:
         from kling_batch.report import write_reports

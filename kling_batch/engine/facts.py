@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -35,7 +36,8 @@ class Facts:
     be of an earlier request; `finished` the lock's entry if it is of exactly this take; `moved` the entry of a job that
     is gone and asked for the same, whose sound can be taken over. `external_id` is the name of the latest attempt.
     `known_files` are what the finished take's files were, by format; `presence` is how the wanted formats stand.
-    `earlier_units` were charged for attempts before the latest, which failed.
+    `earlier_units` were charged for attempts before the latest, which failed. `touched` tells that a file is what it
+    should be, though its time is not that of its placing.
     """
 
     take: Take
@@ -47,6 +49,7 @@ class Facts:
     known_files: Mapping[str, FileRecord]
     presence: Mapping[str, Presence]
     earlier_units: Decimal = Decimal(0)
+    touched: bool = False
 
 
 def with_rerolls(takes: Iterable[Take], lock: Lock) -> tuple[Take, ...]:
@@ -97,7 +100,7 @@ def _facts(take: Take, snapshot: Snapshot, lock: Lock, out: Path, moved: LockEnt
     if attempt is not None and attempt.stage is Stage.DELIVERED:
         placed = {file.record.format: file for file in snapshot.files.get(attempt.external_id, ())}
         known |= {name: file.record for name, file in placed.items()}
-    presence = {name: _presence(out, take.path(name), known.get(name), placed.get(name)) for name in take.job.formats}
+    looks = {name: _look(out, take.path(name), known.get(name), placed.get(name)) for name in take.job.formats}
     latest = sound or attempt
     return Facts(
         take=take,
@@ -107,8 +110,9 @@ def _facts(take: Take, snapshot: Snapshot, lock: Lock, out: Path, moved: LockEnt
         finished=finished,
         moved=moved,
         known_files=known,
-        presence=presence,
+        presence={name: presence for name, (presence, _) in looks.items()},
         earlier_units=_earlier_units(take, attempt, snapshot.attempts),
+        touched=any(touched for _, touched in looks.values()),
     )
 
 
@@ -175,17 +179,18 @@ def _is_genuine(entry: LockEntry, take: Take) -> bool:
     return entry.external_id == external_task_id(made_as, entry.attempt)
 
 
-def _presence(out: Path, path: str, record: FileRecord | None, placed: PlacedFile | None) -> Presence:
+def _look(out: Path, path: str, record: FileRecord | None, placed: PlacedFile | None) -> tuple[Presence, bool]:
+    """Say how a file stands, and whether it was touched since it was placed and is nevertheless what it should be."""
     if record is None:
-        return Presence.NEVER
-    file = out / path
+        return Presence.NEVER, False
+    file = os.path.join(out, path)  # noqa: PTH118 - a Path for each of 100,000 takes costs half a second
     try:
-        found = file.stat()
+        found = os.stat(file)  # noqa: PTH116 - the same
     except (FileNotFoundError, NotADirectoryError):
-        return Presence.MISSING
+        return Presence.MISSING, False
     if found.st_size != record.bytes:
-        return Presence.MODIFIED
-    untouched = placed is not None and placed.mtime_ns == found.st_mtime_ns and placed.record.path == path
-    if untouched or hash_file(file) == record.sha256:
-        return Presence.PRESENT
-    return Presence.MODIFIED
+        return Presence.MODIFIED, False
+    if placed is not None and placed.mtime_ns == found.st_mtime_ns and placed.record.path == path:
+        return Presence.PRESENT, False
+    same = hash_file(Path(file)) == record.sha256
+    return (Presence.PRESENT, True) if same else (Presence.MODIFIED, False)

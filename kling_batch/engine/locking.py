@@ -27,6 +27,7 @@ class LockKeeper:
     ) -> None:
         self.path = path
         self.entries: dict[TakeKey, LockEntry] = dict(lock.entries)
+        self._sha256 = lock.sha256
         self._project = lock.project
         self._clock = clock
         self._offload = offload
@@ -35,6 +36,11 @@ class LockKeeper:
         self._changed = False
         self._due = 0.0
         self._writing = asyncio.Lock()
+
+    @property
+    def sha256(self) -> str | None:
+        """The SHA-256 of the file that says what is kept here; None where no file does."""
+        return None if self._changed else self._sha256
 
     def put(self, work: Work) -> None:
         """Keep a finished take, with what people said of it: that it is picked, and how often it was rolled again.
@@ -76,7 +82,7 @@ class LockKeeper:
             began = self._clock.monotonic()
             lock = Lock(project=self._project, entries=dict(self.entries))
             try:
-                await _to_its_end(self._offload(write_lock, self.path, lock, probe=self._probe))
+                self._sha256 = await _to_its_end(self._offload(write_lock, self.path, lock, probe=self._probe))
             except BaseException:
                 self._changed = True
                 raise
@@ -84,14 +90,14 @@ class LockKeeper:
             self._due = now + max(_LEAST_GAP_S, _COST_SHARE * (now - began))
 
 
-async def _to_its_end(writing: Awaitable[None]) -> None:
+async def _to_its_end(writing: Awaitable[str]) -> str:
     """Wait for a write also when cancelled: a thread cannot be stopped, and two must not write one file.
 
     A cancellation stays one, also where the write fails: whoever writes next meets the same failure.
     """
     task = asyncio.ensure_future(writing)
     try:
-        await asyncio.shield(task)
+        return await asyncio.shield(task)
     except asyncio.CancelledError:
         await asyncio.wait([task])
         task.exception()

@@ -30,10 +30,16 @@ from kling_batch.service.catalog import kind
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """How a run ended: its result for the reports, and what stopped it, if anything did."""
+    """How a run ended: its result for the reports, and what stopped it, if anything did.
+
+    `lock_sha256` is of the lock's file as the run leaves it, None where there is none or it says something else;
+    `picked` are the files of chosen takes under their plain names, None where not all are in place.
+    """
 
     result: RunResult
     stopped: KlingBatchError | None
+    lock_sha256: str | None = None
+    picked: tuple[str, ...] | None = ()
 
 
 class Stopper:
@@ -119,8 +125,9 @@ async def run(
     if everything and engine.stopped is None:
         keeper.drop({step.key for step in plan.steps if step.action is Action.DROP})
     await keeper.write()
-    await _bring_picks(manifest, keeper, engine)
-    return await _outcome(manifest, list(works.values()), engine, started_at)
+    picked = await _bring_picks(manifest, keeper, engine)
+    outcome = await _outcome(manifest, list(works.values()), engine, started_at)
+    return replace(outcome, lock_sha256=keeper.sha256, picked=picked)
 
 
 async def _work_through(engine: Engine, deliveries: Deliveries, look: list[Work], *, whole: bool) -> None:
@@ -213,7 +220,8 @@ async def _keep(
         work.origin = Origin.KEPT
         work.files = tuple(replace(work.known_files[name], path=work.take.path(name)) for name in work.take.job.formats)
         keeper.put(work)
-        if step.facts.attempt is None or step.facts.attempt.stage is not Stage.DELIVERED:
+        known = step.facts.attempt is not None and step.facts.attempt.stage is Stage.DELIVERED
+        if not known or step.facts.touched:
             news.append((work.row, [placed_now(out, record, work.external_id) for record in work.files]))
     if news:
         await ports.journal.save_all(news)
@@ -227,18 +235,21 @@ def _undelivered(works: Iterable[Work]) -> list[tuple[str, str]]:
     ]
 
 
-async def _bring_picks(manifest: Manifest, keeper: LockKeeper, engine: Engine) -> None:
-    """Put the files of chosen takes under their plain names as well."""
+async def _bring_picks(manifest: Manifest, keeper: LockKeeper, engine: Engine) -> tuple[str, ...] | None:
+    """Put the files of chosen takes under their plain names as well. Gives these; None where one cannot be there."""
     ports = engine.ports
     lock = Lock(project=manifest.project, entries=keeper.entries)
     picks = picks_of(with_rerolls(manifest.takes, lock), lock)
     for pick in picks.unplaceable:
         ports.observe(Warned(at=ports.clock.time(), message=f"The pick of {pick.job_id} has no file: {pick.reason}."))
-    if picks.chosen:
-        try:
-            await ports.offload(bring_picks, picks.chosen, engine.options.out, probe=ports.probe)
-        except DiskUnusable as error:
-            engine.halt(error)
+    try:
+        lacking = await ports.offload(bring_picks, picks.chosen, engine.options.out, probe=ports.probe)
+    except DiskUnusable as error:
+        engine.halt(error)
+        return None
+    if lacking or picks.unplaceable:
+        return None
+    return tuple(one.path(record) for one in picks.chosen for record in one.records)
 
 
 async def _outcome(manifest: Manifest, works: Sequence[Work], engine: Engine, started_at: float) -> Outcome:

@@ -11,6 +11,7 @@ in `.gitattributes` does; order is therefore written but not asked for.
 from __future__ import annotations
 
 import gc
+import hashlib
 import json
 import os
 import re
@@ -85,10 +86,11 @@ class LockEntry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lock:
-    """Every finished take of a project."""
+    """Every finished take of a project. `sha256` is of the file that it was read from, if it was read from one."""
 
     project: str
     entries: Mapping[TakeKey, LockEntry] = field(default_factory=dict)
+    sha256: str | None = field(default=None, compare=False)
 
 
 def read_lock(path: Path, *, project: str) -> Lock:
@@ -127,17 +129,21 @@ def read_any_lock(path: Path) -> Lock:
         return _Reader(str(path), data).lock(None)
 
 
-def write_lock(path: Path, lock: Lock, *, probe: Probe = no_probe) -> None:
+def write_lock(path: Path, lock: Lock, *, probe: Probe = no_probe) -> str:
     """Write a lock: all of it or nothing, and nothing if the file says the same already.
+
+    Returns:
+        The SHA-256 of the file, in hexadecimal.
 
     Raises:
         DiskUnusable: It cannot be written; what was there is untouched.
     """
     data = "".join(_lines(lock)).encode()
+    sha256 = hashlib.sha256(data).hexdigest()
     final = Path(os.path.realpath(path))  # a symbolic link stays one
     with disk_border(path):
         if final.is_file() and final.read_bytes() == data:
-            return
+            return sha256
         coming = final.with_name(f".{final.name}.{os.getpid()}.tmp")
         try:
             probe("lock write")
@@ -151,6 +157,7 @@ def write_lock(path: Path, lock: Lock, *, probe: Probe = no_probe) -> None:
         finally:
             coming.unlink(missing_ok=True)
         sync_folder(final.parent, probe)
+    return sha256
 
 
 def check_lock_place(path: Path) -> None:
@@ -213,6 +220,7 @@ class _Reader:
 
     def __init__(self, path: str, data: bytes) -> None:
         self._path = path
+        self._data = data
         try:
             self._text = data.decode("utf-8-sig")
         except UnicodeDecodeError as error:
@@ -237,7 +245,7 @@ class _Reader:
                     self._line_of(index),
                     hint="Keep one of the two lines: the one whose files are there. Both sounds are paid for.",
                 )
-        return Lock(project=head["project"], entries=entries)
+        return Lock(project=head["project"], entries=entries, sha256=hashlib.sha256(self._data).hexdigest())
 
     def _parse(self) -> Any:
         """Read the JSON."""

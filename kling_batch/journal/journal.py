@@ -24,13 +24,14 @@ from kling_batch.effects import Probe, no_probe
 from kling_batch.errors import DiskUnusable, UsageError
 from kling_batch.journal.hold import Hold
 from kling_batch.journal.local_disk import refuse_network_disk
-from kling_batch.journal.records import Attempt, PlacedFile, RunRow, Stage
+from kling_batch.journal.records import Attempt, FileState, PlacedFile, RunRow, Stage
 from kling_batch.model import FileRecord, LimitPoint
 
 FOLDER = ".kling-batch"
 """Where, under the output folder, the program keeps what is its own."""
 _FILE = "journal.sqlite3"
 _APPLICATION_ID = 0x6B6C6261
+_STANDING = "standing"
 _LARGEST_GROUP = 1000
 _HERE = Path(__file__).parent
 
@@ -172,6 +173,38 @@ class Journal:
                 for statement in (_attempt_statement(attempt), *(_file_statement(file) for file in files))
             ]
         )
+
+    async def set_standing(
+        self, note: str, *, placed: Iterable[tuple[str, str]], beside: Iterable[FileState] = ()
+    ) -> None:
+        """Note how a set stands in which nothing is left to do. Durable when it returns.
+
+        Args:
+            note: What was planned from.
+            placed: The files of its takes, as (external id, format): they stand as they were placed.
+            beside: Other files that belong to it.
+        """
+        queries = _queries()
+        files = [
+            *((queries["stands_as_placed"], key) for key in placed),
+            *((queries["stands"], tuple(state)) for state in beside),
+        ]
+        await self._write(
+            [
+                (queries["clear_standing_note"], ()),
+                (queries["clear_standing"], ()),
+                *files,
+                (queries["note_standing"], (note, len(files))),
+            ]
+        )
+
+    async def set_standing_note(self, note: str) -> None:
+        """Change the note of a set whose files still stand so. Durable when it returns."""
+        await self.set_meta(_STANDING, note)
+
+    def standing_note(self) -> str | None:
+        """Read the note of the last set in which nothing was left to do."""
+        return self.get_meta(_STANDING)
 
     def forget_unfinished(self) -> None:
         """Forget the tasks of a sandbox that is gone."""
@@ -437,29 +470,50 @@ def _brought_up(connection: sqlite3.Connection, version: int) -> sqlite3.Connect
     return copy
 
 
+@contextmanager
+def _reading(out: Path) -> Iterator[sqlite3.Connection | None]:
+    """Look into a folder's journal, in the newest layout, without holding or changing it; None where there is none."""
+    path = out / FOLDER / _FILE
+    if not path.is_file():
+        yield None
+        return
+    with _sqlite_border(path):
+        connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=10)
+        try:
+            connection.execute("BEGIN")
+            version = _layout(connection, path)
+            if 0 < version < len(_migrations()):
+                connection = _brought_up(connection, version)
+            yield connection if version else None
+        finally:
+            connection.close()
+
+
+def read_standing(out: Path) -> tuple[str, list[FileState]] | None:
+    """Read how the last set stood in which nothing was left to do, with its note; None where there was none.
+
+    Raises:
+        DiskUnusable: There is a journal, and it cannot be read.
+    """
+    with _reading(out) as connection:
+        row = connection.execute(_queries()["get_meta"], (_STANDING,)).fetchone() if connection else None
+        if connection is None or row is None:
+            return None
+        return str(row[0]), [FileState(*state) for state in connection.execute(_queries()["all_standing"])]
+
+
 def read_snapshot(out: Path) -> Snapshot:
     """Read a journal without holding it. A folder without one gives an empty snapshot.
 
     Raises:
         DiskUnusable: There is one, and it cannot be read.
     """
-    path = out / FOLDER / _FILE
-    if not path.is_file():
-        return Snapshot(attempts={}, files={}, last_run=None)
-    with _sqlite_border(path):
-        connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=10)
-        try:
-            connection.execute("BEGIN")
-            version = _layout(connection, path)
-            if version == 0:
-                return Snapshot(attempts={}, files={}, last_run=None)
-            if version < len(_migrations()):
-                connection = _brought_up(connection, version)
-            run = connection.execute(_queries()["last_run"]).fetchone()
-            return Snapshot(
-                attempts=_read_attempts(connection),
-                files=_read_files(connection),
-                last_run=_run_row(run) if run else None,
-            )
-        finally:
-            connection.close()
+    with _reading(out) as connection:
+        if connection is None:
+            return Snapshot(attempts={}, files={}, last_run=None)
+        run = connection.execute(_queries()["last_run"]).fetchone()
+        return Snapshot(
+            attempts=_read_attempts(connection),
+            files=_read_files(connection),
+            last_run=_run_row(run) if run else None,
+        )

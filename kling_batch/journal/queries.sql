@@ -50,3 +50,28 @@ DELETE FROM attempts WHERE stage IN ('intent', 'created', 'succeeded', 'withdraw
 -- name: forget_attempt
 -- Forget one attempt of a sandbox that is gone.
 DELETE FROM attempts WHERE external_id = ?;
+
+-- name: clear_standing
+-- Forget how a finished set stood.
+DELETE FROM standing;
+
+-- name: clear_standing_note
+-- Forget what it was planned from.
+DELETE FROM meta WHERE key = 'standing';
+
+-- name: stands_as_placed
+-- A file stands as it was placed.
+INSERT OR REPLACE INTO standing (path, bytes, mtime_ns)
+SELECT path, bytes, mtime_ns FROM files WHERE external_id = ? AND format = ?;
+
+-- name: stands
+-- A file stands so.
+INSERT OR REPLACE INTO standing (path, bytes, mtime_ns) VALUES (?, ?, ?);
+
+-- name: note_standing
+-- A finished set was planned from this, if every file of it is known.
+INSERT INTO meta (key, value) SELECT 'standing', ? WHERE (SELECT count(*) FROM standing) = ?;
+
+-- name: all_standing
+-- How a finished set stood.
+SELECT path, bytes, mtime_ns FROM standing;

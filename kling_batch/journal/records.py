@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
+from typing import NamedTuple
 
 from kling_batch.model import FileRecord, LimitPoint
 
@@ -63,6 +64,14 @@ class PlacedFile:
 
     external_id: str
     record: FileRecord
+    mtime_ns: int
+
+
+class FileState(NamedTuple):
+    """How a file stood: its path under the output folder, its size, and its time in nanoseconds."""
+
+    path: str
+    bytes: int
     mtime_ns: int
 
 

@@ -50,7 +50,7 @@ def _load(path: Path, project: str | None) -> Manifest:
     kind = kind_of(path)
     document = read_document(path, shown=str(path))
     if kind in {"csv", "jsonl"}:
-        return _Loading(document, path).table(project or _project_of(path))
+        return _Loading(document, path).table(project or project_of(path))
     return _Loading(document, path).whole(project)
 
 
@@ -66,7 +66,12 @@ def _collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-def _project_of(path: Path) -> str:
+def project_of(path: Path) -> str:
+    """Give the project of a table that names none: its file's name.
+
+    Raises:
+        UsageError: No project's name can be made of it.
+    """
     name = path.stem if _PROJECT.fullmatch(path.stem) else slug(path.stem)
     if not _PROJECT.fullmatch(name):
         raise UsageError(
@@ -76,12 +81,13 @@ def _project_of(path: Path) -> str:
 
 
 class _Loading:
-    """One manifest on its way. `_pages` are the files read so far, each with its problems."""
+    """One manifest on its way. `_pages` are the files read so far, each with its problems; `_sources` their hashes."""
 
     def __init__(self, document: Document, path: Path) -> None:
         self._document = document
         self._path = path
         self._pages = [document.page]
+        self._sources = {str(path): document.sha256}
 
     def table(self, project: str) -> Manifest:
         """Take every row as a job."""
@@ -154,6 +160,7 @@ class _Loading:
             page.tell(at, f"`from`: {error.message}. {error.hint}")
             return None
         self._pages.append(document.page)
+        self._sources[str(path)] = document.sha256
         return document
 
     def _manifest(self, expansion: Expansion, concurrency: int | None) -> Manifest:
@@ -167,6 +174,7 @@ class _Loading:
             jobs=tuple(expansion.jobs),
             takes=tuple(expansion.takes),
             concurrency=concurrency,
+            sources=self._sources,
         )
 
 

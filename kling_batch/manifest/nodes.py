@@ -98,10 +98,11 @@ class Table:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Document:
-    """A file that has been read: a tree, or the table of a CSV."""
+    """A file that has been read: a tree, or the table of a CSV; with the SHA-256 of its bytes, in hexadecimal."""
 
     page: Page
     content: Node | Table
+    sha256: str = ""
 
     @property
     def start(self) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import replace
 from re import compile as regex
 from typing import TYPE_CHECKING
 
@@ -53,10 +55,11 @@ def read_document(path: Path, *, shown: str) -> Document:
         ManifestInvalid: It cannot be read as what its extension says.
     """
     kind = kind_of(path)
-    text = _text(_bytes(path, shown), shown)
+    raw = _bytes(path, shown)
+    text = _text(raw, shown)
     page = csv_page(shown, text) if kind == "csv" else Page(path=shown, place=places_in(text))
     try:
-        return _parse(kind, text, page)
+        return replace(_parse(kind, text, page), sha256=hashlib.sha256(raw).hexdigest())
     except Unreadable as error:
         page.tell(error.at, error.message)
         raise ManifestInvalid(page.problems) from error

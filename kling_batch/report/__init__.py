@@ -20,9 +20,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kling_batch import __version__
+from kling_batch.files.disk import disk_border
 from kling_batch.model import RunResult
 from kling_batch.report.disk import write_whole
-from kling_batch.report.facts import Summary, summary
+from kling_batch.report.facts import Summary, span_s, summary
 
 __all__ = ["Summary", "summary", "write_reports"]
 
@@ -34,7 +35,8 @@ def write_reports(result: RunResult, out: Path, *, last: str | None = None) -> s
     """Write `report.json`, `.csv`, `.md`, `.html` and `junit.xml` into `out`, each replacing the one before whole.
 
     Where every take stands as the reports there say already, `report.json` alone is written: it has the times of this
-    run, and the pages for people stay as they are.
+    run, and the pages for people stay those of the run that last changed something. That a sound which was made then
+    is kept now changes nothing.
 
     Args:
         result: The run.
@@ -56,11 +58,39 @@ def write_reports(result: RunResult, out: Path, *, last: str | None = None) -> s
     return f"{digest.hexdigest()} {_states(out)}"
 
 
+def write_kept(out: Path, *, started_at: float, finished_at: float) -> Summary:
+    """Write `report.json` of a run that found everything in place, from the one that is there; pages stay.
+
+    Args:
+        out: The output folder.
+        started_at: When the run began, in Unix seconds.
+        finished_at: When it ended.
+
+    Returns:
+        The run's totals.
+
+    Raises:
+        DiskUnusable: It cannot be read or written.
+        ValueError: The report is not one that `write_reports` wrote.
+    """
+    from kling_batch.report import json_
+
+    path = out / "report.json"
+    with disk_border(path), path.open(encoding="utf-8") as lines:
+        head = json_.read_head(lines)
+        pieces = json_.kept_pieces(head, lines, started_at=started_at, finished_at=finished_at)
+        write_whole(out, "report.json", pieces)
+    totals: Summary = head["summary"]
+    return {**totals, "seconds": span_s(started_at, finished_at), "api_requests": 0}
+
+
 def _hashed(pieces: Iterator[str], digest: hashlib._Hash) -> Iterator[str]:
-    """Pass pieces on, and hash all but the first, which holds the times of the run."""
+    """Pass pieces on, and hash all but the first, which holds the times of the run, and how sounds came to be."""
+    from kling_batch.report.json_ import as_kept
+
     yield next(pieces)
     for piece in pieces:
-        digest.update(piece.encode("utf-8", "backslashreplace"))
+        digest.update(as_kept(piece).encode("utf-8", "backslashreplace"))
         yield piece
 
 

@@ -3,31 +3,72 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from kling_batch.clock import iso
-from kling_batch.model import RunResult, TakeResult
-from kling_batch.report.facts import summary, units_text
+from kling_batch.model import Origin, RunResult, TakeResult
+from kling_batch.report.facts import span_s, summary, units_text
+
+_TAKES = ' "takes": ['
+_MADE = re.compile(r'(?:,?\n)?  \{"job_id": "[^"]*", "take": \d+, "status": "succeeded", "origin": "(?!kept)(\w+)"')
 
 
 def pieces(result: RunResult) -> Iterator[str]:
     """Write the report, a take at a time."""
-    head = {
-        "schema_version": 1,
-        "project": result.project,
-        "manifest": result.manifest,
-        "started_at": iso(result.started_at),
-        "finished_at": iso(result.finished_at),
-        "exit_status": result.exit_status,
-        "summary": summary(result),
-        "limits": [{"at": iso(point.at), "limit": point.limit, "reason": point.reason} for point in result.limits],
-    }
-    fields = [f"{_line(name)}: {_line(value)}" for name, value in head.items()]
-    yield "{" + ",\n ".join(fields) + ',\n "takes": ['
+    yield _head(
+        {
+            "schema_version": 1,
+            "project": result.project,
+            "manifest": result.manifest,
+            "started_at": iso(result.started_at),
+            "finished_at": iso(result.finished_at),
+            "exit_status": result.exit_status,
+            "summary": summary(result),
+            "limits": [{"at": iso(point.at), "limit": point.limit, "reason": point.reason} for point in result.limits],
+        }
+    )
     for index, take in enumerate(result.takes):
         yield ("," if index else "") + "\n  " + _line(_take(take))
     yield "]}\n"
+
+
+def read_head(lines: Iterator[str]) -> dict[str, Any]:
+    """Read what stands above the takes of a report that this module wrote, and no further.
+
+    Raises:
+        ValueError: It did not.
+    """
+    head = ""
+    for line in lines:
+        head += line
+        if line == _TAKES + "\n":
+            found: dict[str, Any] = json.loads(head + "]}")
+            return found
+    raise ValueError("no takes")
+
+
+def kept_pieces(head: dict[str, Any], lines: Iterator[str], *, started_at: float, finished_at: float) -> Iterator[str]:
+    """Write the report of a run that found everything in place, from the one before: `head`, and the lines below it.
+
+    Times are Unix seconds.
+    """
+    totals = head["summary"] | {"seconds": span_s(started_at, finished_at), "api_requests": 0}
+    times = {"started_at": iso(started_at), "finished_at": iso(finished_at)}
+    yield _head({**head, **times, "summary": totals, "limits": []}) + "\n"
+    yield from map(as_kept, lines)
+
+
+def as_kept(piece: str) -> str:
+    """Tell of a take with a sound that it was in place, however it came to be."""
+    made = _MADE.match(piece)
+    return piece if made is None else f"{piece[: made.start(1)]}{Origin.KEPT}{piece[made.end(1) :]}"
+
+
+def _head(facts: dict[str, Any]) -> str:
+    fields = [f"{_line(name)}: {_line(value)}" for name, value in facts.items() if name != "takes"]
+    return "{" + ",\n ".join(fields) + ",\n" + _TAKES
 
 
 def _take(result: TakeResult) -> dict[str, Any]:

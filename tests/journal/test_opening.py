@@ -127,7 +127,7 @@ DAMAGE = {
     "garbage": (_garbage, "not a database", "move it away"),
     "torn": (_torn, "malformed", "move it away"),
     "scribbled over": (_scribbled, "cannot be used", "move it away"),
-    "newer": (_newer, r"newer kling-batch \(layout 99, not 2\)", "Upgrade kling-batch"),
+    "newer": (_newer, r"newer kling-batch \(layout 99, not 3\)", "Upgrade kling-batch"),
     "an unknown stage": (_unknown_stage, "'elsewhere'", "move it away"),
     "units in words": (_no_number, "'many'", "move it away"),
 }

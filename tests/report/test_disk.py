@@ -75,11 +75,20 @@ def test_pages_that_say_the_same_already_are_left_alone(make_run: Any, make_take
     assert page.stat().st_size > len("edited")
 
 
+def test_a_sound_that_is_kept_now_is_no_reason_to_write_pages(make_run: Any, make_take: Any, tmp_path: Path) -> None:
+    """They are of the run that last changed something; report.json tells of this one."""
+    known = write_reports(make_run(make_take(origin=Origin.GENERATED)), tmp_path)
+    before = (tmp_path / "report.html").stat().st_mtime_ns
+    assert write_reports(make_run(make_take(origin=Origin.KEPT)), tmp_path, last=known) == known
+    assert (tmp_path / "report.html").stat().st_mtime_ns == before
+    assert json.loads((tmp_path / "report.json").read_text())["takes"][0]["origin"] == "kept"
+
+
 def test_pages_are_written_when_a_take_stands_otherwise(make_run: Any, make_take: Any, tmp_path: Path) -> None:
     """Any field of a take, and how the run ended, is reason enough."""
     first = make_run(make_take())
     known = write_reports(first, tmp_path)
-    others = [make_run(make_take(origin=Origin.KEPT)), make_run(make_take(job={"tags": ("x",)}))]
+    others = [make_run(make_take(attempts=3)), make_run(make_take(job={"tags": ("x",)}))]
     for other in [*others, replace(first, exit_status=6), replace(first, note="stopped")]:
         before = (tmp_path / "report.html").stat().st_mtime_ns
         write_reports(other, tmp_path, last=known)
