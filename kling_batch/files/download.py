@@ -15,6 +15,7 @@ from typing import assert_never, cast
 import httpx
 
 from kling_batch.clock import Clock
+from kling_batch.connections import spread
 from kling_batch.effects import Probe, no_probe
 from kling_batch.files.answer import (
     Again,
@@ -51,7 +52,7 @@ def file_client(*, connections: int = 4, transport: httpx.AsyncBaseTransport | N
     return httpx.AsyncClient(
         limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
         timeout=_TIMEOUT,
-        transport=transport,
+        transport=transport or spread(connections),
     )
 
 

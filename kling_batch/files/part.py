@@ -25,6 +25,7 @@ class Part:
         self.size = 0
         self.etag: str | None = None
         self._note = path.with_name(path.name + ".etag")
+        self._noted = False
         self._probe = probe
         self._hash = hashlib.sha256()
 
@@ -70,12 +71,13 @@ class Part:
         with disk_border(self.path):
             sync_file(self.path, self._probe)
             self._probe("partial note")
+            self._noted = True
             self._note.write_text(f"{self.etag}\n{self.size}\n", encoding="ascii")
 
     def complete(self) -> None:
         """Drop the note: the file is whole."""
         with disk_border(self.path):
-            self._note.unlink(missing_ok=True)
+            self._drop_note()
 
     def discard(self) -> None:
         """Remove file and note, so that the next request asks for everything."""
@@ -83,15 +85,24 @@ class Part:
             self._forget()
             self.path.unlink(missing_ok=True)
 
+    def _drop_note(self) -> None:
+        if self._noted:
+            self._note.unlink(missing_ok=True)
+            self._noted = False
+
     def _forget(self) -> None:
-        self._note.unlink(missing_ok=True)
+        self._drop_note()
         self.size, self.etag, self._hash = 0, None, hashlib.sha256()
 
     def _read_note(self) -> tuple[str, int] | None:
         """Read the note. A torn one counts fewer bytes than there are, or names no ETag that the host knows."""
         try:
+            self._noted = True
             lines = self._note.read_text(encoding="ascii").split("\n")
-        except (FileNotFoundError, UnicodeDecodeError):
+        except FileNotFoundError:
+            self._noted = False
+            return None
+        except UnicodeDecodeError:
             return None
         etag = strong_etag({"etag": lines[0]})
         size = lines[1] if len(lines) > 1 else ""

@@ -45,7 +45,7 @@ def place(
 
 def _refuse_way_out(dest: Path, out: Path) -> None:
     """Refuse a path that symbolic links, or the path itself, lead out of the output folder."""
-    if not dest.parent.resolve().is_relative_to(out.resolve()):
+    if dest.parent != out and not dest.parent.resolve().is_relative_to(out.resolve()):
         raise DiskUnusable(
             f"{dest}: its folder is really {dest.parent.resolve()}, outside of the output folder {out}",
             hint="Replace the symbolic link in the output folder by a real folder, then run again.",

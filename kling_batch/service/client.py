@@ -111,10 +111,12 @@ def api_client(base_url: str, transport: httpx.AsyncBaseTransport | None = None)
     """
     import httpx
 
+    from kling_batch.connections import spread
+
     try:
         return httpx.AsyncClient(
             base_url=base_url,
-            transport=transport,
+            transport=transport or spread(MOST_CONNECTIONS),
             follow_redirects=False,
             timeout=httpx.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S, pool=None),
             limits=httpx.Limits(max_connections=MOST_CONNECTIONS, max_keepalive_connections=MOST_CONNECTIONS),
@@ -174,6 +176,8 @@ class KlingService:
 
         A code about tokens inside a 5xx is no refusal: what it answers may have been done, and is not repeated.
         """
+        if wire.begins_accepted(reply):
+            return False
         code = wire.code_of(reply)
         match None if code is None else reaction(code, reply.status):
             case Reaction.SIGN_AGAIN:

@@ -38,6 +38,7 @@ _STATUSES = {
 }
 _OK = range(200, 300)
 _LONGEST_MESSAGE = 500
+_ACCEPTED = re.compile(rb'\s*\{\s*"code"\s*:\s*0\s*[,}]')
 _TASK_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.:~-]{0,199}")
 """An opaque id, but one that can stand in a URL's path, in a database and in a file. 18 digits in captures."""
 _DIGITS = re.compile(r"[0-9]{1,19}")
@@ -153,6 +154,11 @@ def read_data(reply: Reply) -> Mapping[str, Any] | Refused | ReadFailed:
     return envelope.data
 
 
+def begins_accepted(reply: Reply) -> bool:
+    """Whether an answer begins like that to an accepted call: a page of tasks need not be read to see that."""
+    return _ACCEPTED.match(reply.body) is not None
+
+
 def code_of(reply: Reply) -> int | None:
     """Read the code alone."""
     envelope = _envelope(reply)
@@ -219,7 +225,7 @@ def _audio(row: Mapping[str, Any]) -> Audio:
 def _text(value: Any) -> str | None:
     if not isinstance(value, str):
         return None
-    shown = "".join(char if char.isprintable() else " " for char in value)
+    shown = value if value.isprintable() else "".join(char if char.isprintable() else " " for char in value)
     return shown if shown.startswith(("http://", "https://")) else shown[:_LONGEST_MESSAGE]
 
 

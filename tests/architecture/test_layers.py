@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 FLOORS = [
-    {"", "errors", "model", "events", "clock", "effects", "resources", "identity"},
+    {"", "errors", "model", "events", "clock", "effects", "resources", "identity", "connections"},
     {"manifest", "service", "journal", "files"},
     {"engine"},
     {"report"},
@@ -24,6 +24,7 @@ SANDBOX_MAY_KNOW = {"sandbox", "", "model", "errors", "clock", "resources"}
 MAY_KNOW_THE_SANDBOX = {"sandbox", "cli"}
 DOORS = {
     "httpx": {
+        "kling_batch.connections",
         "kling_batch.service.client",
         "kling_batch.files.download",
         "kling_batch.files.answer",

@@ -1,0 +1,76 @@
+"""Connections that are handed out one by one.
+
+httpx's pool looks at every idle connection, with a system call each, whenever a request begins and whenever one ends:
+with eight connections that is more work than the request. Here each connection is a pool of its own, a request takes
+the one that was used last, and waits where all are taken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from urllib.request import getproxies
+
+import httpx
+
+
+def spread(connections: int) -> httpx.AsyncBaseTransport | None:
+    """Make a transport of so many connections; None, for httpx's own pool, where proxies are set: it knows them."""
+    return None if getproxies() else Spread(connections)
+
+
+class Spread(httpx.AsyncBaseTransport):
+    """A transport of a fixed number of connections."""
+
+    def __init__(self, connections: int) -> None:
+        context = httpx.create_ssl_context()
+        one = httpx.Limits(max_connections=1, max_keepalive_connections=1)
+        self._all = [httpx.AsyncHTTPTransport(verify=context, limits=one) for _ in range(connections)]
+        self._free = list(self._all)
+        self._room = asyncio.Semaphore(connections)
+
+    def __repr__(self) -> str:
+        return f"Spread({len(self._free)} of {len(self._all)} connections free)"
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request over a connection that nobody uses; it is free again when the answer is closed."""
+        await self._room.acquire()
+        connection = self._free.pop()
+        try:
+            response = await connection.handle_async_request(request)
+        except BaseException:
+            self._give_back(connection)
+            raise
+        assert isinstance(response.stream, httpx.AsyncByteStream)  # noqa: S101 - it is an asynchronous transport's
+        response.stream = _Lent(response.stream, self, connection)
+        return response
+
+    def _give_back(self, connection: httpx.AsyncHTTPTransport) -> None:
+        self._free.append(connection)
+        self._room.release()
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        for connection in self._all:
+            await connection.aclose()
+
+
+class _Lent(httpx.AsyncByteStream):
+    """An answer that holds a connection until it is closed."""
+
+    def __init__(self, stream: httpx.AsyncByteStream, owner: Spread, connection: httpx.AsyncHTTPTransport) -> None:
+        self._stream = stream
+        self._owner = owner
+        self._connection: httpx.AsyncHTTPTransport | None = connection
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for chunk in self._stream:
+            yield chunk
+
+    async def aclose(self) -> None:
+        try:
+            await self._stream.aclose()
+        finally:
+            if self._connection is not None:
+                connection, self._connection = self._connection, None
+                self._owner._give_back(connection)  # noqa: SLF001 - the two are one thing
