@@ -145,16 +145,13 @@ class _Delivery:
         if known is not None and audio_format in work.present:
             return await self.ports.offload(placed_now, self.out, replace(known, path=path), work.external_id)
         if known is not None:
-            record: FileRecord | None = await self.ports.offload(self._bring_back, target, known)
-            if record is not None:
+            brought: PlacedFile | None = await self.ports.offload(self._bring_back, target, known)
+            if brought is not None:
                 work.origin = Origin.RESTORED
-                return await self.ports.offload(placed_now, self.out, record, work.external_id)
-        fetched = _NOT_AT_HAND if self.engine.options.frozen else await self._from_service(target)
-        if isinstance(fetched, Undelivered):
-            return fetched
-        return await self.ports.offload(placed_now, self.out, fetched, work.external_id)
+                return brought
+        return _NOT_AT_HAND if self.engine.options.frozen else await self._from_service(target)
 
-    def _bring_back(self, target: _Target, known: FileRecord) -> FileRecord | None:
+    def _bring_back(self, target: _Target, known: FileRecord) -> PlacedFile | None:
         """Take a known file from where it stood before, or from the store; None where neither has it."""
         partial = self._partial(target)
         partial.parent.mkdir(parents=True, exist_ok=True)
@@ -164,7 +161,7 @@ class _Delivery:
         elif not self._from_store(known.sha256, partial):
             return None
         finished = self._finish(partial, target, known.sha256)
-        return finished if isinstance(finished, FileRecord) else None
+        return None if isinstance(finished, Rejected) else finished
 
     def _from_store(self, sha256: str, partial: Path) -> bool:
         """Take a sound out of the store. One that cannot be used is given up: the service may still have the file."""
@@ -177,7 +174,7 @@ class _Delivery:
             self.deliveries.trouble = f"The store cannot be used: {error.message}"
             return False
 
-    async def _from_service(self, target: _Target) -> FileRecord | Undelivered:
+    async def _from_service(self, target: _Target) -> PlacedFile | Undelivered:
         reason = ""
         for attempt in range(_TRIES):
             if attempt:
@@ -190,12 +187,12 @@ class _Delivery:
                 reason = f"the service names no {target.audio_format} file"
                 continue
             result = await self._fetch(audio, target)
-            if isinstance(result, FileRecord | Undelivered):
+            if not isinstance(result, str):
                 return result
             reason = result
         return Undelivered(reason=reason, passing=False)
 
-    async def _fetch(self, audio: Audio, target: _Target) -> FileRecord | Undelivered | str:
+    async def _fetch(self, audio: Audio, target: _Target) -> PlacedFile | Undelivered | str:
         """Fetch and finish a file; words say why another try with a fresh URL may help."""
         self._emit(f"fetching {target.path}")
         partial = self._partial(target)
@@ -211,7 +208,7 @@ class _Delivery:
             case Downloaded(sha256=sha256):
                 exact = replace(target, expected_s=audio.durations_s.get(target.audio_format))
                 finished = await self.ports.offload(self._finish, partial, exact, sha256)
-                return finished if isinstance(finished, FileRecord) else finished.reason
+                return finished.reason if isinstance(finished, Rejected) else finished
             case UrlRefused(status=status):
                 return f"the file host refuses the URL (HTTP {status})"
             case DownloadFailed(reason=reason, passing=passing):
@@ -219,7 +216,7 @@ class _Delivery:
             case _:
                 assert_never(outcome)
 
-    def _finish(self, partial: Path, target: _Target, sha256: str) -> FileRecord | Rejected:
+    def _finish(self, partial: Path, target: _Target, sha256: str) -> PlacedFile | Rejected:
         """Verify a whole file, keep it in the store, and give it its final name. Runs on a thread."""
         verdict = verify_audio(
             partial,
@@ -236,13 +233,14 @@ class _Delivery:
         size = partial.stat().st_size
         self._keep(partial, sha256)
         self._place(partial, target, sha256)
-        return FileRecord(
+        record = FileRecord(
             path=target.path,
             format=target.audio_format,
             sha256=sha256,
             bytes=size,
             duration_s=round(verdict.duration_s, 3),
         )
+        return placed_now(self.out, record, self.work.external_id)
 
     def _keep(self, partial: Path, sha256: str) -> None:
         """Put a sound into the store. A store that cannot be used is given up: it is only a copy."""
