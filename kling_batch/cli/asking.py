@@ -7,7 +7,7 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from kling_batch.cli.session import real_access
+from kling_batch.cli.environment import own_access
 from kling_batch.clock import SystemClock
 from kling_batch.engine.reading import insist
 from kling_batch.service.client import KlingService
@@ -26,7 +26,7 @@ def ask(call: Callable[[KlingService], Awaitable[T | Refused | ReadFailed]]) -> 
         ServiceUnavailable: There was none.
         UsageError: The keys are missing.
     """
-    access = real_access()
+    access = own_access()
     rng = random.Random()  # noqa: S311 - jitter of waits, no secret
 
     async def go() -> T:

@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 
 import click
 
+from kling_batch.api.project import Project
+from kling_batch.cli.environment import open_store
 from kling_batch.cli.options import retries_option
-from kling_batch.cli.project import Project, open_store
 from kling_batch.engine.ports import Options
 from kling_batch.files.store import Store
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import click
 
+from kling_batch.api.project import Project, open_project
 from kling_batch.cli.keys import locked_takes, parse_key
 from kling_batch.cli.options import lock_option, manifest_argument, out_option, project_option, sandbox_option
-from kling_batch.cli.project import Project, open_project
 from kling_batch.clock import SystemClock
 from kling_batch.engine.picks import bring_picks, drop_picks, picks_of, taken_names, why_unplaceable
 from kling_batch.errors import UsageError

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import click
 
+from kling_batch.api.project import open_project
+from kling_batch.cli.environment import open_store
 from kling_batch.cli.how import concurrency_option, store_options
 from kling_batch.cli.options import place_options, retries_option, text_or_json
 from kling_batch.cli.planning import plan_json, plan_lines
-from kling_batch.cli.project import open_project, open_store
 from kling_batch.engine.plan import Action
 from kling_batch.engine.sources import with_sources
 from kling_batch.journal.journal import read_snapshot

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
+from kling_batch.api.project import open_project
 from kling_batch.cli.options import place_options
-from kling_batch.cli.project import open_project
 from kling_batch.clock import SystemClock
 from kling_batch.engine.recount import recount
 from kling_batch.journal.journal import read_snapshot

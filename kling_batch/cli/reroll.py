@@ -9,10 +9,10 @@ from typing import Any
 
 import click
 
+from kling_batch.api.project import open_project
 from kling_batch.cli.how import How, paying_options
 from kling_batch.cli.keys import locked_takes, parse_key
 from kling_batch.cli.options import lock_option, manifest_argument, out_option, project_option, sandbox_option
-from kling_batch.cli.project import open_project
 from kling_batch.cli.running import Running
 from kling_batch.files.lock import Lock
 from kling_batch.model import TakeKey

@@ -10,13 +10,14 @@ from typing import Any
 
 import click
 
+from kling_batch.api.access import Access
+from kling_batch.api.project import Project, open_project
 from kling_batch.cli import show_error
+from kling_batch.cli.environment import own_access
 from kling_batch.cli.how import How, fetching_options
 from kling_batch.cli.options import place_options, text_or_json
 from kling_batch.cli.planning import units_text
-from kling_batch.cli.project import Project, open_project
 from kling_batch.cli.running import Worker
-from kling_batch.cli.session import Access, real_access
 from kling_batch.clock import SystemClock
 from kling_batch.engine.plan import Action, Plan, Step
 from kling_batch.errors import Drift, ExitStatus, KlingBatchError, UsageError
@@ -93,7 +94,7 @@ class _Restoring:
         left = self._attempt(Plan(steps=tuple(step for step in plan.steps if _had(step))), None)
         if left and self.stopped is None and not self.project.sandbox:
             try:
-                access = real_access()
+                access = own_access()
             except UsageError as error:
                 why = f"neither disk nor store has it, and the service cannot be asked: {error.message}"
                 return [*lost, *(Lost(take=one.take, reason=why) for one in left)]

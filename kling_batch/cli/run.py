@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
+from kling_batch.api.project import open_project, places_of
 from kling_batch.cli.how import How, paying_options
 from kling_batch.cli.options import place_options
-from kling_batch.cli.project import open_project, places_of
 from kling_batch.cli.standing import run_standing
 from kling_batch.errors import UsageError
 from kling_batch.manifest.guess import guess_project

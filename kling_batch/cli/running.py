@@ -10,12 +10,13 @@ from collections.abc import Callable
 
 import click
 
+from kling_batch.api.access import Access, Session, sandbox_access
+from kling_batch.api.project import Project
 from kling_batch.cli import catch_termination, show_error
+from kling_batch.cli.environment import own_access
 from kling_batch.cli.how import How
 from kling_batch.cli.planning import MOST_ASKED, plan_lines, summary_lines, units_text
 from kling_batch.cli.progress import Bar, Heartbeat, JsonLines, Lines, Tally
-from kling_batch.cli.project import Project
-from kling_batch.cli.session import Access, Session, real_access, sandbox_access
 from kling_batch.clock import SystemClock
 from kling_batch.engine.drift import frozen_drift, locked_drift
 from kling_batch.engine.facts import Presence
@@ -213,7 +214,7 @@ class Running:
             return sandbox_access()
         if all(step.action in {Action.KEEP, Action.DROP} for step in plan.steps):
             return None
-        return real_access()
+        return own_access()
 
     def _agree(self, plan: Plan, snapshot: Snapshot) -> None:
         """Show the plan, and ask where it pays or takes something over.

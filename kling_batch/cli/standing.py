@@ -8,9 +8,9 @@ from pathlib import Path
 
 import click
 
+from kling_batch.api.project import Places
 from kling_batch.cli.how import How
 from kling_batch.cli.progress import JsonLines, Lines
-from kling_batch.cli.project import Places
 from kling_batch.clock import SystemClock
 from kling_batch.engine.standing import Standing, stands, state_of
 from kling_batch.errors import ExitStatus

@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
+from kling_batch.api.project import Project, open_project
 from kling_batch.cli.options import place_options, text_or_json
 from kling_batch.cli.planning import units_text
-from kling_batch.cli.project import Project, open_project
 from kling_batch.clock import SystemClock, iso
 from kling_batch.engine.recount import recount
 from kling_batch.journal.hold import is_held

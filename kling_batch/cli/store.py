@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 import click
 
+from kling_batch.cli.environment import open_store
 from kling_batch.cli.options import text_or_json
-from kling_batch.cli.project import open_store
 from kling_batch.clock import SystemClock
 from kling_batch.errors import LockInvalid, UsageError
 from kling_batch.files.lock import read_any_lock

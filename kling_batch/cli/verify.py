@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
+from kling_batch.api.project import open_project
 from kling_batch.cli.options import place_options, text_or_json
-from kling_batch.cli.project import open_project
 from kling_batch.errors import ExitStatus
 
 

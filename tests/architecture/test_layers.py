@@ -14,6 +14,7 @@ FLOORS = [
     {"manifest", "service", "journal", "files"},
     {"engine"},
     {"report"},
+    {"api"},
     {"cli"},
     {"__main__"},
 ]
@@ -21,7 +22,7 @@ FLOORS = [
 GROUND = FLOORS[0]
 FLOOR_OF = {part: number for number, floor in enumerate(FLOORS) for part in floor}
 SANDBOX_MAY_KNOW = {"sandbox", "", "model", "errors", "clock", "resources"}
-MAY_KNOW_THE_SANDBOX = {"sandbox", "cli"}
+MAY_KNOW_THE_SANDBOX = {"sandbox", "api", "cli"}
 DOORS = {
     "httpx": {
         "kling_batch.connections",
@@ -29,7 +30,7 @@ DOORS = {
         "kling_batch.files.download",
         "kling_batch.files.answer",
         "kling_batch.files.part",
-        "kling_batch.cli.session",
+        "kling_batch.api.access",
         "kling_batch.engine.ports",
         "kling_batch.sandbox.transport",
     },

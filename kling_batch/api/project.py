@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,8 +12,6 @@ from kling_batch.engine.plan import Plan, make_plan
 from kling_batch.engine.select import select
 from kling_batch.files.disk import disk_border
 from kling_batch.files.lock import Lock, read_lock
-from kling_batch.files.store import FolderStore, Namespace, Store, default_store_root
-from kling_batch.files.store_at import store_at
 from kling_batch.journal.journal import Snapshot, read_snapshot
 from kling_batch.manifest import load
 from kling_batch.model import Manifest, Take
@@ -122,16 +118,3 @@ def _state_of(path: Path) -> tuple[int, int] | None:
         except FileNotFoundError:
             return None
     return found.st_mtime_ns, found.st_size
-
-
-def open_store(location: str | None, *, sandbox: bool) -> Store:
-    """Open the store: a folder, the URL of object storage, or by default the user's cache folder.
-
-    Raises:
-        UsageError: There can be no store there, or what object storage needs is missing.
-    """
-    namespace: Namespace = "sandbox" if sandbox else "live"
-    if location:
-        return store_at(location, namespace=namespace)
-    root = default_store_root(os.environ, platform=sys.platform, home=Path.home())
-    return FolderStore(root, namespace=namespace)

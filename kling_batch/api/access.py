@@ -1,9 +1,8 @@
-"""Putting a run together from the environment and the options, and taking it apart."""
+"""Who asks the service, and the open clients of a run."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -39,8 +38,8 @@ class Access:
         return KlingService(http, self.keys.signer(SystemClock().time)), http
 
 
-def real_access(environment: Mapping[str, str] = os.environ) -> Access:
-    """Take keys and address from the environment.
+def real_access(environment: Mapping[str, str]) -> Access:
+    """Take keys and address from an environment.
 
     Raises:
         UsageError: The keys are missing, or the address would send them in the clear.
