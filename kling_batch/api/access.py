@@ -65,6 +65,11 @@ def sandbox_access() -> Access:
     )
 
 
+def no_access() -> Access:
+    """Stand in for a service that nobody will ask: a batch that is finished."""
+    return Access(base_url="https://nobody.invalid", keys=Keys(api_key="none"), fingerprint="")
+
+
 class Session:
     """The open clients of a run: an async context manager that gives its ports."""
 

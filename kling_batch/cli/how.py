@@ -151,8 +151,8 @@ class How:
         """Whether spending was agreed to beforehand."""
         return self.yes or self.max_units is not None
 
-    def options(self, project: Project, *, retries: int | None = None, frozen: bool = False) -> Options:
-        """Give the engine's options. `retries` stands in for what was asked for."""
+    def options(self, project: Project, *, frozen: bool = False) -> Options:
+        """Give the engine's options."""
         chosen = self.concurrency if self.concurrency is not None else project.manifest.concurrency
         return Options(
             out=project.out,
@@ -162,7 +162,7 @@ class How:
             poll_interval_s=self.poll_interval,
             settle_time_s=self.settle_time,
             hold_unclear=self.hold_unclear,
-            retries=self.retries if retries is None else retries,
+            retries=self.retries,
             deadline_s=self.deadline,
             patience_s=self.patience,
             newborn=project.sandbox,

@@ -7,7 +7,8 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from kling_batch.engine.outlook import Outlook
-from kling_batch.engine.plan import PAYING, Action, Plan, Step
+from kling_batch.engine.plan import Action, Plan, Step
+from kling_batch.report.facts import units_text
 
 USD_PER_UNIT = Decimal("0.14")
 """The list price of a unit, by two readings of the official price page; what an account pays may differ."""
@@ -34,11 +35,6 @@ _VERBS = {
 }
 _MINUTE_S = 60
 _HOUR_S = 3600
-
-
-def units_text(units: Decimal) -> str:
-    """Write units with two decimals at least: `0.25`, `2.00`, `0.125`."""
-    return f"{units:.2f}" if units == units.quantize(Decimal("0.01")) else f"{units.normalize():f}"
 
 
 def plan_json(plan: Plan, outlook: Outlook) -> dict[str, Any]:
@@ -108,7 +104,7 @@ def summary_lines(plan: Plan, outlook: Outlook) -> list[str]:
     """Write the plan's sum: what is done, what it costs, how long it takes."""
     counts = [f"{count} {_VERBS[action]}" for action in Action if (count := plan.count(action))]
     lines = [f"Plan: {', '.join(counts) or 'nothing to do'}; {_cost(plan)}."]
-    if any(step.action in PAYING for step in plan.steps) and outlook.units != outlook.list_units:
+    if plan.pays and outlook.units != outlook.list_units:
         lines.append(
             f"Price: {units_text(outlook.units)} units a take, by what {_takes(outlook.samples)} of this project cost; "
             f"the list says {units_text(outlook.list_units)}."
@@ -123,7 +119,7 @@ def summary_lines(plan: Plan, outlook: Outlook) -> list[str]:
 
 
 def _cost(plan: Plan) -> str:
-    if not any(step.action in PAYING for step in plan.steps):
+    if not plan.pays:
         return "nothing to pay"
     return f"at most {units_text(plan.units)} units (about ${_usd(plan.units)} at list price)"
 

@@ -13,7 +13,7 @@ from kling_batch.api.project import open_project
 from kling_batch.cli.how import How, paying_options
 from kling_batch.cli.keys import locked_takes, parse_key
 from kling_batch.cli.options import lock_option, manifest_argument, out_option, project_option, sandbox_option
-from kling_batch.cli.running import Running
+from kling_batch.cli.running import carry_out
 from kling_batch.files.lock import Lock
 from kling_batch.model import TakeKey
 
@@ -44,8 +44,7 @@ def command(
     keys = list(dict.fromkeys(parse_key(text, ":") for text in takes))
     locked_takes(opened, keys)
     expressions = tuple(str(key) for key in keys)
-    running = Running(opened, How(**how), expressions, change=lambda lock: rolled(lock, keys))
-    return running.go().result.exit_status
+    return carry_out(opened, How(**how), expressions, change=lambda lock: rolled(lock, keys))
 
 
 def rolled(lock: Lock, keys: Sequence[TakeKey]) -> Lock:

@@ -12,17 +12,18 @@ import click
 
 from kling_batch.api.access import Access
 from kling_batch.api.project import Project, open_project
+from kling_batch.api.running import Held
 from kling_batch.cli import show_error
 from kling_batch.cli.environment import own_access
 from kling_batch.cli.how import How, fetching_options
 from kling_batch.cli.options import place_options, text_or_json
-from kling_batch.cli.planning import units_text
-from kling_batch.cli.running import Worker
+from kling_batch.cli.running import watched
 from kling_batch.clock import SystemClock
 from kling_batch.engine.plan import Action, Plan, Step
 from kling_batch.errors import Drift, ExitStatus, KlingBatchError, UsageError
 from kling_batch.journal.journal import Journal, read_snapshot
 from kling_batch.model import Status, Take
+from kling_batch.report.facts import units_text
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,7 +83,7 @@ class _Restoring:
         self.project = project
         self.how = how
         self.expressions = expressions
-        self.worker = Worker(how, how.open_store(project), everything=False)
+        self.store = how.open_store(project)
         self.stopped: KlingBatchError | None = None
         """What stopped it, if something did."""
         self.restored = 0
@@ -110,8 +111,16 @@ class _Restoring:
         fingerprint = access.fingerprint if access else None
         journal = Journal(self.project.out, now=SystemClock().time(), service=fingerprint)
         try:
-            options = self.how.options(self.project, frozen=access is None)
-            outcome = self.worker.work(self.project, plan, options, access, journal)
+            held = Held(
+                project=self.project,
+                plan=plan,
+                options=self.how.options(self.project, frozen=access is None),
+                journal=journal,
+                access=access,
+                store=self.store,
+                everything=False,
+            )
+            outcome = watched(self.how, held)
         finally:
             journal.close()
         if not isinstance(outcome.stopped, Drift):

@@ -44,7 +44,7 @@ def command(
         done = run_standing(manifest, places, select, asked)
         if done is not None:
             return done
-    from kling_batch.cli.running import Running
+    from kling_batch.cli.running import carry_out
 
     opened = open_project(manifest, project=project, out=out, lock_path=lock_path, sandbox=sandbox)
-    return Running(opened, asked, select, locked=locked, frozen=frozen).go().result.exit_status
+    return carry_out(opened, asked, select, locked=locked, frozen=frozen)

@@ -86,6 +86,16 @@ class Plan:
         return sum(1 for step in self.steps if step.action is action)
 
     @property
+    def pays(self) -> bool:
+        """Whether the service is asked for a new task."""
+        return any(step.action in PAYING for step in self.steps)
+
+    @property
+    def needs_consent(self) -> bool:
+        """Whether somebody has to agree first: it pays, or takes over the sounds of a renamed job."""
+        return self.pays or any(step.action is Action.MOVED for step in self.steps)
+
+    @property
     def units(self) -> Decimal:
         """The most that a run of this plan would pay, retries of tasks that fail left out: those cost nothing."""
         return sum((step.units for step in self.steps), Decimal(0))
