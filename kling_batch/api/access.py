@@ -32,21 +32,23 @@ class Access:
     fingerprint: str
     transport: httpx.AsyncBaseTransport | None = None
 
+    @classmethod
+    def of(cls, variables: Mapping[str, str]) -> Access:
+        """Take keys and address from what a caller hands over: `os.environ`, or a dict with the same names.
+
+        `KLING_API_KEY`, or `KLING_ACCESS_KEY` and `KLING_SECRET_KEY`; `KLING_BASE_URL` for another region.
+
+        Raises:
+            UsageError: The keys are missing, or the address would send them in the clear.
+        """
+        base_url = checked_base_url(variables.get("KLING_BASE_URL") or DEFAULT_BASE_URL)
+        keys = keys_from(variables)
+        return cls(base_url=base_url, keys=keys, fingerprint=keys.fingerprint(base_url))
+
     def service(self) -> tuple[KlingService, httpx.AsyncClient]:
         """Open the API's client; whoever asks for it closes it."""
         http = api_client(self.base_url, self.transport)
         return KlingService(http, self.keys.signer(SystemClock().time)), http
-
-
-def real_access(environment: Mapping[str, str]) -> Access:
-    """Take keys and address from an environment.
-
-    Raises:
-        UsageError: The keys are missing, or the address would send them in the clear.
-    """
-    base_url = checked_base_url(environment.get("KLING_BASE_URL") or DEFAULT_BASE_URL)
-    keys = keys_from(environment)
-    return Access(base_url=base_url, keys=keys, fingerprint=keys.fingerprint(base_url))
 
 
 def sandbox_access() -> Access:

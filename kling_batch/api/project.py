@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import overload
 
 from kling_batch.engine.facts import gather, with_rerolls
 from kling_batch.engine.outlook import Outlook, outlook
-from kling_batch.engine.plan import Plan, make_plan
-from kling_batch.engine.select import select
+from kling_batch.engine.plan import Action, Plan, make_plan
+from kling_batch.engine.select import select as select_steps
+from kling_batch.engine.sources import with_sources
 from kling_batch.files.disk import disk_border
 from kling_batch.files.lock import Lock, read_lock
+from kling_batch.files.store import Store
+from kling_batch.files.store_at import store_at
 from kling_batch.journal.journal import Snapshot, read_snapshot
-from kling_batch.manifest import load
+from kling_batch.manifest import load as load_manifest
 from kling_batch.model import Manifest, Take
 from kling_batch.service.catalog import kind
 
@@ -41,8 +45,8 @@ class Project:
         takes = self.manifest.takes
         prices = {KIND: self.outlook(known, None).units}
         facts = gather(takes, known, self.lock, self.out)
-        plan = make_plan(facts, self.lock, retries=retries, wanted=(take.key for take in takes), prices=prices)
-        return select(plan, expressions)
+        made = make_plan(facts, self.lock, retries=retries, wanted=(take.key for take in takes), prices=prices)
+        return select_steps(made, expressions)
 
     def outlook(self, snapshot: Snapshot, concurrency: int | None) -> Outlook:
         """Say what a run would cost and take; `concurrency` None is the manifest's."""
@@ -81,25 +85,42 @@ class Places:
     lock: Path
 
 
-def places_of(manifest: Path, project: str, *, out: Path | None, lock_path: Path | None, sandbox: bool) -> Places:
+def places_of(
+    manifest: Path, project: str, *, out: str | Path | None, lock: str | Path | None, sandbox: bool
+) -> Places:
     """Say where a project's things are; what the sandbox makes has folders and a lock of its own."""
     suffix = ".sandbox" if sandbox else ""
     return Places(
-        out=out or Path("out") / f"{project}{suffix}",
-        lock=lock_path or manifest.with_name(f"{manifest.name}{suffix}.lock"),
+        out=Path(out) if out else Path("out") / f"{project}{suffix}",
+        lock=Path(lock) if lock else manifest.with_name(f"{manifest.name}{suffix}.lock"),
     )
 
 
-def open_project(
-    manifest: Path, *, project: str | None, out: Path | None, lock_path: Path | None, sandbox: bool
+def load(
+    manifest: str | Path,
+    *,
+    project: str | None = None,
+    out: str | Path | None = None,
+    lock: str | Path | None = None,
+    sandbox: bool = False,
 ) -> Project:
-    """Read manifest and lock. What the sandbox makes has folders, lock and store of its own.
+    """Read a manifest and its lock.
+
+    Args:
+        manifest: A .yaml, .json, .jsonl or .csv file.
+        project: The project's name, for tables; without it, the file's stem.
+        out: Where the sounds go; without it, `out/PROJECT`.
+        lock: The lock; without it, the manifest's path with `.lock` after it.
+        sandbox: Whether everything is done with a sandbox inside the process. What it makes has a folder, a lock and a
+            store of its own.
 
     Raises:
-        UsageError: Manifest or lock is missing or invalid.
+        ManifestInvalid: The manifest has problems: all of them are in the error.
+        UsageError: Manifest or lock is missing or cannot be relied on.
     """
-    loaded = load(manifest, project=project)
-    places = places_of(manifest, loaded.project, out=out, lock_path=lock_path, sandbox=sandbox)
+    path = Path(manifest)
+    loaded = load_manifest(path, project=project)
+    places = places_of(path, loaded.project, out=out, lock=lock, sandbox=sandbox)
     opened = Project(
         manifest=loaded,
         out=places.out,
@@ -109,6 +130,50 @@ def open_project(
         seen=(0, 0),
     )
     return opened.current()
+
+
+def plan(
+    project: Project,
+    *,
+    select: str | Sequence[str] = (),
+    retries: int = 2,
+    store: str | Path | None = None,
+    snapshot: Snapshot | None = None,
+) -> Plan:
+    """Work out what a run would do to each take, why, and what it may cost. Needs no keys and no network.
+
+    Args:
+        project: What `load` gave. Its lock is the one that was read then.
+        select: Which takes are meant, as `--select` says it: an expression, or several; none means all.
+        retries: How many new attempts a task may have that failed for a passing reason.
+        store: Where copies of finished sounds are kept, for the plan to say what comes from there.
+        snapshot: The journal, if it was read a moment ago.
+
+    Raises:
+        UsageError: An expression is malformed or matches nothing.
+    """
+    made = project.plan(retries=retries, expressions=expressions_of(select), snapshot=snapshot)
+    if made.count(Action.RESTORE) or made.count(Action.MOVED):
+        made = with_sources(made, project.out, open_store(store, sandbox=project.sandbox))
+    return made
+
+
+def expressions_of(select: str | Sequence[str]) -> tuple[str, ...]:
+    """Take one expression for a list of one."""
+    return (select,) if isinstance(select, str) else tuple(select)
+
+
+@overload
+def open_store(location: str | Path, *, sandbox: bool) -> Store: ...
+@overload
+def open_store(location: str | Path | None, *, sandbox: bool) -> Store | None: ...
+def open_store(location: str | Path | None, *, sandbox: bool) -> Store | None:
+    """Open the store at a place, a folder or the URL of object storage; None is no store.
+
+    Raises:
+        UsageError: There can be no store there, or what object storage needs is missing.
+    """
+    return None if location is None else store_at(str(location), namespace="sandbox" if sandbox else "live")
 
 
 def _state_of(path: Path) -> tuple[int, int] | None:

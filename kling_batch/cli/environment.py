@@ -6,9 +6,8 @@ import os
 import sys
 from pathlib import Path
 
-from kling_batch.api.access import Access, real_access
-from kling_batch.files.store import FolderStore, Namespace, Store, default_store_root
-from kling_batch.files.store_at import store_at
+from kling_batch.api.access import Access
+from kling_batch.files.store import default_store_root
 
 
 def own_access() -> Access:
@@ -17,17 +16,9 @@ def own_access() -> Access:
     Raises:
         UsageError: The keys are missing, or the address would send them in the clear.
     """
-    return real_access(os.environ)
+    return Access.of(os.environ)
 
 
-def open_store(location: str | None, *, sandbox: bool) -> Store:
-    """Open the store: a folder, the URL of object storage, or by default the user's cache folder.
-
-    Raises:
-        UsageError: There can be no store there, or what object storage needs is missing.
-    """
-    namespace: Namespace = "sandbox" if sandbox else "live"
-    if location:
-        return store_at(location, namespace=namespace)
-    root = default_store_root(os.environ, platform=sys.platform, home=Path.home())
-    return FolderStore(root, namespace=namespace)
+def own_store() -> Path:
+    """Say where the store is when nobody says otherwise: in the user's cache folder."""
+    return default_store_root(os.environ, platform=sys.platform, home=Path.home())

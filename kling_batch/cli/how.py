@@ -9,15 +9,14 @@ from typing import Any, TypeVar
 
 import click
 
-from kling_batch.api.project import Project
-from kling_batch.cli.environment import open_store
+from kling_batch.api.bounds import CONCURRENCY, DEADLINE_S, PATIENCE_S, POLL_INTERVAL_S, SETTLE_TIME_S
+from kling_batch.api.project import Project, open_store
+from kling_batch.cli.environment import own_store
 from kling_batch.cli.options import retries_option
 from kling_batch.engine.ports import Options
 from kling_batch.files.store import Store
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-_MOST_CONCURRENCY = 1000
 
 
 class _Concurrency(click.ParamType[int | str]):
@@ -29,9 +28,10 @@ class _Concurrency(click.ParamType[int | str]):
         """Read it."""
         if value == "auto":
             return "auto"
-        if str(value).isdigit() and 1 <= int(value) <= _MOST_CONCURRENCY:
+        least, most = CONCURRENCY
+        if str(value).isdigit() and least <= int(value) <= most:
             return int(value)
-        return self.fail(f"{value!r} is neither auto nor a number from 1 to {_MOST_CONCURRENCY}.", param, ctx)
+        return self.fail(f"{value!r} is neither auto nor a number from {least} to {most}.", param, ctx)
 
 
 class _Units(click.ParamType[Decimal]):
@@ -63,7 +63,7 @@ _store_options = (
 )
 _patience_option = click.option(
     "--patience",
-    type=click.FloatRange(min=1),
+    type=click.FloatRange(*PATIENCE_S),
     default=900.0,
     show_default=True,
     metavar="S",
@@ -82,7 +82,7 @@ _paying_options = (
     concurrency_option,
     click.option(
         "--poll-interval",
-        type=click.FloatRange(0.05, 3600),
+        type=click.FloatRange(*POLL_INTERVAL_S),
         default=1.0,
         show_default=True,
         metavar="S",
@@ -90,7 +90,7 @@ _paying_options = (
     ),
     click.option(
         "--settle-time",
-        type=click.FloatRange(0, 3600),
+        type=click.FloatRange(*SETTLE_TIME_S),
         default=20.0,
         show_default=True,
         metavar="S",
@@ -101,7 +101,7 @@ _paying_options = (
     ),
     retries_option,
     click.option(
-        "--deadline", type=click.FloatRange(min=0.1), metavar="S", help="Stop after so many seconds (exit 6)."
+        "--deadline", type=click.FloatRange(*DEADLINE_S), metavar="S", help="Stop after so many seconds (exit 6)."
     ),
 )
 
@@ -175,4 +175,4 @@ class How:
         Raises:
             UsageError: There can be no store there, or what object storage needs is missing.
         """
-        return None if self.no_store else open_store(self.store, sandbox=project.sandbox)
+        return None if self.no_store else open_store(self.store or own_store(), sandbox=project.sandbox)

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
+from kling_batch.api.bounds import RETRIES
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 manifest_argument = click.argument("manifest", type=click.Path(path_type=Path))
@@ -36,7 +38,7 @@ sandbox_option = click.option(
 )
 retries_option = click.option(
     "--retries",
-    type=click.IntRange(0, 20),
+    type=click.IntRange(*RETRIES),
     default=2,
     show_default=True,
     metavar="N",

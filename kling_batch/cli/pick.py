@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from kling_batch.api.project import Project, open_project
+from kling_batch.api.project import Project, load
 from kling_batch.cli.keys import locked_takes, parse_key
 from kling_batch.cli.options import lock_option, manifest_argument, out_option, project_option, sandbox_option
 from kling_batch.clock import SystemClock
@@ -54,7 +54,7 @@ def command(
     chosen = [parse_key(text, "=") for text in choices] + (_read(table) if table else [])
     if not chosen and not clear:
         raise UsageError("Nothing is chosen.", hint="Name a take of a job, such as door-creak=2.")
-    opened = open_project(manifest, project=project, out=out, lock_path=lock_path, sandbox=sandbox)
+    opened = load(manifest, project=project, out=out, lock=lock_path, sandbox=sandbox)
     journal = Journal(opened.out, now=SystemClock().time(), service=None)
     try:
         return _pick(opened.current(), _one_a_job(chosen), clear)

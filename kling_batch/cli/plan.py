@@ -7,13 +7,12 @@ from pathlib import Path
 
 import click
 
-from kling_batch.api.project import open_project
-from kling_batch.cli.environment import open_store
+from kling_batch.api.project import load
+from kling_batch.api.project import plan as make_plan
+from kling_batch.cli.environment import own_store
 from kling_batch.cli.how import concurrency_option, store_options
 from kling_batch.cli.options import place_options, retries_option, text_or_json
 from kling_batch.cli.planning import plan_json, plan_lines
-from kling_batch.engine.plan import Action
-from kling_batch.engine.sources import with_sources
 from kling_batch.journal.journal import read_snapshot
 
 
@@ -40,11 +39,10 @@ def command(
 
     Needs no keys and no network: it goes by manifest, journal, lock, store and disk.
     """
-    opened = open_project(manifest, project=project, out=out, lock_path=lock_path, sandbox=sandbox)
+    opened = load(manifest, project=project, out=out, lock=lock_path, sandbox=sandbox)
     snapshot = read_snapshot(opened.out)
-    plan = opened.plan(retries=retries, expressions=select, snapshot=snapshot)
-    if plan.count(Action.RESTORE) or plan.count(Action.MOVED):
-        plan = with_sources(plan, opened.out, None if no_store else open_store(store, sandbox=sandbox))
+    place = None if no_store else store or own_store()
+    plan = make_plan(opened, select=select, retries=retries, store=place, snapshot=snapshot)
     outlook = opened.outlook(snapshot, concurrency if isinstance(concurrency, int) else None)
     if output == "json":
         click.echo(json.dumps(plan_json(plan, outlook), indent=2, ensure_ascii=False))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from kling_batch.api.project import open_project
+from kling_batch.api.project import load
 from kling_batch.cli.options import place_options
 from kling_batch.clock import SystemClock
 from kling_batch.engine.recount import recount
@@ -26,7 +26,7 @@ def command(
     """Write the reports again, from journal and lock."""
     from kling_batch.report import write_reports
 
-    opened = open_project(manifest, project=project, out=out, lock_path=lock_path, sandbox=sandbox)
+    opened = load(manifest, project=project, out=out, lock=lock_path, sandbox=sandbox)
     plan = opened.plan(retries=0, expressions=select)
     result = recount(opened.manifest, plan, read_snapshot(opened.out), now=SystemClock().time())
     write_reports(result, opened.out)

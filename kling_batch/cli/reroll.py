@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from kling_batch.api.project import open_project
+from kling_batch.api.project import load
 from kling_batch.cli.how import How, paying_options
 from kling_batch.cli.keys import locked_takes, parse_key
 from kling_batch.cli.options import lock_option, manifest_argument, out_option, project_option, sandbox_option
@@ -40,7 +40,7 @@ def command(
     The lock notes it for each take; the sound that was there is kept in .kling-batch/replaced. Where this is stopped
     before its end, kling-batch run finishes it.
     """
-    opened = open_project(manifest, project=project, out=out, lock_path=lock_path, sandbox=sandbox)
+    opened = load(manifest, project=project, out=out, lock=lock_path, sandbox=sandbox)
     keys = list(dict.fromkeys(parse_key(text, ":") for text in takes))
     locked_takes(opened, keys)
     expressions = tuple(str(key) for key in keys)

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from kling_batch.api.access import Access
-from kling_batch.api.project import Project, open_project
+from kling_batch.api.project import Project, load
 from kling_batch.api.running import Held
 from kling_batch.cli import show_error
 from kling_batch.cli.environment import own_access
@@ -54,7 +54,7 @@ def command(
     Keys are needed only for what neither disk nor store has. What cannot be had is listed, with its prompt and what it
     would cost to make it anew (exit status 3, or 6 where trying again later may help).
     """
-    opened = open_project(manifest, project=project, out=out, lock_path=lock_path, sandbox=sandbox)
+    opened = load(manifest, project=project, out=out, lock=lock_path, sandbox=sandbox)
     restoring = _Restoring(opened, How(**how), select)
     lost = restoring.go()
     price = opened.outlook(read_snapshot(opened.out), None).units

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from kling_batch.api.project import open_project, places_of
+from kling_batch.api.project import load, places_of
 from kling_batch.cli.how import How, paying_options
 from kling_batch.cli.options import place_options
 from kling_batch.cli.standing import run_standing
@@ -40,11 +40,11 @@ def command(
     asked = How(**how)
     name = project or guess_project(manifest)
     if name is not None:
-        places = places_of(manifest, name, out=out, lock_path=lock_path, sandbox=sandbox)
+        places = places_of(manifest, name, out=out, lock=lock_path, sandbox=sandbox)
         done = run_standing(manifest, places, select, asked)
         if done is not None:
             return done
     from kling_batch.cli.running import carry_out
 
-    opened = open_project(manifest, project=project, out=out, lock_path=lock_path, sandbox=sandbox)
+    opened = load(manifest, project=project, out=out, lock=lock_path, sandbox=sandbox)
     return carry_out(opened, asked, select, locked=locked, frozen=frozen)

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from kling_batch.api.project import Project, open_project
+from kling_batch.api.project import Project, load
 from kling_batch.cli.options import place_options, text_or_json
 from kling_batch.clock import SystemClock, iso
 from kling_batch.engine.recount import recount
@@ -31,7 +31,7 @@ def command(
     output: str,
 ) -> int:
     """Show where a run stands, from the journal, also while it runs."""
-    opened = open_project(manifest, project=project, out=out, lock_path=lock_path, sandbox=sandbox)
+    opened = load(manifest, project=project, out=out, lock=lock_path, sandbox=sandbox)
     snapshot = read_snapshot(opened.out)
     result = recount(opened.manifest, opened.plan(retries=0, expressions=select), snapshot, now=SystemClock().time())
     running = is_held(opened.out / FOLDER)

@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 
 import click
 
-from kling_batch.cli.environment import open_store
+from kling_batch.api.project import open_store
+from kling_batch.cli.environment import own_store
 from kling_batch.cli.options import text_or_json
 from kling_batch.clock import SystemClock
 from kling_batch.errors import LockInvalid, UsageError
@@ -56,7 +57,7 @@ def command() -> None:
 @_where
 def path(store: str | None, sandbox: bool) -> int:
     """Print where the store is, in the words that `--store` takes."""
-    opened = open_store(store, sandbox=sandbox)
+    opened = open_store(store or own_store(), sandbox=sandbox)
     click.echo(opened.location)
     whose = "the sandbox" if sandbox else "real runs"
     click.echo(f"What {whose} made is in {'sandbox' if sandbox else 'live'}/ there.", err=True)
@@ -68,7 +69,7 @@ def path(store: str | None, sandbox: bool) -> int:
 @text_or_json
 def stats(store: str | None, sandbox: bool, output: str) -> int:
     """Count the entries and their bytes."""
-    opened = open_store(store, sandbox=sandbox)
+    opened = open_store(store or own_store(), sandbox=sandbox)
     total = _total(list(opened.entries()))
     if output == "json":
         shown = {"location": opened.location, "sandbox": sandbox, **total.as_json()}
@@ -120,7 +121,7 @@ def gc(
     # What comes from now on is left alone: a run may be about to lock it.
     before = SystemClock().time() - older_than_days * _DAY_S
     named = _named_by(keep)
-    opened = open_store(store, sandbox=sandbox)
+    opened = open_store(store or own_store(), sandbox=sandbox)
     entries = list(opened.entries())
     gone = sorted(disused(entries, named=named, before=before), key=lambda entry: entry.sha256)
     if not dry_run:

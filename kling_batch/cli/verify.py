@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from kling_batch.api.project import open_project
+from kling_batch.api.project import load
 from kling_batch.cli.options import place_options, text_or_json
 from kling_batch.errors import ExitStatus
 
@@ -30,7 +30,7 @@ def command(
     from kling_batch.engine.audit import audit
     from kling_batch.engine.picks import picks_of
 
-    opened = open_project(manifest, project=project, out=out, lock_path=lock_path, sandbox=sandbox)
+    opened = load(manifest, project=project, out=out, lock=lock_path, sandbox=sandbox)
     takes = opened.takes(select)
     picks = picks_of(opened.manifest.takes, opened.lock)
     flaws = audit(takes, opened.lock, opened.out, picks=picks, extras=not select, quick=quick)

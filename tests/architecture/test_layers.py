@@ -20,6 +20,8 @@ FLOORS = [
 ]
 """From the ground up. Rooms of one floor do not know each other, but for the ground's. "" is `kling_batch` itself."""
 GROUND = FLOORS[0]
+FACE = "kling_batch"
+"""Names what other programs use, and imports it when it is asked for."""
 FLOOR_OF = {part: number for number, floor in enumerate(FLOORS) for part in floor}
 SANDBOX_MAY_KNOW = {"sandbox", "", "model", "errors", "clock", "resources"}
 MAY_KNOW_THE_SANDBOX = {"sandbox", "api", "cli"}
@@ -65,6 +67,7 @@ def upward(imports: Iterable[Any]) -> Breaches:
         and "sandbox" not in {(here := part_of(each.module)), (there := part_of(each.target))}
         and here != there
         and not {here, there} <= GROUND
+        and not (each.module == FACE and each.for_types)
         and FLOOR_OF[there] >= FLOOR_OF[here]
     ]
 

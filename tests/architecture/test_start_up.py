@@ -20,6 +20,19 @@ print(json.dumps({"status": status, "modules": sorted(sys.modules)}))
 """
 
 
+IMPORTED = """
+import json, sys
+exec(sys.argv[1])
+print(json.dumps(sorted(sys.modules)))
+"""
+
+
+def imported_by(statement: str) -> set[str]:
+    """Run a statement in a fresh interpreter, and name every module that it has imported by its end."""
+    told = subprocess.run([sys.executable, "-c", IMPORTED, statement], capture_output=True, text=True, check=True)
+    return set(json.loads(told.stdout))
+
+
 def loaded_by(*arguments: str) -> set[str]:
     """Run the program in a fresh interpreter, and name every module that it has imported by its end."""
     told = subprocess.run(
@@ -61,3 +74,17 @@ def test_planning_needs_no_network(tmp_path: Path) -> None:
     modules = loaded_by("plan", str(tmp_path / "m.yaml"), "--out", str(tmp_path / "out"))
     assert "kling_batch.engine.plan" in modules
     assert not modules & {"pandas", "httpx", "soundfile", "numpy"}
+
+
+def test_the_package_itself_costs_nothing() -> None:
+    """A name is imported when it is first used."""
+    modules = imported_by("import kling_batch; kling_batch.__version__; dir(kling_batch)")
+    assert {name for name in modules if name.startswith("kling_batch")} == {"kling_batch"}
+    assert not modules & (HEAVY | {"click", "jsonschema", "jsonschema_rs", "yaml", "asyncio"})
+
+
+def test_loading_and_planning_from_python_needs_no_network() -> None:
+    """A program that only looks imports neither the HTTP client nor the command line."""
+    modules = imported_by("from kling_batch import load, plan")
+    assert "kling_batch.api.project" in modules
+    assert not modules & {"pandas", "httpx", "soundfile", "numpy", "click", "tqdm"}
