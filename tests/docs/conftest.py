@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import subprocess
+import sys
+import threading
+from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
+import httpx
 import pytest
 
-from kling_batch.cli import cli
+from kling_batch.cli import cli, main
+from kling_batch.sandbox.app import running_server
+from kling_batch.sandbox.quick import quick_clip
+from kling_batch.sandbox.settings import Span, WorldSettings
 
+COPIED = ("examples", "schemas", "Makefile", "pyproject.toml", ".ci")
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
+FOREST = "version: 1\nproject: forest\njobs:\n  - {id: owl, prompt: An owl hoots, duration: 3.0}\n"
+AWS = {
+    "AWS_ACCESS_KEY_ID": "nobody",
+    "AWS_SECRET_ACCESS_KEY": "nothing",
+    "AWS_REGION": "us-east-1",
+    "AWS_ALLOW_HTTP": "true",
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,6 +102,83 @@ def pages(page: Callable[[str], Page]) -> list[Page]:
 def checkout() -> Path:
     """The folder that holds everything."""
     return CHECKOUT
+
+
+@pytest.fixture
+def copy(tmp_path: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of what a clone holds, set up, with this environment's programs."""
+    for name in COPIED:
+        source = checkout / name
+        if source.is_dir():
+            shutil.copytree(source, tmp_path / name, ignore=shutil.ignore_patterns("*.lock"))
+        else:
+            shutil.copy2(source, tmp_path / name)
+    (tmp_path / "tests").symlink_to(checkout / "tests")
+    programs = Path(sys.executable).parent
+    (tmp_path / ".venv").mkdir()
+    for name in ("bin", "lib", "pyvenv.cfg"):
+        (tmp_path / ".venv" / name).symlink_to(programs.parent / name)
+    (tmp_path / ".venv" / ".ready").touch()
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+    return tmp_path
+
+
+@pytest.fixture
+def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+    """Gives an account when it is called: a sandbox on loopback, which takes the key that the pages show."""
+    with ExitStack() as stack:
+
+        def open_account() -> None:
+            settings = WorldSettings(
+                api_key="your-key", generation=Span.fixed(0.05), queue=Span.fixed(0.0), sample_rate=8000
+            )
+            server = stack.enter_context(running_server(settings, synth=quick_clip))
+            monkeypatch.setenv("KLING_BASE_URL", server.url)
+            monkeypatch.setenv("KLING_API_KEY", "your-key")
+
+        yield open_account
+
+
+@pytest.fixture
+def made(
+    copy: Path, page: Callable[[str], Page], account: Callable[[], None], monkeypatch: pytest.MonkeyPatch, s3: str
+) -> Callable[[], None]:
+    """Has the README's tavern made, and a forest, and the bucket of the pages; called again, its sounds are gone."""
+    account()
+    readme = next(block.text for block in page("README.md").blocks() if block.text.startswith("# tavern.yaml"))
+    (copy / "tavern.yaml").write_text(readme, encoding="utf-8")
+    (copy / "forest.yaml").write_text(FOREST, encoding="utf-8")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3)
+    for name, value in AWS.items():
+        monkeypatch.setenv(name, value)
+    with monkeypatch.context() as patch:
+        patch.chdir(copy)
+        for name in ("tavern", "forest"):
+            assert main(["run", f"{name}.yaml", "--yes", "--quiet", "--no-store", "--settle-time", "0"]) == 0
+
+    def lose_sounds() -> None:
+        for sound in (copy / "out" / "tavern").rglob("*.wav"):
+            sound.unlink()
+
+    return lose_sounds
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[str]:
+    """Start an S3 endpoint with a bucket, in another process, on a port that it chooses."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"], stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        said = next((line for line in process.stderr if "Running on http" in line), None)
+        assert said is not None, "moto_server ended before it served"
+        reader = threading.Thread(target=deque, args=(process.stderr, 0))  # a full pipe would stop the server
+        reader.start()
+        url = said.split()[-1]
+        httpx.put(f"{url}/our-bucket").raise_for_status()
+        yield url
+        process.terminate()
+        reader.join()
 
 
 @pytest.fixture

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
+import ast
+import asyncio
 import re
 import shlex
-import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -15,14 +16,23 @@ from typing import Any
 import click
 import pytest
 
+from tests.chaos.__main__ import _options as chaos_options
+
 NOT_RUN_IN_A_TEST = {
-    "git clone": "it needs the network",
-    "cd kling-batch": "it enters what was cloned",
     "make test": "it would run this test",
+    "make lint": "it has its own place in CI",
+    "make types": "it has its own place in CI",
     "make wheel-check": "it installs, and has its own place in CI",
     "bash .ci/run": "it would run this test",
+    "make chaos SEEDS=10000": "it takes half an hour",
+    "make chaos POINTS=1": "it takes minutes; a sample of it is a test",
+    "make chaos KILLS=200": "it takes minutes; a sample of it is a test",
+    "make chaos": "it takes minutes; a sample of it is a test",
+    "pip install 'kling-batch[s3]'": "it needs the network; the extra is installed",
 }
-COPIED = ("examples", "schemas", "Makefile", "pyproject.toml", ".ci")
+"""Commands with the reason why a test does not type them. Every other one is run."""
+REFERENCE = "commands.md"
+PAGES = sorted((Path(__file__).resolve().parent.parent.parent / "docs").glob("*.md"))
 
 
 def _typed(text: str, info: str) -> Iterator[tuple[str, list[str]]]:
@@ -36,55 +46,135 @@ def _typed(text: str, info: str) -> Iterator[tuple[str, list[str]]]:
         yield lines[start][2:], lines[start + 1 : end]
 
 
-def _shell_blocks(page: Any, *, keys: bool) -> list[Any]:
-    """The blocks to type. A block that needs keys says so after its language: `sh keys`."""
-    shells = [block for block in page.blocks() if block.info.startswith(("sh", "console"))]
-    return [block for block in shells if ("keys" in block.info.split()) is keys]
-
-
 def _program_lines(text: str) -> list[list[str]]:
     """Every call of the program in a block, as words, whatever stands before it on its line."""
     found = re.findall(r"(?:^|[\s/])kling-batch ((?:[a-z]|--)[^\n]*)", text.replace("\\\n", " "), flags=re.MULTILINE)
     return [shlex.split(re.split(r"\s(?:[|>&#]|&&)", call)[0], comments=True) for call in found]
 
 
-@pytest.fixture
-def copy(tmp_path: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of what a clone holds, set up, with this environment's programs."""
-    for name in COPIED:
-        source = checkout / name
-        if source.is_dir():
-            shutil.copytree(source, tmp_path / name, ignore=shutil.ignore_patterns("*.lock"))
-        else:
-            shutil.copy2(source, tmp_path / name)
-    programs = Path(sys.executable).parent
-    (tmp_path / ".venv").mkdir()
-    (tmp_path / ".venv" / "bin").symlink_to(programs)
-    (tmp_path / ".venv" / ".ready").touch()
-    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
-    return tmp_path
-
-
-def _run(command: str, folder: Path) -> list[str]:
-    done = subprocess.run(
-        ["bash", "-c", command], cwd=folder, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
-    )
-    assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+def _run(script: str, folder: Path) -> list[str]:
+    command = ["bash", "-e", "-c", script]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    assert done.returncode == 0, f"{script}\n{done.stdout}{done.stderr}"
     return [line.rstrip() for line in (done.stdout + done.stderr).splitlines()]
 
 
-def test_the_readme_runs_as_written(page: Callable[[str], Any], copy: Path) -> None:
-    """Every command of the README that needs no keys ends well, in its order, and prints what stands below it."""
-    readme = page("README.md")
-    for block in readme.blocks():
+def _serve(command: str, folder: Path) -> None:
+    """Run what serves until it has said something, and interrupt it as a person does."""
+    with subprocess.Popen(
+        shlex.split(command), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+    assert first.startswith("http"), said
+
+
+def _write_named(page: Any, folder: Path) -> None:
+    """Write every block that begins with the name of a file."""
+    for block in page.blocks():
         if name := re.match(r"# ([a-z-]+\.yaml)\n", block.text):
-            (copy / name[1]).write_text(block.text, encoding="utf-8")
-    commands = [pair for block in _shell_blocks(readme, keys=False) for pair in _typed(block.text, block.info)]
-    for command, shown in commands:
-        if command not in NOT_RUN_IN_A_TEST and not command.startswith("git clone"):
-            printed = _run(command, copy)
-            assert not shown or printed == [line.rstrip() for line in shown], command
-    assert any(command == "make demo" for command, _ in commands)
+            (folder / name[1]).write_text(block.text, encoding="utf-8")
+
+
+def _type_all(page: Any, folder: Path, keys: Callable[[], None] | None = None) -> None:
+    """Type every command of a page, in its order. `keys` is called before every block that needs them."""
+    for block in page.blocks():
+        if not block.info.startswith(("sh", "console")):
+            continue
+        if "keys" in block.info.split():
+            assert keys is not None
+            keys()
+        commands = [pair for pair in _typed(block.text, block.info) if pair[0] not in NOT_RUN_IN_A_TEST]
+        if "serves" in block.info.split():
+            for command, _ in commands:
+                _serve(command, folder)
+        elif block.info.startswith("sh"):
+            _run("\n".join(command for command, _ in commands), folder)
+        else:
+            for command, shown in commands:
+                printed = _run(command, folder)
+                assert not shown or printed == [line.rstrip() for line in shown], command
+
+
+def test_the_readme_runs_as_written(page: Callable[[str], Any], copy: Path, account: Callable[[], None]) -> None:
+    """Every command of the README ends well, in its order, with keys where it says so, and prints what is shown."""
+    readme = page("README.md")
+    _write_named(readme, copy)
+    _type_all(readme, copy, account)
+    assert (copy / "out/fireworks.sandbox/report.html").is_file()
+    assert (copy / "out/tavern/junit.xml").is_file()
+
+
+@pytest.mark.parametrize(
+    "name", [path.name for path in PAGES if re.search("^```(sh|console)", path.read_text(), re.MULTILINE)]
+)
+def test_the_commands_of_a_page_run_as_written(
+    page: Callable[[str], Any], name: str, made: Callable[[], None], copy: Path
+) -> None:
+    """Every command of a page ends well, in its order, where the manifests of the README were run before.
+
+    Before a block that needs keys the sounds are gone, so that there is something to do.
+    """
+    shown = page(f"docs/{name}")
+    _write_named(shown, copy)
+    _type_all(shown, copy, made)
+
+
+def test_contributing_runs_as_written(page: Callable[[str], Any], copy: Path) -> None:
+    """Every command for contributors ends well."""
+    _type_all(page("CONTRIBUTING.md"), copy)
+
+
+def test_every_command_of_the_docs_is_typed(pages: list[Any]) -> None:
+    """A call of the program stands in a block that is run; only the reference shows how calls look, in `text`."""
+    shown = [
+        f"{page.path.name}: {line}"
+        for page in pages
+        for block in page.blocks()
+        for line in block.text.splitlines()
+        if re.match(r"(\$ )?(kling-batch|make) ", line) and not block.info.startswith(("sh", "console"))
+        if page.path.name != REFERENCE
+    ]
+    assert not shown
+
+
+def test_what_is_not_run_stands_somewhere(pages: list[Any]) -> None:
+    """The list of what is not run is no longer than it has to be."""
+    blocks = (block for page in pages for block in page.blocks() if block.info.startswith(("sh", "console")))
+    typed = {command for block in blocks for command, _ in _typed(block.text, block.info)}
+    prose = "\n".join(page.text for page in pages)
+    assert [command for command in NOT_RUN_IN_A_TEST if command not in typed and f"`{command}`" not in prose] == []
+
+
+def test_the_long_proofs_are_what_the_proof_takes(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`make chaos` with each variable that a page shows calls the proof with options that it has."""
+    for command in (one for one in NOT_RUN_IN_A_TEST if one.startswith("make chaos")):
+        printed = _run(command.replace("make", "make --dry-run --always-make", 1), checkout)
+        call = next(line for line in printed if "-m tests.chaos" in line)
+        monkeypatch.setattr(sys, "argv", call.split("-m ")[1].split())
+        options = chaos_options()
+        assert options.seeds or options.points or options.kills
+
+
+def test_the_python_of_the_docs_runs_as_written(
+    pages: list[Any], made: Callable[[], None], copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every block of a page runs, in its order and with the names of those before it; a notebook's with its `await`."""
+    monkeypatch.chdir(copy)
+    ran = 0
+    for page in pages:
+        names: dict[str, Any] = {}
+        for block in (block for block in page.blocks() if block.info.startswith("python")):
+            if "keys" in block.info.split():
+                made()
+            code = compile(block.text, page.path.name, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+            awaited = eval(code, names)  # noqa: S307 - our own documentation
+            if awaited is not None:
+                asyncio.run(awaited)
+            ran += 1
+    assert ran
 
 
 def test_every_make_target_in_the_docs_exists(pages: list[Any], checkout: Path) -> None:
