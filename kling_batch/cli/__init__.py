@@ -18,7 +18,8 @@ from pathlib import Path
 import click
 
 from kling_batch import __version__
-from kling_batch.errors import ExitStatus, KlingBatchError, Terminated
+from kling_batch.cli.colour import Tone, say, toned
+from kling_batch.errors import ExitStatus, Interrupted, KlingBatchError, Terminated, UsageError
 
 COMMANDS = {
     "validate": "Check manifests and report every problem at its line.",
@@ -91,13 +92,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         result = cli.main(args=argv, prog_name="kling-batch", standalone_mode=False)
         sys.stdout.flush()
         return int(result or 0)
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
+        return int(ExitStatus.INVALID)
+    except click.ClickException as error:
+        show_error(_usage(error))
         return int(ExitStatus.INVALID)
     except click.exceptions.Exit as error:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("Interrupted.", err=True)
+        show_error(Interrupted("Interrupted.", hint="Run the same command again: it goes on where this one stopped."))
         return int(ExitStatus.INTERRUPTED)
     except KlingBatchError as error:
         show_error(error)
@@ -122,10 +126,18 @@ def _terminate(number: int, frame: object) -> None:
 
 
 def show_error(error: KlingBatchError) -> None:
-    """Say what is wrong, and what to do."""
-    click.echo(error.message, err=True)
+    """Say what is wrong, where and why, and below it what to do: every error has this shape."""
+    first, *rest = error.message.split("\n")
+    say("\n".join([toned(first, Tone.WRONG, bold=True), *rest]), err=True)
     if error.hint:
-        click.echo(f"  {error.hint}", err=True)
+        say(f"  {error.hint}", err=True)
+
+
+def _usage(error: click.ClickException) -> UsageError:
+    """Word what click found wrong on the command line as any other error."""
+    context = getattr(error, "ctx", None)
+    where = context.command_path if context is not None else "kling-batch"
+    return UsageError(error.format_message(), hint=f"{where} --help says what it takes.")
 
 
 def _internal(error: Exception) -> int:
@@ -136,8 +148,7 @@ def _internal(error: Exception) -> int:
             text = text.replace(value, "[hidden]")
     with tempfile.NamedTemporaryFile("w", prefix="kling-batch-", suffix=".log", delete=False, encoding="utf-8") as log:
         log.write(f"kling-batch {__version__}\n{text}")
-    click.echo(
-        f"Internal error: {type(error).__name__}. This is a bug in kling-batch; nothing known is lost.", err=True
-    )
-    click.echo(f"  Run the same command again to resume, and report it with {Path(log.name)}.", err=True)
+    words = f"Internal error: {type(error).__name__}. This is a bug in kling-batch; nothing known is lost."
+    hint = f"Run the same command again to resume, and report it with {Path(log.name)}."
+    show_error(KlingBatchError(words, hint=hint))
     return int(ExitStatus.INTERNAL)

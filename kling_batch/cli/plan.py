@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import click
 
 from kling_batch.api.project import load
 from kling_batch.api.project import plan as make_plan
+from kling_batch.cli.colour import say
 from kling_batch.cli.environment import own_store
 from kling_batch.cli.how import concurrency_option, store_options
 from kling_batch.cli.options import place_options, retries_option, text_or_json
-from kling_batch.cli.planning import plan_json, plan_lines
+from kling_batch.cli.planning import columns_of, plan_json, plan_lines
 from kling_batch.journal.journal import read_snapshot
 
 
@@ -47,5 +49,5 @@ def command(
     if output == "json":
         click.echo(json.dumps(plan_json(plan, outlook), indent=2, ensure_ascii=False))
     else:
-        click.echo("\n".join(plan_lines(plan, outlook)))
+        say("\n".join(plan_lines(plan, outlook, columns=columns_of(sys.stdout))))
     return 0

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import textwrap
 from collections.abc import Iterator
 from decimal import ROUND_HALF_UP, Decimal
-from typing import Any
+from typing import Any, TextIO
 
+import click
+
+from kling_batch.cli.colour import Tone, toned
 from kling_batch.engine.outlook import Outlook
 from kling_batch.engine.plan import Action, Plan, Step
 from kling_batch.report.facts import units_text
@@ -33,6 +38,17 @@ _VERBS = {
     Action.KEEP: "to keep",
     Action.DROP: "to drop",
 }
+_TONES = {
+    Action.GENERATE: Tone.NEW,
+    Action.RETRY: Tone.NEW,
+    Action.RESUME: Tone.UNDER_WAY,
+    Action.MOVED: Tone.UNDER_WAY,
+    Action.RESTORE: Tone.UNDER_WAY,
+    Action.KEEP: Tone.WRONG,
+    Action.DROP: Tone.CAUTION,
+}
+_WIDEST_KEY = 40
+_LEAST_COLUMN = 20
 _MINUTE_S = 60
 _HOUR_S = 3600
 
@@ -66,38 +82,71 @@ def plan_json(plan: Plan, outlook: Outlook) -> dict[str, Any]:
     }
 
 
-def plan_lines(plan: Plan, outlook: Outlook, *, most: int | None = None) -> list[str]:
-    """Write the plan for people: what changes, in groups by what is done, then the sum. `most` limits each group."""
+def plan_lines(plan: Plan, outlook: Outlook, *, most: int | None = None, columns: int | None = None) -> list[str]:
+    """Write the plan for people: what changes, in groups by what is done, then the sum.
+
+    `most` limits each group. `columns` is the width of the terminal, in which reasons stay in their column.
+    """
     lines: list[str] = []
     for action in Action:
         steps = [step for step in plan.steps if step.action is action and (action is not Action.KEEP or step.failed)]
         if steps:
-            lines += [*_group(steps, most), ""]
-    return [*lines, *summary_lines(plan, outlook)]
+            lines += [*_group(steps, most, columns), ""]
+    for line in summary_lines(plan, outlook):
+        first, *rest = _wrapped(line, columns, 2)
+        lines += [first, *(f"  {one}" for one in rest)]
+    return lines
 
 
-def _group(steps: list[Step], most: int | None) -> Iterator[str]:
+def _group(steps: list[Step], most: int | None, columns: int | None) -> Iterator[str]:
     action = steps[0].action
     heading = "that failed for good and are left" if action is Action.KEEP else _VERBS[action]
-    yield f"{_takes(len(steps))} {heading}:"
+    yield click.style(f"{_takes(len(steps))} {heading}:", bold=True)
     shown = steps[:most]
-    width = max(len(str(step.key)) for step in shown)
+    width = min(_WIDEST_KEY, max((len(str(step.key)) for step in shown if not _by_field(step)), default=0))
     for step in shown:
-        yield from _step_lines(step, width)
+        yield from _step_lines(step, width, columns)
     if len(steps) > len(shown):
         yield f"    … and {len(steps) - len(shown)} more: kling-batch plan lists them"
 
 
-def _step_lines(step: Step, width: int) -> Iterator[str]:
+def _step_lines(step: Step, width: int, columns: int | None) -> Iterator[str]:
     """Write a step: on a line its reason, or under it a line for every field that changed."""
     sign = "!" if step.action is Action.KEEP else _SIGNS[step.action]
-    if step.action is not Action.GENERATE or not step.changes:
-        yield f"  {sign} {step.key!s:<{width}}  {step.reason}"
+    tone = _TONES[step.action]
+    if not _by_field(step):
+        key = f"{step.key!s:<{width}}"
+        indent = len(f"  {sign} {key}  ")
+        first, *rest = _wrapped(step.reason, columns, indent)
+        yield f"  {toned(f'{sign} {key}', tone)}  {first}"
+        yield from (" " * indent + line for line in rest)
         return
-    yield f"  {sign} {step.key}"
+    yield f"  {toned(f'{sign} {step.key}', tone)}"
     name_width = max(len(change.name) for change in step.changes)
     for change in step.changes:
-        yield f"      ~ {change.name:<{name_width}}  {change.old} -> {change.new}"
+        head = f"      ~ {change.name:<{name_width}}  "
+        line = f"{head}{change.old} -> {change.new}"
+        if columns is None or len(line) <= columns:
+            yield line
+        else:
+            yield f"{head}{change.old}"
+            yield f"{'-> ':>{len(head)}}{change.new}"
+
+
+def _by_field(step: Step) -> bool:
+    return step.action is Action.GENERATE and bool(step.changes)
+
+
+def _wrapped(text: str, columns: int | None, indent: int) -> list[str]:
+    """Break a text into lines that fit beside an indent, where there is a width and enough of it."""
+    if columns is None or columns - indent < _LEAST_COLUMN:
+        return [text]
+    return textwrap.wrap(text, columns - indent) or [""]
+
+
+def columns_of(stream: TextIO) -> int | None:
+    """Say how wide a terminal is; None for anything else."""
+    return os.get_terminal_size(stream.fileno()).columns if stream.isatty() else None
 
 
 def summary_lines(plan: Plan, outlook: Outlook) -> list[str]:
