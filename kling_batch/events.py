@@ -18,10 +18,15 @@ class Event:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunStarted(Event):
-    """The work begins: `takes` are selected, `to_generate` of them are not known to exist anywhere."""
+    """The work begins: `takes` are selected, `to_generate` of them are not known to exist anywhere.
+
+    Nothing is done for those that are `kept`, in place already, and for those that `failed` for good before.
+    """
 
     takes: int
     to_generate: int
+    kept: int
+    failed: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

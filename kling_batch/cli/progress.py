@@ -1,22 +1,18 @@
-"""What a run shows while it runs, on stderr: a bar on a terminal, else lines or a heartbeat, or JSON for machines."""
+"""What a run shows while it runs, on stderr: lines or a heartbeat, or JSON for machines; on a terminal see `bar`."""
 
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from typing import Any
 
-import click
-
+from kling_batch.cli.colour import say
 from kling_batch.clock import Clock, iso
 from kling_batch.events import (
     Event,
     LimitChanged,
     Looking,
-    RunEnded,
     RunStarted,
     TakeChanged,
     TakeEnded,
@@ -40,8 +36,10 @@ class Tally:
     def __call__(self, event: Event) -> None:
         """Count an event."""
         match event:
-            case RunStarted(takes=takes):
+            case RunStarted(takes=takes, kept=kept, failed=failed):
                 self.takes = takes
+                self.ended[Status.SUCCEEDED] = kept
+                self.ended[Status.FAILED] = failed
             case TakeChanged(take=take, state=state):
                 self.states[take] = state
             case TakeEnded(take=take, status=status, units=units):
@@ -55,12 +53,28 @@ class Tally:
         """How many takes are in one of these states."""
         return sum(1 for state in self.states.values() if state in states)
 
+    @property
+    def in_flight(self) -> int:
+        """How many takes hold a slot."""
+        return self.in_state("submitting", "in-flight", "settling")
+
+    @property
+    def downloading(self) -> int:
+        """How many takes are made, and are being fetched."""
+        return self.in_state("generated", "downloading")
+
+    @property
+    def waiting(self) -> int:
+        """How many takes nothing is done for at the moment."""
+        return max(0, self.takes - sum(self.ended.values()) - self.in_flight - self.downloading)
+
     def line(self) -> str:
         """Where the run stands, in a line."""
         parts = [
             f"{self.ended[Status.SUCCEEDED]} done",
-            f"{self.in_state('submitting', 'in-flight', 'settling')} in flight",
-            f"{self.in_state('downloading')} downloading",
+            f"{self.in_flight} in flight",
+            f"{self.downloading} downloading",
+            f"{self.waiting} waiting",
         ]
         parts += [
             f"{self.ended[status]} {status.value}" for status in (Status.FAILED, Status.UNKNOWN) if self.ended[status]
@@ -68,47 +82,34 @@ class Tally:
         return ", ".join(parts) + f", of {self.takes} takes; {self.units:.2f} units"
 
 
-Show = Callable[[Event], None]
-
-
-class Bar:
-    """A bar of tqdm, with what is in flight beside it."""
-
-    def __init__(self, tally: Tally) -> None:
-        self._tally = tally
-        self._bar: Any = None
+class Show:
+    """Shows a run to whoever watches; this one shows nothing."""
 
     def __call__(self, event: Event) -> None:
         """Show an event."""
-        if isinstance(event, RunStarted):
-            from tqdm import tqdm
 
-            self._bar = tqdm(total=event.takes, unit="take", file=sys.stderr, disable=None, dynamic_ncols=True)
-        elif self._bar is None:
-            return
-        elif isinstance(event, Warned) or (isinstance(event, Looking) and event.seconds):
-            self._bar.write(_words(event), file=sys.stderr)
-        elif isinstance(event, RunEnded):
-            self._bar.close()
-        elif isinstance(event, TakeEnded):
-            self._bar.update(1)
-        if self._bar is not None and not isinstance(event, RunEnded):
-            in_flight = self._tally.in_state("submitting", "in-flight", "settling")
-            failed = self._tally.ended[Status.FAILED]
-            self._bar.set_postfix_str(f"{in_flight} in flight, {failed} failed", refresh=False)
+    def say(self, words: str) -> None:
+        """Write a line, whatever else is shown."""
+        say(words, err=True)
+
+    async def beat(self) -> None:
+        """Do what has to be done from time to time, until cancelled."""
+
+    def close(self) -> None:
+        """Come to an end, however the run did."""
 
 
-class Lines:
+class Lines(Show):
     """A line per change of state."""
 
     def __call__(self, event: Event) -> None:
         """Show an event."""
-        words = _words(event)
+        words = words_of(event)
         if words:
-            click.echo(f"{iso(event.at)} {words}", err=True)
+            say(f"{iso(event.at)} {words}", err=True)
 
 
-class Heartbeat:
+class Heartbeat(Show):
     """A line every 30 s, and one before a longer wait, so that a log shows that the run is alive."""
 
     def __init__(self, tally: Tally, clock: Clock) -> None:
@@ -118,22 +119,22 @@ class Heartbeat:
     def __call__(self, event: Event) -> None:
         """Show an event where silence would puzzle."""
         if isinstance(event, Warned) or (isinstance(event, Looking) and event.seconds):
-            click.echo(_words(event), err=True)
+            say(words_of(event), err=True)
 
     async def beat(self) -> None:
         """Beat until cancelled."""
         while True:
             await self._clock.sleep(HEARTBEAT_S)
-            click.echo(self._tally.line(), err=True)
+            say(self._tally.line(), err=True)
 
 
-class JsonLines:
+class JsonLines(Show):
     """An object a line for every event."""
 
     def __call__(self, event: Event) -> None:
         """Show an event."""
         facts = {name: _plain(value) for name, value in asdict(event).items() if name != "at"}
-        click.echo(json.dumps({"at": iso(event.at), "event": type(event).__name__, **facts}), err=True)
+        say(json.dumps({"at": iso(event.at), "event": type(event).__name__, **facts}), err=True)
 
 
 def _plain(value: Any) -> Any:
@@ -144,7 +145,8 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _words(event: Event) -> str:
+def words_of(event: Event) -> str:
+    """Word an event for people; empty for one that tells them nothing."""
     match event:
         case RunStarted(takes=takes, to_generate=to_generate):
             return f"{takes} takes, {to_generate} to generate"

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
@@ -14,10 +14,12 @@ import click
 from kling_batch.api.project import Project
 from kling_batch.api.running import Held, Running, nobody_agreed
 from kling_batch.cli import catch_termination, show_error
+from kling_batch.cli.bar import Bar
+from kling_batch.cli.colour import say
 from kling_batch.cli.environment import own_access
 from kling_batch.cli.how import How
-from kling_batch.cli.planning import MOST_ASKED, plan_lines, summary_lines
-from kling_batch.cli.progress import Bar, Heartbeat, JsonLines, Lines, Tally
+from kling_batch.cli.planning import MOST_ASKED, columns_of, plan_lines, summary_lines
+from kling_batch.cli.progress import Heartbeat, JsonLines, Lines, Show, Tally
 from kling_batch.clock import SystemClock
 from kling_batch.engine.outlook import Outlook
 from kling_batch.engine.plan import Action, Plan
@@ -26,7 +28,9 @@ from kling_batch.errors import BudgetStop, Interrupted, KlingBatchError, Termina
 from kling_batch.events import Event
 from kling_batch.files.lock import Lock
 from kling_batch.model import RunResult, Status
-from kling_batch.report.facts import money, units_text
+from kling_batch.report.facts import money, problems, reason, repair, units_text
+
+_MOST_NAMED = 12
 
 
 def carry_out(
@@ -79,32 +83,32 @@ def watched(how: How, held: Held) -> Outcome:
 
 async def _watched(how: How, held: Held) -> Outcome:
     tally = Tally()
-    heartbeat = Heartbeat(tally, SystemClock())
-    show = _observer(how, tally, heartbeat)
+    show = _show(how, tally)
 
     def observe(event: Event) -> None:
         tally(event)
-        if show is not None:
-            show(event)
+        show(event)
 
     stopper = Stopper()
-    _catch_signals(stopper)
-    beating = asyncio.create_task(heartbeat.beat(), name="heartbeat") if show is heartbeat else None
+    _catch_signals(stopper, show)
+    beating = asyncio.create_task(show.beat(), name="heartbeat")
     try:
         return await held.work(observe, stopper)
     finally:
-        if beating is not None:
-            beating.cancel()
+        beating.cancel()
+        show.close()
 
 
-def _observer(how: How, tally: Tally, heartbeat: Heartbeat) -> Callable[[Event], None] | None:
+def _show(how: How, tally: Tally) -> Show:
     if how.log_format == "json":
         return JsonLines()
     if how.quiet:
-        return None
+        return Show()
     if how.verbose:
         return Lines()
-    return Bar(tally) if sys.stderr.isatty() else heartbeat
+    if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+        return Bar(tally, SystemClock())
+    return Heartbeat(tally, SystemClock())
 
 
 def _agree(how: How, plan: Plan, outlook: Outlook, *, sandbox: bool) -> None:
@@ -115,9 +119,9 @@ def _agree(how: How, plan: Plan, outlook: Outlook, *, sandbox: bool) -> None:
     """
     if not plan.needs_consent or how.consented or sandbox:
         if not how.quiet:
-            click.echo("\n".join(summary_lines(plan, outlook)), err=True)
+            say("\n".join(summary_lines(plan, outlook)), err=True)
         return
-    click.echo("\n".join(plan_lines(plan, outlook, most=MOST_ASKED)), err=True)
+    say("\n".join(plan_lines(plan, outlook, most=MOST_ASKED, columns=columns_of(sys.stderr))), err=True)
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise nobody_agreed(plan, hint=_how_to_agree(plan))
     if not click.confirm(_question(plan), default=False, err=True):
@@ -127,11 +131,10 @@ def _agree(how: How, plan: Plan, outlook: Outlook, *, sandbox: bool) -> None:
 def _tell(how: How, outcome: Outcome, out: Path) -> None:
     """Say how it ended."""
     if not how.quiet:
-        click.echo(_summary(outcome.result), err=True)
-        click.echo(f"Report: {out / 'report.html'}", err=True)
-    for result in outcome.result.takes:
-        if result.error is not None and not how.quiet:
-            click.echo(f"  {result.take.key}: {result.error.message} {result.error.hint or ''}".rstrip(), err=True)
+        for problem in _problems(outcome.result):
+            show_error(problem)
+        say(_summary(outcome.result), err=True)
+        say(f"Report: {out / 'report.html'}", err=True)
     if outcome.stopped is not None:
         show_error(outcome.stopped)
 
@@ -142,6 +145,17 @@ def _question(plan: Plan) -> str:
     if plan.pays:
         parts.append(f"spend up to {units_text(plan.units)} units")
     return f"{' and '.join(parts)}?".capitalize()
+
+
+def _problems(result: RunResult) -> Iterator[KlingBatchError]:
+    """Word what went wrong with single takes, the worst first: those with one reason and one repair together."""
+    groups: dict[tuple[str, str, str], list[str]] = {}
+    for take in problems(result):
+        if take.error is not None:
+            groups.setdefault((take.status.value, reason(take), repair(take)), []).append(str(take.take.key))
+    for (status, why, what_to_do), keys in groups.items():
+        more = f" and {len(keys) - _MOST_NAMED} more" if len(keys) > _MOST_NAMED else ""
+        yield KlingBatchError(f"{', '.join(keys[:_MOST_NAMED])}{more}: {status}: {why}", hint=what_to_do)
 
 
 def _how_to_agree(plan: Plan) -> str:
@@ -161,7 +175,7 @@ def _summary(result: RunResult) -> str:
     )
 
 
-def _catch_signals(stopper: Stopper) -> None:
+def _catch_signals(stopper: Stopper, show: Show) -> None:
     """Stop softly at the first signal: save, report, end. A second one ends at once: all that is known is saved."""
     loop = asyncio.get_running_loop()
     caught: list[int] = []
@@ -170,7 +184,7 @@ def _catch_signals(stopper: Stopper) -> None:
         if caught:
             os._exit(int(error.exit_status))
         caught.append(number)
-        click.echo("Stopping: saving what is known. Once more stops at once.", err=True)
+        show.say("Stopping: saving what is known. Once more stops at once.")
         stopper.stop(error)
 
     hint = "Run the same command again: it resumes where this one stopped."

@@ -49,7 +49,7 @@ def run_standing(manifest: Path, places: Places, expressions: tuple[str, ...], h
     finally:
         journal.close()
     if (show := _observer(how)) is not None:
-        show(RunStarted(at=started_at, takes=totals["takes"], to_generate=0))
+        show(RunStarted(at=started_at, takes=totals["takes"], to_generate=0, kept=totals["takes"], failed=0))
         show(RunEnded(at=finished_at, note=None))
     if not how.quiet:
         takes, seconds = totals["takes"], totals["seconds"]

@@ -115,7 +115,7 @@ async def run(
     )
     if stopper is not None:
         stopper.attach(engine)
-    ports.observe(RunStarted(at=started_at, takes=len(works), to_generate=plan.count(Action.GENERATE)))
+    ports.observe(_started(started_at, works.values(), plan))
     if active:
         await _work_through(
             engine, deliveries, [work for work in active if work.row.stage is Stage.WITHDRAWN], whole=everything
@@ -128,6 +128,17 @@ async def run(
     picked = await _bring_picks(manifest, keeper, engine)
     outcome = await _outcome(manifest, list(works.values()), engine, started_at)
     return replace(outcome, lock_sha256=keeper.sha256, picked=picked)
+
+
+def _started(at: float, works: Iterable[Work], plan: Plan) -> RunStarted:
+    statuses = [work.status for work in works]
+    return RunStarted(
+        at=at,
+        takes=len(statuses),
+        to_generate=plan.count(Action.GENERATE),
+        kept=statuses.count(Status.SUCCEEDED),
+        failed=statuses.count(Status.FAILED),
+    )
 
 
 async def _work_through(engine: Engine, deliveries: Deliveries, look: list[Work], *, whole: bool) -> None:

@@ -39,7 +39,7 @@ DOORS = {
     "sqlite3": {"kling_batch.journal.journal", "kling_batch.journal.hold"},
     "jwt": {"kling_batch.service.auth", "kling_batch.sandbox.auth"},
     "yaml": {"kling_batch.manifest.yaml_text", "kling_batch.sandbox.scenario"},
-    "tqdm": {"kling_batch.cli.progress"},
+    "tqdm": {"kling_batch.cli.bar"},
     "click": {"kling_batch.cli"},
     "pandas": {"kling_batch.report.csv_"},
     "jinja2": {"kling_batch.report.html"},
