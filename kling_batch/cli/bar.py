@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from typing import Any
 
 import click
@@ -10,7 +11,7 @@ import click
 from kling_batch.cli.colour import wanted
 from kling_batch.cli.progress import Show, Tally, words_of
 from kling_batch.clock import Clock
-from kling_batch.events import Event, Looking, RunEnded, RunStarted, TakeEnded, Warned
+from kling_batch.events import Event, Looking, RunEnded, RunStarted, TakeChanged, TakeEnded, Warned
 from kling_batch.model import Status
 from kling_batch.report.facts import units_text
 
@@ -30,7 +31,7 @@ class Bar(Show):
         self._tally = tally
         self._clock = clock
         self._bar: Any = None
-        self._begun = 0.0
+        self._begun: float | None = None
         self._due = 0.0
 
     def __call__(self, event: Event) -> None:
@@ -42,6 +43,8 @@ class Bar(Show):
         elif isinstance(event, RunEnded):
             self.close()
         elif self._bar is not None:
+            if isinstance(event, TakeChanged) and self._begun is None:
+                self._begun = self._clock.monotonic()
             self._bar.n += isinstance(event, TakeEnded)
             if self._clock.monotonic() >= self._due:
                 self._draw()
@@ -51,7 +54,7 @@ class Bar(Show):
         if self._bar is None:
             super().say(words)
         else:
-            self._bar.write(words, file=sys.stderr)
+            self._bar.write(textwrap.fill(words, self._columns()), file=sys.stderr)
 
     async def beat(self) -> None:
         """Draw it anew every second: time goes on, also where nothing happens."""
@@ -69,7 +72,6 @@ class Bar(Show):
     def _open(self, event: RunStarted) -> None:
         from tqdm import tqdm
 
-        self._begun = self._clock.monotonic()
         done = event.kept + event.failed
         colour = "green" if wanted(sys.stderr) else None
         self._bar = tqdm(
@@ -83,11 +85,14 @@ class Bar(Show):
             self._bar.refresh()
             self._due = self._clock.monotonic() + _LEAST_GAP_S
 
+    def _columns(self) -> int:
+        return max(1, self._bar.format_dict["ncols"] or 80)
+
     def _format(self) -> str:
         """Fill the line: the percentage, the bar where there is room for one, and the words."""
-        columns = self._bar.format_dict["ncols"] or 80
+        columns = self._columns()
         ended = self._bar.n - self._bar.initial
-        spent_s = self._clock.monotonic() - self._begun
+        spent_s = 0.0 if self._begun is None else self._clock.monotonic() - self._begun
         shown = fields(self._tally, ended=ended, spent_s=spent_s)
         with_bar = fitting(shown, columns - len("100% ") - _LEAST_BAR - 1)
         if with_bar:
@@ -101,7 +106,7 @@ def fields(tally: Tally, *, ended: int, spent_s: float) -> list[tuple[int, str]]
     Args:
         tally: What was counted.
         ended: The takes that ended in this run; those that were in place before tell nothing of its pace.
-        spent_s: How long it has run.
+        spent_s: How long it has run, the look through the account before left out.
     """
     failed = tally.ended[Status.FAILED] + tally.ended[Status.UNKNOWN]
     told = click.style(f"{failed} failed", fg="red") if failed and wanted(sys.stderr) else f"{failed} failed"

@@ -40,7 +40,7 @@ def wanted(stream: TextIO, environment: Mapping[str, str] = os.environ) -> bool:
 
 def toned(text: str, tone: Tone, *, bold: bool = False) -> str:
     """Give text the colour of a tone. What prints it takes the colour out where none is wanted: see `say`."""
-    return click.style(text, fg=tone.value, bold=bold)
+    return click.style(text, fg=tone.value, bold=bold or None)
 
 
 def say(text: str, *, err: bool = False) -> None:

@@ -115,11 +115,7 @@ def _step_lines(step: Step, width: int, columns: int | None) -> Iterator[str]:
     sign = "!" if step.action is Action.KEEP else _SIGNS[step.action]
     tone = _TONES[step.action]
     if not _by_field(step):
-        key = f"{step.key!s:<{width}}"
-        indent = len(f"  {sign} {key}  ")
-        first, *rest = _wrapped(step.reason, columns, indent)
-        yield f"  {toned(f'{sign} {key}', tone)}  {first}"
-        yield from (" " * indent + line for line in rest)
+        yield from _beside(f"  {toned(f'{sign} {step.key!s:<{width}}', tone)}  ", step.reason, columns)
         return
     yield f"  {toned(f'{sign} {step.key}', tone)}"
     name_width = max(len(change.name) for change in step.changes)
@@ -129,8 +125,15 @@ def _step_lines(step: Step, width: int, columns: int | None) -> Iterator[str]:
         if columns is None or len(line) <= columns:
             yield line
         else:
-            yield f"{head}{change.old}"
-            yield f"{'-> ':>{len(head)}}{change.new}"
+            yield from _beside(head, change.old, columns)
+            yield from _beside(f"{'-> ':>{len(head)}}", change.new, columns)
+
+
+def _beside(head: str, text: str, columns: int | None) -> Iterator[str]:
+    """Put a text beside its head, its further lines below its first."""
+    first, *rest = _wrapped(text, columns, len(click.unstyle(head)))
+    yield f"{head}{first}"
+    yield from (" " * len(click.unstyle(head)) + line for line in rest)
 
 
 def _by_field(step: Step) -> bool:

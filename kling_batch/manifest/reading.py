@@ -88,7 +88,7 @@ def _bytes(path: Path, shown: str) -> bytes:
             f"{shown}: cannot be read: {error.strerror or error}", hint="Check who may read the file."
         ) from error
     except ValueError as error:  # a NUL in the path
-        raise UsageError(f"{shown!r}: this is no path: {error}") from error
+        raise UsageError(f"{shown!r}: this is no path: {error}", hint="Give the manifest's path.") from error
     if len(raw) > MAX_BYTES:
         raise UsageError(
             f"{shown}: larger than {MAX_BYTES // 1024 // 1024} MiB", hint="Split it into several manifests."
