@@ -19,7 +19,7 @@ import pytest
 
 HOME_VARIABLES = ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME")
 FOREIGN_PREFIXES = ("KLING_", "GITHUB_")
-FOREIGN_NAMES = {"NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "COLUMNS", "CI"}
+FOREIGN_NAMES = {"NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS", "CI"}
 FOREIGN_SUFFIX = "_PROXY"
 ABSENT_DATA = "data absent:"
 """A skip whose reason begins so is allowed everywhere: the data is too large to ship."""

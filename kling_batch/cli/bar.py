@@ -17,6 +17,8 @@ from kling_batch.report.facts import units_text
 
 _TICK_S = 1.0
 _LEAST_GAP_S = 0.1
+_NOT_YET_S = 1e-9
+"""Any delay keeps tqdm from drawing a bar of its own form before ours is worked out."""
 _LEAST_BAR = 6
 """Columns: a shorter bar tells nothing, and its place is better used for words."""
 _PERCENT = "{percentage:3.0f}% "
@@ -54,7 +56,8 @@ class Bar(Show):
         if self._bar is None:
             super().say(words)
         else:
-            self._bar.write(textwrap.fill(words, self._columns()), file=sys.stderr)
+            self._bar.bar_format = self._format()
+            self._bar.write(textwrap.fill(words, self._columns(), break_on_hyphens=False), file=sys.stderr)
 
     async def beat(self) -> None:
         """Draw it anew every second: time goes on, also where nothing happens."""
@@ -75,7 +78,7 @@ class Bar(Show):
         done = event.kept + event.failed
         colour = "green" if wanted(sys.stderr) else None
         self._bar = tqdm(
-            total=event.takes, initial=done, file=sys.stderr, dynamic_ncols=True, colour=colour, bar_format=_PERCENT
+            total=event.takes, initial=done, file=sys.stderr, dynamic_ncols=True, colour=colour, delay=_NOT_YET_S
         )
         self._draw()
 

@@ -33,9 +33,12 @@ def wanted(stream: TextIO, environment: Mapping[str, str] = os.environ) -> bool:
         return False
     if any(environment.get(name, "") not in _NO for name in ("FORCE_COLOR", "CLICOLOR_FORCE")):
         return True
-    if environment.get("CLICOLOR") == "0" or environment.get("TERM") == "dumb":
-        return False
-    return stream.isatty()
+    return environment.get("CLICOLOR") != "0" and redraws(stream, environment)
+
+
+def redraws(stream: TextIO, environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether a line can be drawn over: on a terminal that is no dumb one."""
+    return stream.isatty() and environment.get("TERM") != "dumb"
 
 
 def toned(text: str, tone: Tone, *, bold: bool = False) -> str:

@@ -15,7 +15,7 @@ from kling_batch.api.project import Project
 from kling_batch.api.running import Held, Running, nobody_agreed
 from kling_batch.cli import catch_termination, show_error
 from kling_batch.cli.bar import Bar
-from kling_batch.cli.colour import say
+from kling_batch.cli.colour import redraws, say
 from kling_batch.cli.environment import own_access
 from kling_batch.cli.how import How
 from kling_batch.cli.planning import MOST_ASKED, columns_of, plan_lines, summary_lines
@@ -106,7 +106,7 @@ def _show(how: How, tally: Tally) -> Show:
         return Show()
     if how.verbose:
         return Lines()
-    if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+    if redraws(sys.stderr):
         return Bar(tally, SystemClock())
     return Heartbeat(tally, SystemClock())
 

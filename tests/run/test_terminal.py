@@ -186,14 +186,16 @@ def test_an_interruption_stands_on_a_line_of_its_own(serve: Any, on_terminal: St
     assert "Interrupted." in screen.lines
 
 
-def test_damage_in_a_sound_does_not_tear_the_bar(serve: Any, on_terminal: Start, rule: Callable[..., Rule]) -> None:
-    """What a decoder says of a broken MP3 appears nowhere: the sound is fetched again, and that is all."""
-    serve(rules=(rule("corrupt", 4000, on=Call.DOWNLOAD, every=3, limit=4),))
-    screen = on_terminal(*RUN, "--concurrency", "3")
+def test_a_warning_stands_above_the_bar(tavern: Any, serve: Any, on_terminal: Start) -> None:
+    """It is a line of its own, and the bar goes on below it."""
+    serve(seconds=0.5)
+    (tavern.folder / "blocked").write_text("a file in the way of a store")
+    screen = on_terminal(*RUN, "--store", "blocked", columns=120)
     assert screen.read_all() == 0
-    known = ("Plan:", "looking through", "apart:", "7 takes:", "Report:")
-    strange = [line for line in screen.lines if line not in screen.bars and not line.strip().startswith(known)]
-    assert all(re.match(r" *\d+% *$", line) or "may already have" in line for line in strange), strange
+    warned = screen.lines.index("Nothing more is kept in the store:")
+    assert screen.lines[warned + 1].startswith("blocked/")
+    assert any(bar in screen.lines[warned + 1 :] for bar in screen.bars)
+    assert all(bar.startswith("  0%") is (" 0/7 done" in bar) for bar in screen.bars)
 
 
 def test_a_plan_keeps_to_the_width_of_the_terminal(tavern: Any, serve: Any, on_terminal: Start) -> None:
