@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -17,6 +20,7 @@ from kling_batch.errors import BudgetStop, Drift, ExitStatus, FolderHeld, Manife
 from kling_batch.events import Event, RunEnded, RunStarted, TakeChanged, TakeEnded
 from kling_batch.journal.hold import is_held
 from kling_batch.model import Origin, Status
+from kling_batch.sandbox.settings import SANDBOX_ACCESS_KEY, SANDBOX_SECRET_KEY
 
 TAKES = 3
 QUICK: dict[str, Any] = {"settle_time_s": 0.2, "poll_interval_s": 0.05}
@@ -164,6 +168,33 @@ def test_a_run_that_is_cancelled_twice_waits_for_no_answer(
 
     asyncio.run(cancel())
     assert not is_held(Path("out/tavern/.kling-batch"))
+
+
+SCRIPT = """
+import sys
+from kling_batch import Access, load, run_sync
+
+access = Access.of({"KLING_BASE_URL": sys.argv[1], "KLING_ACCESS_KEY": sys.argv[2], "KLING_SECRET_KEY": sys.argv[3]})
+options = {"settle_time_s": 0.0, "consent": True, "observe": lambda event: print(event, flush=True)}
+try:
+    run_sync(load("tavern.yaml"), access=access, **options)
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+
+
+def test_an_interrupted_script_saves_what_is_known(manifest: Path, serve: Any) -> None:
+    """`Ctrl-C` in the blocking form stops the run softly, and then is what it always is."""
+    server = serve(seconds=30.0)
+    command = [sys.executable, "-c", SCRIPT, server.url, SANDBOX_ACCESS_KEY, SANDBOX_SECRET_KEY]
+    with subprocess.Popen(command, cwd=manifest.parent, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert any("in-flight" in line for line in process.stdout)
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=30)
+    assert said.splitlines()[-1] == "interrupted"
+    assert process.returncode == 0
+    assert json.loads(Path("out/tavern/report.json").read_text())["exit_status"] == ExitStatus.INTERRUPTED
 
 
 def test_a_run_works_beside_others_on_a_running_loop(manifest: Path, tmp_path: Path) -> None:
