@@ -77,6 +77,13 @@ async def run(
         UsageError: An argument is not allowed, or keys are needed and there are none.
         KlingBatchError: What else keeps a run from its beginning; nothing was sent.
     """
+    if locked and frozen:
+        raise UsageError("locked and frozen exclude each other.", hint="frozen is the stricter one: keep that.")
+    if project.sandbox and access is not None:
+        raise UsageError(
+            "The project was loaded for the sandbox, and access to a service was passed.",
+            hint="Leave access out, or load the project without sandbox=True.",
+        )
     chosen = concurrency if concurrency is not None else project.manifest.concurrency
     options = Options(
         out=project.out,

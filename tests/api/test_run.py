@@ -244,6 +244,8 @@ def test_locked_and_frozen_refuse_what_would_have_to_be_paid(manifest: Path) -> 
         ({"patience_s": 0.5}, "at least 1"),
         ({"max_units": "lots"}, "2.50"),
         ({"max_units": -1}, "2.50"),
+        ({"locked": True, "frozen": True}, "stricter"),
+        ({"access": Access.of({"KLING_API_KEY": "a-key"})}, "Leave access out"),
     ],
 )
 def test_an_argument_that_is_not_allowed_is_told(manifest: Path, arguments: dict[str, Any], told: str) -> None:
