@@ -9,10 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import locked
-from benchmarks.local import as_table, doing_nothing, start_up, validating
+from benchmarks.cost import cpu_a_take, memory
+from benchmarks.downloads import downloads
+from benchmarks.local import as_table, start_up, validating
+from benchmarks.shared import shared
+from benchmarks.simulated import simulated
 from benchmarks.span import cases, measure
 
-PARTS = ("startup", "validate", "locked", "noop", "span")
+PARTS = ("startup", "validate", "locked", "cpu", "memory", "downloads", "shared", "span", "simulated")
 
 
 def main() -> None:
@@ -43,8 +47,16 @@ def _part(part: str, *, quick: bool) -> list[dict[str, Any]]:
         case "locked":
             results = locked.measure()["results"]
             return [{"case": label, **figures} for label, figures in results.items()]
-        case "noop":
-            return [row for takes in ([1000] if quick else [1000, 10_000]) for row in doing_nothing(takes)]
+        case "cpu":
+            return cpu_a_take()
+        case "memory":
+            return memory(quick=quick)
+        case "downloads":
+            return downloads()
+        case "shared":
+            return shared()
+        case "simulated":
+            return simulated(quick=quick)
         case _:
             return [measure(case) for case in cases(quick=quick)]
 

@@ -5,29 +5,48 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import jwt
 
-from benchmarks.service import Service
-
 _PATH = "/v1/audio/text-to-audio"
 
 
-def poll_each(manifest: Path, sandbox: Service, *, slots: int, interval_s: float) -> None:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reach:
+    """Where the service is, and with which keys. `transport` None is the network."""
+
+    url: str
+    access_key: str
+    secret_key: str
+    now: Callable[[], float] = time.time
+    transport: httpx.AsyncBaseTransport | None = None
+
+    def headers(self) -> dict[str, str]:
+        """Sign a token that lasts for the whole run."""
+        now = int(self.now())
+        claims = {"iss": self.access_key, "exp": now + 36_000, "nbf": now - 5}
+        token = jwt.encode(claims, self.secret_key, algorithm="HS256")
+        return {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+
+
+def jobs_of(manifest: Path) -> list[dict[str, str]]:
+    """Read the jobs of a manifest that `write_manifest` wrote."""
+    return [json.loads(line) for line in manifest.read_text(encoding="utf-8").splitlines()]
+
+
+async def poll_each(jobs: list[dict[str, str]], folder: Path, reach: Reach, *, slots: int, interval_s: float) -> None:
     """Submit up to `slots` at once and ask for each task every `interval_s` seconds; fetch each sound in turn."""
-    jobs = [json.loads(line) for line in manifest.read_text(encoding="utf-8").splitlines()]
-    asyncio.run(_all(jobs, manifest.parent, sandbox, slots, interval_s))
-
-
-async def _all(jobs: list[dict[str, str]], folder: Path, sandbox: Service, slots: int, interval_s: float) -> None:
     room = asyncio.Semaphore(slots)
-    headers = {"Authorization": f"Bearer {_token(sandbox)}", "Content-Type": "application/json"}
     limits = httpx.Limits(max_connections=8)
     async with (
-        httpx.AsyncClient(base_url=sandbox.url, headers=headers, limits=limits, timeout=60) as client,
-        httpx.AsyncClient(timeout=60) as files,
+        httpx.AsyncClient(
+            base_url=reach.url, headers=reach.headers(), limits=limits, timeout=60, transport=reach.transport
+        ) as client,
+        httpx.AsyncClient(timeout=60, transport=reach.transport) as files,
         asyncio.TaskGroup() as group,
     ):
         for job in jobs:
@@ -53,9 +72,3 @@ async def _one(
                 break
     sound = await files.get(data["task_result"]["audios"][0]["url_wav"])
     (folder / f"{job['id']}.wav").write_bytes(sound.content)
-
-
-def _token(sandbox: Service) -> str:
-    now = int(time.time())
-    claims = {"iss": sandbox.environment["KLING_ACCESS_KEY"], "exp": now + 1800, "nbf": now - 5}
-    return jwt.encode(claims, sandbox.environment["KLING_SECRET_KEY"], algorithm="HS256")

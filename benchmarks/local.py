@@ -1,20 +1,18 @@
-"""(c), (d), (g) What needs no service: doing nothing, validating, starting up. Ratios to a bare interpreter."""
+"""(d), (g) What needs no service: validating, starting up. Ratios to a bare interpreter."""
 
 from __future__ import annotations
 
 import csv
 import json
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.service import ROOT, run_program, service, write_manifest
+from benchmarks.service import ROOT
 
 _REPEATS = 5
 
@@ -69,33 +67,6 @@ def _write_yaml(path: Path, rows: int) -> None:
             f"  - id: s{number}\n    prompt: Rain on a roof, number {number}\n    duration: 5.0\n"
             for number in range(rows)
         )
-
-
-def doing_nothing(takes: int) -> list[dict[str, Any]]:
-    """Time a run over a finished batch: it has nothing to ask and nothing to fetch."""
-    with tempfile.TemporaryDirectory() as name, service(slots=1000, median_s=0.0) as sandbox:
-        manifest = write_manifest(Path(name), takes)
-        first = _timed(lambda: run_program(manifest, sandbox, "--concurrency", "500", "--poll-interval", "0.05"))
-        before = sandbox.books()["api_requests"]
-        again = _timed(lambda: run_program(manifest, sandbox))
-        asked = sandbox.books()["api_requests"] - before
-    peak_mb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    return [
-        {
-            "case": f"{takes} takes",
-            "first_run_s": round(first, 1),
-            "takes_a_second": round(takes / first),
-            "no_op_s": round(again, 2),
-            "no_op_requests": asked,
-            "peak_mb_of_any_child": round(peak_mb),
-        }
-    ]
-
-
-def _timed(call: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    call()
-    return time.perf_counter() - began
 
 
 def as_table(rows: list[dict[str, Any]]) -> str:

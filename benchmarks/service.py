@@ -15,6 +15,8 @@ from typing import Any
 
 import httpx
 
+from benchmarks.baselines import Reach
+
 ROOT = Path(__file__).parent.parent
 
 _SERVER = """
@@ -22,9 +24,9 @@ import sys
 from kling_batch.sandbox.app import serve
 from kling_batch.sandbox.quick import quick_clip
 from kling_batch.sandbox.settings import Span, WorldSettings
-slots, median, sigma, seed = int(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4])
+slots, median, sigma, seed, rate = int(sys.argv[1]), *map(float, sys.argv[2:4]), *map(int, sys.argv[4:6])
 span = Span.log_normal(median, sigma) if sigma else Span.fixed(median)
-settings = WorldSettings(concurrency=slots, generation=span, queue=Span.fixed(0.0), seed=seed, sample_rate=8000)
+settings = WorldSettings(concurrency=slots, generation=span, queue=Span.fixed(0.0), seed=seed, sample_rate=rate)
 serve(settings, ready=lambda url: print(url, flush=True), synth=quick_clip)
 """
 
@@ -41,15 +43,22 @@ class Service:
         books: dict[str, Any] = httpx.get(f"{self.url}/sandbox/ledger", timeout=60).json()
         return books
 
+    def reach(self) -> Reach:
+        """Give what a client of one's own needs to call it."""
+        keys = self.environment
+        return Reach(url=self.url, access_key=keys["KLING_ACCESS_KEY"], secret_key=keys["KLING_SECRET_KEY"])
+
     def change(self, **settings: Any) -> None:
         """Change the sandbox while it runs."""
         httpx.post(f"{self.url}/sandbox/settings", json=settings, timeout=60).raise_for_status()
 
 
 @contextmanager
-def service(*, slots: int, median_s: float, sigma: float = 0.0, seed: int = 0) -> Iterator[Service]:
+def service(
+    *, slots: int, median_s: float, sigma: float = 0.0, seed: int = 0, sample_rate: int = 8000
+) -> Iterator[Service]:
     """Start a sandbox with `slots` slots and log-normal generation times (fixed where `sigma` is 0)."""
-    arguments = [str(slots), str(median_s), str(sigma), str(seed)]
+    arguments = [str(slots), str(median_s), str(sigma), str(seed), str(sample_rate)]
     process = subprocess.Popen([sys.executable, "-c", _SERVER, *arguments], stdout=subprocess.PIPE, text=True, cwd=ROOT)
     try:
         assert process.stdout is not None  # noqa: S101 - it was asked for

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import statistics
 import tempfile
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.baselines import poll_each
+from benchmarks.baselines import jobs_of, poll_each
 from benchmarks.service import Service, Span, run_program, service, span_of, write_manifest
 
 SIGMA = 0.4
@@ -35,7 +36,11 @@ def _program(*options: str) -> Client:
 
 
 def _polling(slots: int, interval_s: float) -> Client:
-    return lambda manifest, sandbox: poll_each(manifest, sandbox, slots=slots, interval_s=interval_s)
+    def work(manifest: Path, sandbox: Service) -> None:
+        jobs = jobs_of(manifest)
+        asyncio.run(poll_each(jobs, manifest.parent, sandbox.reach(), slots=slots, interval_s=interval_s))
+
+    return work
 
 
 def cases(*, quick: bool) -> list[Case]:

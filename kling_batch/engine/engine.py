@@ -51,6 +51,7 @@ class Engine:
         works: The takes to submit or to go on with, in the order in which they are to be sent.
         kind: The kind of their tasks.
         deliver: Is called with a work whose task has succeeded; its files are somebody else's matter.
+        times: What earlier runs have shown of generation times.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Engine:
         budget: Budget,
         run_id: int,
         deliver: Callable[[Work], None],
+        times: GenerationTimes | None = None,
     ) -> None:
         self.kind = kind
         self.ports = ports
@@ -81,7 +83,7 @@ class Engine:
         self.calls: dict[asyncio.Task[None], None] = {}
         self.submitting = 0
         self.hold_until = 0.0
-        self.times = GenerationTimes()
+        self.times = times or GenerationTimes()
         self.troubles = 0
         self.failures_in_a_row = 0
         self.stopped: KlingBatchError | None = None

@@ -8,11 +8,13 @@ times seen so far and each task's age. Times are arguments.
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
-WORTH_S = 0.032
+WORTH_S = 0.030
 """Empty slot-seconds that a request is worth, times the root of the median generation time: about two and a half
 requests a take at 10 slots and 2 s, and less than 2 % of the time lost at 20 s."""
 IDLE_WORTH_S = 1.0
@@ -21,12 +23,16 @@ LONGEST_GAP_S = 1.0
 """While takes wait for a slot, a longer gap than this is not worth what it saves."""
 IDLE_GAP_S = 2.0
 """The same where no take waits: only the delivery of the last sounds depends on it."""
-_AGE_SHARE = 0.15
+_AGE_SHARE = 0.3
 """Before anything is known, a gap is this share of the oldest task's age."""
 _ENOUGH_SEEN = 3
 _LEAST_SIGMA = 0.05
 _STEPS = 12
 _SLICES = 6
+_ROUNDS = 3
+_FAR_OUT = 1e-12
+_MOST_LEARNED = 200
+"""Tasks of earlier runs that are learned from, the latest first: the service may have become another since."""
 
 
 @dataclass(slots=True)
@@ -68,6 +74,39 @@ class GenerationTimes:
             return 0.0
         return 0.5 * math.erfc((self.mean - math.log(age_s)) / (self.sigma * math.sqrt(2)))
 
+    def counting(self, ages_s: Iterable[float]) -> GenerationTimes:
+        """Give what is known when tasks that are still in flight count too.
+
+        Those that end first are the quick ones: who learns from them alone expects everybody too early. A task that has
+        not ended by its age is taken for what such tasks are expected to be (expectation maximisation for
+        right-censored samples).
+        """
+        logs = [math.log(age) for age in ages_s if age > 0]
+        count = self.seen + len(logs)
+        found, mean, sigma = self.mean * self.seen, self.mean, self.sigma
+        spread = self._squares + self.seen * self.mean**2
+        for _ in range(_ROUNDS):
+            hazards = [(value, _hazard((value - mean) / sigma)) for value in logs]
+            first = found + sum(mean + sigma * hazard for _, hazard in hazards)
+            second = spread + sum(mean**2 + sigma**2 + sigma * hazard * (value + mean) for value, hazard in hazards)
+            mean = first / count
+            sigma = max(_LEAST_SIGMA, math.sqrt(max(0.0, second / count - mean**2)))
+        return GenerationTimes(seen=count, mean=mean, _squares=sigma**2 * count)
+
+
+def _hazard(z: float) -> float:
+    """Give how much of what is left of a standard normal distribution at `z` ends there."""
+    left = 0.5 * math.erfc(z / math.sqrt(2))
+    return math.exp(-z * z / 2) / math.sqrt(2 * math.pi) / left if left > _FAR_OUT else z
+
+
+def learned(spans: Iterable[tuple[float, float]]) -> GenerationTimes:
+    """Learn from tasks of earlier runs, each with its begin and its end in Unix seconds."""
+    times = GenerationTimes()
+    for begin, end in heapq.nlargest(_MOST_LEARNED, spans, key=itemgetter(1)):
+        times.add(end - begin)
+    return times
+
 
 def expected_ends(times: GenerationTimes, ages_s: Iterable[float], gap_s: float) -> float:
     """How many tasks that had not ended at these ages are expected to end within `gap_s` seconds."""
@@ -99,6 +138,7 @@ def next_gap_s(times: GenerationTimes, ages_s: Sequence[float], *, least_s: floa
         return least_s
     if not times.known:
         return min(most, max(least_s, _AGE_SHARE * max(ages_s)))
+    times = times.counting(ages_s)
     worth = WORTH_S * math.sqrt(times.median_s) if takes_wait else IDLE_WORTH_S
     if expected_empty_s(times, ages_s, least_s) >= worth:
         return least_s

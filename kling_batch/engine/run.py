@@ -15,6 +15,7 @@ from kling_batch.engine.engine import LOOKED, Engine
 from kling_batch.engine.facts import Facts, Presence, with_rerolls
 from kling_batch.engine.limits import Budget
 from kling_batch.engine.locking import LockKeeper
+from kling_batch.engine.pace import learned
 from kling_batch.engine.picks import bring_picks, picks_of
 from kling_batch.engine.plan import Action, Plan, Step
 from kling_batch.engine.ports import Options, Ports
@@ -85,9 +86,12 @@ async def run(
     """
     started_at = ports.clock.time()
     run_id = ports.journal.start_run(started_at)
+    known = ports.journal.attempts()
+    budget = Budget(most=options.max_units, spent=sum((row.counted for row in known.values()), Decimal(0)))
+    orders = _orders(plan, cut=options.deadline_s is not None or not budget.affords(plan.units))
     works = {
-        step.key: work_of(step, step.facts, run_id=run_id, order=order)
-        for order, step in enumerate(plan.steps)
+        step.key: work_of(step, step.facts, run_id=run_id, order=orders[step.key])
+        for step in plan.steps
         if step.facts is not None
     }
     active = [works[step.key] for step in plan.steps if step.key in works and step.action is not Action.KEEP]
@@ -100,7 +104,6 @@ async def run(
         frozen=options.frozen,
     )
     await _keep(plan.steps, works, keeper, ports, options.out)
-    known = ports.journal.attempts()
     may_send = any(work.row.stage is not Stage.DELIVERED for work in active)
     strangers = _strangers(manifest.project, known, {work.external_id for work in works.values()}) if may_send else []
     deliveries = Deliveries(keeper, ports.store)
@@ -109,9 +112,14 @@ async def run(
         kind=kind("text-to-audio"),
         ports=ports,
         options=options,
-        budget=Budget(most=options.max_units, spent=sum((row.counted for row in known.values()), Decimal(0))),
+        budget=budget,
         run_id=run_id,
         deliver=deliveries.add,
+        times=learned(
+            (row.created_at, row.ended_at)
+            for row in known.values()
+            if row.stage in {Stage.SUCCEEDED, Stage.DELIVERED} and row.created_at and row.ended_at
+        ),
     )
     if stopper is not None:
         stopper.attach(engine)
@@ -139,6 +147,19 @@ def _started(at: float, works: Iterable[Work], plan: Plan) -> RunStarted:
         kept=statuses.count(Status.SUCCEEDED),
         failed=statuses.count(Status.FAILED),
     )
+
+
+def _orders(plan: Plan, *, cut: bool) -> dict[TakeKey, int]:
+    """Say in which order takes are sent: the longest sounds first, which shortens the end of a run.
+
+    Where a budget or a deadline may `cut` the run short, some takes are left out: then it is the manifest's order.
+    """
+    steps = plan.steps if cut else sorted(plan.steps, key=_length)
+    return {step.key: order for order, step in enumerate(steps)}
+
+
+def _length(step: Step) -> float:
+    return -step.facts.take.job.duration_s if step.facts is not None else 0.0
 
 
 async def _work_through(engine: Engine, deliveries: Deliveries, look: list[Work], *, whole: bool) -> None:

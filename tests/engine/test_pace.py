@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import random
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kling_batch.engine.pace import IDLE_GAP_S, LONGEST_GAP_S, GenerationTimes, expected_ends, next_gap_s
+from kling_batch.engine.pace import IDLE_GAP_S, LONGEST_GAP_S, GenerationTimes, expected_ends, learned, next_gap_s
 
 
 def _times(*seconds: float) -> GenerationTimes:
@@ -22,6 +23,24 @@ def test_generation_times_are_learned_as_log_normal() -> None:
     times = _times(1.0, 2.0, 4.0)
     assert math.isclose(times.median_s, 2.0)
     assert math.isclose(times.sigma, math.log(2) * math.sqrt(2 / 3))
+
+
+def test_tasks_in_flight_count_too() -> None:
+    """Quick tasks end first: what has not ended yet corrects what they alone would teach."""
+    rng = random.Random(1)
+    drawn = [rng.lognormvariate(math.log(2.0), 0.4) for _ in range(400)]
+    ended = _times(*(each for each in drawn if each < 1.8))
+    still_running = [1.8] * sum(1 for each in drawn if each >= 1.8)
+    assert ended.median_s < 1.6
+    assert math.isclose(ended.counting(still_running).median_s, 2.0, rel_tol=0.12)
+    assert ended.counting([]).median_s == ended.median_s
+
+
+def test_earlier_runs_teach_what_to_expect_the_latest_first() -> None:
+    """A service that has become slower is known by its latest tasks."""
+    old, new = [(at, at + 1.0) for at in range(500)], [(1000.0 + at, 1004.0 + at) for at in range(200)]
+    assert math.isclose(learned([*old, *new]).median_s, 4.0)
+    assert not learned([]).known
 
 
 def test_nothing_is_looked_for_while_nothing_can_have_ended() -> None:

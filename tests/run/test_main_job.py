@@ -53,6 +53,37 @@ def test_tasks_in_flight_stay_within_both_limits(tavern: Any, serve: Any, asked:
     assert len(server.world.ledger.tasks) == TAKES
 
 
+LENGTHS = """
+version: 1
+project: tavern
+jobs:
+  - {id: short, prompt: A knock, duration: 3.0}
+  - {id: long, prompt: A storm, duration: 10.0}
+  - {id: middle, prompt: A song, duration: 6.0}
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "order"),
+    [
+        ((), ["long", "middle", "short"]),
+        (("--max-units", "0.75"), ["long", "middle", "short"]),
+        (("--max-units", "0.50"), ["short", "long"]),
+        (("--deadline", "60"), ["short", "long", "middle"]),
+    ],
+)
+def test_the_longest_are_sent_first_where_nothing_cuts_the_run_short(
+    tavern: Any, serve: Any, options: tuple[str, ...], order: list[str]
+) -> None:
+    """Where a budget or a deadline may leave some out, the manifest's order says which matter; reports keep it."""
+    server = serve(concurrency=1)
+    tavern.manifest.write_text(LENGTHS, encoding="utf-8")
+    tavern.run("--concurrency", "1", *options)
+    made = {take["external_task_id"]: take["job_id"] for take in tavern.report()["takes"]}
+    assert [made[task.external_id] for task in server.world.ledger.tasks] == order
+    assert list(made.values()) == ["short", "long", "middle"]
+
+
 def test_the_report_tells_how_the_limit_was_found(tavern: Any, serve: Any) -> None:
     """From the beginning of auto over the account's refusal; also where the report is written again."""
     serve(concurrency=2)
