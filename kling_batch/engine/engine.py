@@ -330,6 +330,12 @@ class Engine:
             self._hold(wait_s(self.limit.refusals, self.ports.rng.random()), "every slot of the account is taken")
         await self.withdraw(work)
 
+    def see_others(self, others: int) -> None:
+        """Learn how many tasks of others the account's list shows in flight."""
+        if self.limit.saw(len(self.flying), others, self.ports.clock.monotonic()):
+            self._emit_limit("others leave room")
+            self.wake.set()
+
     def _trouble(self, reason: str) -> None:
         self.troubles += 1
         self._hold(wait_s(self.troubles, self.ports.rng.random()), reason)

@@ -98,11 +98,24 @@ class Watcher:
         if unclear:
             by_name = {task.external_id: task for task in outcome.tasks if task.external_id is not None}
             seen += [(work, by_name[work.external_id]) for work in unclear if work.external_id in by_name]
+        if number == 1 or outcome.rows < size:
+            self._see_others(outcome)
         for work, _ in seen:
             self._absent_since.pop(work.external_id, None)
         await self.engine.observe_all(seen)
         missing = [work for work in watched if (work.row.task_id or "") not in shown]
         return missing, outcome.rows == size
+
+    def _see_others(self, page: Page) -> None:
+        """Count the tasks in flight that are not ours: the account may have other users."""
+        flying = self.engine.flying
+        ours = {work.row.task_id for work in flying.values()}
+        others = sum(
+            1
+            for task in page.tasks
+            if not task.status.ended and task.task_id not in ours and task.external_id not in flying
+        )
+        self.engine.see_others(others)
 
     async def _search(self, missing: list[Work]) -> list[Work]:
         """Look for the end of the list, now and then: a list with the oldest first shows what is new there."""

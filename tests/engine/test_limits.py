@@ -62,6 +62,46 @@ def test_refusals_of_probes_make_the_next_probe_later() -> None:
     assert waits == [5, 10, 20, 40, 60]
 
 
+def test_growth_that_is_taken_goes_on_quickly() -> None:
+    """Who finds room does not wait for the cooldown to find more; a refusal then is no failed try."""
+    limit = Limit()
+    limit.refused(7, now=0.0)
+    for now, grown in ((5.0, 8), (6.0, 10), (7.0, 14)):
+        assert limit.grow(limit.current, now)
+        assert limit.current == grown
+    limit.refused(12, now=7.5)
+    assert (limit.current, limit.grows_at()) == (12, 12.5)
+
+
+def test_room_that_others_leave_empty_is_taken() -> None:
+    """When the other user of a full account ends, its slots are ours without a try."""
+    limit = Limit()
+    limit.saw(8, 12, now=0.0)
+    limit.refused(8, now=0.0)
+    assert not limit.saw(8, 12, now=1.0)
+    assert not limit.saw(8, 3, now=2.0)
+    assert not limit.saw(8, 2, now=3.0)
+    assert limit.saw(8, 0, now=3.6)
+    assert limit.current == 8 + 9
+
+
+def test_slots_that_others_refill_at_once_stay_theirs() -> None:
+    """What is free for a moment only is no room."""
+    limit = Limit()
+    limit.saw(8, 12, now=0.0)
+    limit.refused(8, now=0.0)
+    for now in range(1, 20):
+        assert not limit.saw(8, 11 + now % 2, now=float(now))
+    assert limit.current == 8
+
+
+def test_whoever_is_alone_learns_nothing_from_looking() -> None:
+    """Without others, only a refusal and a try tell the room."""
+    limit = Limit()
+    limit.refused(8, now=0.0)
+    assert not any(limit.saw(8, 0, now=float(now)) for now in range(20))
+
+
 def test_an_account_full_of_others_still_leaves_one_try() -> None:
     """With nothing of ours in flight the limit is one, so that room is found when there is some."""
     limit = Limit()
