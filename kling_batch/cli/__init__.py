@@ -105,6 +105,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(ExitStatus.INTERRUPTED)
     except KlingBatchError as error:
         show_error(error)
+        _tell_github(error)
         return int(error.exit_status)
     except BrokenPipeError:
         # Whoever read our output has gone: there is nobody to tell.
@@ -138,6 +139,12 @@ def _usage(error: click.ClickException) -> UsageError:
     context = getattr(error, "ctx", None)
     where = context.command_path if context is not None else "kling-batch"
     return UsageError(error.format_message(), hint=f"{where} --help says what it takes.")
+
+
+def _tell_github(error: KlingBatchError) -> None:
+    from kling_batch.cli.github import tell_error
+
+    tell_error(error)
 
 
 def _internal(error: Exception) -> int:
