@@ -9,13 +9,21 @@ from pathlib import Path
 import click
 
 from kling_batch.cli import github
+from kling_batch.cli.completing import complete_manifest
 from kling_batch.cli.options import project_option
 from kling_batch.errors import ExitStatus, ManifestInvalid, Problem
 from kling_batch.manifest import load
 
 
 @click.command()
-@click.argument("manifests", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="MANIFEST...")
+@click.argument(
+    "manifests",
+    type=click.Path(path_type=Path),
+    nargs=-1,
+    required=True,
+    metavar="MANIFEST...",
+    shell_complete=complete_manifest,
+)
 @project_option
 @click.option(
     "--format",
