@@ -28,7 +28,8 @@ def command(folder: Path) -> int:
 
     Writes into DIR, or here. What is there already stays as it is.
     """
-    wrote, left = [], []
+    wrote: list[str] = []
+    left: list[str] = []
     for name, text in _files().items():
         (wrote if _write_new(folder / name, text) else left).append(name)
     (wrote if _add_lines(folder / _IGNORE_FILE, IGNORED) else left).append(_IGNORE_FILE)
