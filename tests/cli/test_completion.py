@@ -126,4 +126,4 @@ def test_an_unknown_shell_is_told_which_there_are() -> None:
     """Exit status 2, and the names."""
     done = subprocess.run(["kling-batch", "completion", "tcsh"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "'bash', 'zsh', 'fish'" in done.stderr
+    assert "There is one for: bash, zsh, fish." in done.stderr

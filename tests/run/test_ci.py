@@ -68,6 +68,21 @@ def test_every_script_is_one() -> None:
         subprocess.run(["bash", "-n", "-c", script], check=True)
 
 
+@pytest.mark.parametrize(
+    ("schema", "path"),
+    [
+        (["vendor.github-actions"], "action.yml"),
+        (["vendor.github-workflows"], "examples/ci/github.yml"),
+        (["vendor.gitlab-ci", "--data-transform", "gitlab-ci"], "examples/ci/gitlab-ci.yml"),
+    ],
+)
+def test_each_file_is_what_its_ci_reads(schema: list[str], path: str) -> None:
+    """By the published schemas of GitHub's and GitLab's files."""
+    call = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", *schema, path]
+    done = subprocess.run(call, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_nothing_from_outside_is_read_as_a_script() -> None:
     """Inputs, secrets and contexts come by `env`, never as text of a script."""
     assert not [script for script in scripts() if "${{" in script]
