@@ -34,7 +34,7 @@ def main() -> int:
         shutil.copytree(CHECKOUT / "examples", work / "examples", ignore=shutil.ignore_patterns("*.lock"))
         _check_schemas(program, work)
         _check_commands(program, work)
-    _say(f"{wheel.name}: validate, schema, plan and a sandbox run work from the wheel alone")
+    _say(f"{wheel.name}: validate, schema, plan, init and a sandbox run work from the wheel alone")
     return 0
 
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from importlib import metadata
 from typing import Any
-from urllib.parse import urlsplit
 
 from kling_batch import __version__
 from kling_batch.engine.reading import stop_for
@@ -144,17 +143,19 @@ def room(free: float, manifest: Manifest | None) -> Check:
     """Compare the room on the disk with what a manifest's sounds take, in bytes; copies in the store included."""
     takes = manifest.takes if manifest else ()
     need = sum(take.job.duration_s * _BYTES_PER_S[name] for take in takes for name in take.job.formats) * _COPIES
-    words = f"{free / _GB:.1f} GB free"
-    words += f"; {len(takes)} takes may need {need / _GB:.2f} GB, copies in the store included" if takes else ""
+    words = f"{_size(free)} free"
+    words += f"; {len(takes)} takes may need {_size(need)}, copies in the store included" if takes else ""
     hint = "Make room, or choose a folder on another disk with --out (and --store)."
     if free < _LEAST_ROOM:
         status = ExitStatus.NOT_FINISHED
         return Check(name="room", state=State.PROBLEM, message=words, hint=hint, exit_status=status)
-    return Check(name="room", state=State.WARNING, message=words, hint=hint) if free < max(need, _GB) else _fine(words)
-
-
-def _fine(words: str) -> Check:
+    if free < max(need, _GB):
+        return Check(name="room", state=State.WARNING, message=words, hint=hint)
     return Check(name="room", message=words)
+
+
+def _size(count: float) -> str:
+    return f"{count / _GB:.1f} GB" if count >= _GB else f"{count / 1e6:.0f} MB"
 
 
 def address(base_url: str) -> Check:
@@ -166,8 +167,7 @@ def address(base_url: str) -> Check:
             message=f"{base_url} is the service's old address, which it has replaced",
             hint=f"Unset KLING_BASE_URL, which leaves {DEFAULT_BASE_URL}, or set it to {BEIJING}.",
         )
-    host = urlsplit(base_url).hostname
-    return Check(name="address", message=f"{base_url}: {_REGIONS.get(base_url, f'{host}, none of the known regions')}")
+    return Check(name="address", message=f"{base_url}: {_REGIONS.get(base_url, 'none of the known regions')}")
 
 
 def service(outcome: Mapping[str, Any] | Refused | ReadFailed, base_url: str) -> Check:
@@ -198,10 +198,10 @@ def _refused(refused: Refused, base_url: str) -> Check:
         message = f"The service answers, and puts the question off with {refused.code}: {refused.message}"
         return Check(name="service", state=State.WARNING, message=message, hint="Ask again in a minute.")
     if isinstance(stop, AccountStop) and refused.code == _KEY_NOT_KNOWN:
-        other = DEFAULT_BASE_URL if base_url == BEIJING else BEIJING
+        others = " or ".join(region for region in _REGIONS if region != base_url)
         hint = (
             f"Either the key is wrong, or it belongs to another region than {base_url}: copy the key anew from the "
-            f"console, or set KLING_BASE_URL to the region where it was made, such as {other}."
+            f"console, or set KLING_BASE_URL to the region where it was made: {others}."
         )
         return Check(name="service", state=State.PROBLEM, message=stop.message, hint=hint, exit_status=stop.exit_status)
     return Check.of("service", stop)
@@ -211,6 +211,8 @@ def clock(ahead_s: float | None) -> Check:
     """Judge how far this machine's clock is ahead of the service's; None where the service did not say its time."""
     if ahead_s is None:
         return Check(name="clock", state=State.WARNING, message="the service did not say its time", hint=None)
+    if abs(ahead_s) < 1:
+        return Check(name="clock", message="as the service's, within a second")
     words = f"about {abs(ahead_s):.0f} s {'ahead of' if ahead_s > 0 else 'behind'} the service's"
     hint = "Set this machine's clock right, and keep it so with NTP."
     if ahead_s > BACKDATED_S:

@@ -142,6 +142,21 @@ def test_problems_of_a_manifest_are_annotated_by_every_command(
     assert step.outputs() == {"status": "invalid", "exit-status": "2"}
 
 
+def test_validate_annotates_every_problem_on_demand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--format github` does so anywhere, with names that need escapes."""
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "50%,a:b.yaml"
+    path.write_text('version: 1\nproject: p\njobs:\n  - {id: a, prompt: "::error::", takes: 0, edition: 0}\n')
+    assert main(["validate", path.name, "--format", "github"]) == 2
+    found = actions.commands(capsys.readouterr().out)
+    assert len(found) == 2
+    assert {(each.name, each.properties["file"], each.properties["line"]) for each in found} == {
+        ("error", path.name, "4")
+    }
+
+
 def test_no_consent_is_annotated(tavern: Any, serve: Any, step: Step, capsys: pytest.CaptureFixture[str]) -> None:
     """The amount and the option are on the page of the run, not only in its log."""
     serve()
