@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kling_batch.errors import KlingBatchError, ManifestInvalid, Problem
+from kling_batch.errors import ExitStatus, KlingBatchError, ManifestInvalid, Problem
 from kling_batch.model import RunResult
 
 if TYPE_CHECKING:
+    from kling_batch.report import Summary
     from kling_batch.report.github import Note
 
 
@@ -24,12 +25,17 @@ def tell(result: RunResult, out: Path) -> None:
     """Annotate what needs a person, add the report to the step's summary, and set the step's outputs."""
     if not _in_actions():
         return
-    from kling_batch.report import github
+    from kling_batch.report import summary
+    from kling_batch.report.github import notes_of
 
-    _annotate(github.notes_of(result))
-    page = out / "report.md"
-    _append("GITHUB_STEP_SUMMARY", lambda size: github.summary_text(_text_of(page), github.SUMMARY_BYTES - size))
-    _append("GITHUB_OUTPUT", lambda _size: github.output_lines(github.outputs_of(result, out)))
+    _annotate(notes_of(result))
+    _tell_totals(summary(result), result.exit_status, out)
+
+
+def tell_standing(totals: Summary, out: Path) -> None:
+    """Do the same for a finished set that stands as it stood: nothing in it needs a person."""
+    if _in_actions():
+        _tell_totals(totals, ExitStatus.DONE, out)
 
 
 def tell_notes(notes: Iterable[Note], exit_status: int, *, err: bool = False) -> None:
@@ -64,6 +70,14 @@ def problem_line(problem: Problem) -> str:
 
 def _in_actions() -> bool:
     return os.environ.get("GITHUB_ACTIONS") == "true"
+
+
+def _tell_totals(totals: Summary, exit_status: int, out: Path) -> None:
+    from kling_batch.report import github
+
+    page = out / "report.md"
+    _append("GITHUB_STEP_SUMMARY", lambda size: github.summary_text(_text_of(page), github.SUMMARY_BYTES - size))
+    _append("GITHUB_OUTPUT", lambda _size: github.output_lines(github.outputs_of(totals, exit_status, out)))
 
 
 def _annotate(notes: Iterable[Note], *, err: bool = False) -> None:

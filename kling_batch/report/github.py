@@ -15,7 +15,7 @@ from typing import Literal
 
 from kling_batch.errors import ExitStatus, Problem
 from kling_batch.model import RunResult, Source, Status, TakeResult
-from kling_batch.report.facts import problems, reason, repair, summary
+from kling_batch.report.facts import Summary, problems, reason, repair
 from kling_batch.report.text import one_line, printable
 
 MOST_OF_A_LEVEL = 10
@@ -89,12 +89,11 @@ def within_limit(notes: Iterable[Note]) -> list[Note]:
     return kept
 
 
-def outputs_of(result: RunResult, out: Path) -> dict[str, str]:
+def outputs_of(totals: Summary, exit_status: int, out: Path) -> dict[str, str]:
     """Name what later steps may want to know of a run."""
-    totals = summary(result)
     counts = {name: str(totals[name]) for name in ("takes", "succeeded", "failed", "pending", "unknown")}
     places = {"units": totals["units"], "report": str(out / "report.html"), "out": str(out)}
-    return status_outputs(result.exit_status) | counts | places
+    return status_outputs(exit_status) | counts | places
 
 
 def status_outputs(exit_status: int) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import pytest
 
 from kling_batch.model import RunResult, Source, Status, TakeError, TakeResult
-from kling_batch.report import markdown
+from kling_batch.report import markdown, summary
 from kling_batch.report.github import (
     MOST_OF_A_LEVEL,
     Note,
@@ -111,7 +111,7 @@ def test_each_level_has_its_own_limit() -> None:
 
 def test_outputs_are_parsed_by_their_names(run: RunResult) -> None:
     """What a later step may ask for."""
-    assert actions.outputs(output_lines(outputs_of(run, Path("out/tavern")))) == {
+    assert actions.outputs(output_lines(outputs_of(summary(run), run.exit_status, Path("out/tavern")))) == {
         "status": "not-finished",
         "exit-status": "6",
         "takes": "5",

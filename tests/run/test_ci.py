@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from kling_batch.cli import cli
+from kling_batch.report import summary
 from kling_batch.report.github import outputs_of
 from kling_batch.sandbox.ledger import Ledger
 from tests import actions
@@ -100,7 +101,7 @@ def test_every_input_of_the_action_is_used_and_documented() -> None:
 
 def test_every_output_of_the_action_is_one_that_the_program_sets(run_result: Any) -> None:
     """By the names that the program writes, from a step that is there."""
-    written = outputs_of(run_result, Path("out"))
+    written = outputs_of(summary(run_result), run_result.exit_status, Path("out"))
     assert {name: output["value"] for name, output in ACTION["outputs"].items()} == {
         name: f"${{{{ steps.run.outputs.{name} }}}}" for name in written
     }

@@ -82,6 +82,22 @@ def test_a_good_run_has_a_summary_and_outputs(
     }
 
 
+def test_a_finished_set_has_the_same_summary_and_outputs(
+    tavern: Any, serve: Any, step: Step, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A second run, which finds all as it was and asks nobody, leaves later steps with what the first one told them."""
+    serve()
+    assert tavern.run() == 0
+    first = step.outputs(), step.summary.read_text()
+    step.output.write_text("")
+    step.summary.write_text("")
+    capsys.readouterr()
+    assert tavern.run() == 0
+    assert tavern.report()["summary"]["api_requests"] == 0
+    assert shown(capsys) == []
+    assert (step.outputs(), step.summary.read_text()) == first
+
+
 def test_what_went_wrong_is_annotated_at_its_job(
     tavern: Any, serve: Any, step: Step, rule: Callable[..., Rule], capsys: pytest.CaptureFixture[str]
 ) -> None:
