@@ -1,4 +1,4 @@
-"""Where the schemas are: in the wheel beside this file, in a checkout beside the package."""
+"""Where the schemas and the starter files are: in the wheel beside this file, in a checkout beside the package."""
 
 from __future__ import annotations
 
@@ -7,8 +7,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-_PACKAGED = Path(__file__).parent / "schemas"
-SCHEMAS = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parent.parent / "schemas"
+_PACKAGE = Path(__file__).parent
+
+
+def _place(packaged: str, in_checkout: str) -> Path:
+    place = _PACKAGE / packaged
+    return place if place.is_dir() else _PACKAGE.parent / in_checkout
+
+
+SCHEMAS = _place("schemas", "schemas")
+STARTER = _place("starter", "examples/ci")
 
 
 def schema_names() -> list[str]:
@@ -30,6 +38,11 @@ def schema_text(name: str) -> str:
         if path.is_file():
             return path.read_text(encoding="utf-8")
     raise FileNotFoundError(name)
+
+
+def starter_text(name: str) -> str:
+    """Read one of the files that a new project begins with."""
+    return (STARTER / name).read_text(encoding="utf-8")
 
 
 @cache

@@ -34,7 +34,7 @@ def main() -> int:
         shutil.copytree(CHECKOUT / "examples", work / "examples", ignore=shutil.ignore_patterns("*.lock"))
         _check_schemas(program, work)
         _check_commands(program, work)
-    _say(f"{wheel.name}: validate, schema, plan and a sandbox run work from the wheel alone")
+    _say(f"{wheel.name}: validate, schema, plan, init and a sandbox run work from the wheel alone")
     return 0
 
 
@@ -74,6 +74,8 @@ def _check_commands(programs: Path, work: Path) -> None:
     report = json.loads((work / "out/fireworks.sandbox/report.json").read_text("utf-8"))
     _expect(report["summary"]["succeeded"] == 1, f"the sandbox run gave {report['summary']}")
     _run([kling_batch, "verify", MANIFEST, "--sandbox", "--select", ONE_TAKE], cwd=work)
+    _run([kling_batch, "init", "new"], cwd=work)
+    _run([kling_batch, "validate", "new/sounds.yaml"], cwd=work)
 
 
 def _run(command: list[str | Path], *, cwd: Path) -> str:

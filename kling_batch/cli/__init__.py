@@ -14,6 +14,7 @@ import threading
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -21,7 +22,12 @@ from kling_batch import __version__
 from kling_batch.cli.colour import Tone, say, toned
 from kling_batch.errors import ExitStatus, Interrupted, KlingBatchError, Terminated, UsageError
 
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+PROGRAM = "kling-batch"
 COMMANDS = {
+    "init": "Write a starter manifest, .gitignore lines and a CI workflow.",
     "validate": "Check manifests and report every problem at its line.",
     "plan": "Show what a run would do to each take, why, and what it costs.",
     "run": "Do it; running it again resumes it.",
@@ -34,8 +40,10 @@ COMMANDS = {
     "store": "Look after the store, where copies of finished sounds are kept.",
     "account": "Show the account's resource packs and what is left.",
     "tasks": "List the account's tasks.",
+    "doctor": "Check keys, clock, disk and the way to the service.",
     "sandbox": "Serve a stand-in for the service on this machine.",
     "schema": "Print one of the program's JSON schemas.",
+    "completion": "Print what makes a shell complete commands, options and manifests.",
 }
 
 
@@ -67,7 +75,7 @@ class _Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find a command, or say which one was probably meant."""
         name = args[0]
-        if name in COMMANDS or name.startswith("-"):
+        if name in COMMANDS or name.startswith("-") or ctx.resilient_parsing:
             return super().resolve_command(ctx, args)
         import difflib
 
@@ -75,9 +83,16 @@ class _Commands(click.Group):
         meant = f" Did you mean {near[0]!r}?" if near else f" Commands: {', '.join(COMMANDS)}."
         raise click.UsageError(f"There is no command {name!r}.{meant}", ctx)
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete a command's name without importing any command."""
+        from click.shell_completion import CompletionItem
+
+        names = [CompletionItem(name, help=words) for name, words in COMMANDS.items() if name.startswith(incomplete)]
+        return names + click.Command.shell_complete(self, ctx, incomplete)
+
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, prog_name="kling-batch")
+@click.version_option(__version__, prog_name=PROGRAM)
 def cli() -> None:
     """Turn a manifest of prompts into verified sound files, and never pay twice for a sound.
 
@@ -89,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the program. Gives the exit status; every error is worded here."""
     catch_termination()
     try:
-        result = cli.main(args=argv, prog_name="kling-batch", standalone_mode=False)
+        result = cli.main(args=argv, prog_name=PROGRAM, standalone_mode=False)
         sys.stdout.flush()
         return int(result or 0)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -105,6 +120,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(ExitStatus.INTERRUPTED)
     except KlingBatchError as error:
         show_error(error)
+        _tell_github(error)
         return int(error.exit_status)
     except BrokenPipeError:
         # Whoever read our output has gone: there is nobody to tell.
@@ -138,6 +154,12 @@ def _usage(error: click.ClickException) -> UsageError:
     context = getattr(error, "ctx", None)
     where = context.command_path if context is not None else "kling-batch"
     return UsageError(error.format_message(), hint=f"{where} --help says what it takes.")
+
+
+def _tell_github(error: KlingBatchError) -> None:
+    from kling_batch.cli.github import tell_error
+
+    tell_error(error)
 
 
 def _internal(error: Exception) -> int:

@@ -9,10 +9,11 @@ from typing import Any, TypeVar
 import click
 
 from kling_batch.api.bounds import RETRIES
+from kling_batch.cli.completing import complete_manifest
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-manifest_argument = click.argument("manifest", type=click.Path(path_type=Path))
+manifest_argument = click.argument("manifest", type=click.Path(path_type=Path), shell_complete=complete_manifest)
 project_option = click.option(
     "--project", metavar="NAME", help="The project's name, for tables (default: the file's stem)."
 )

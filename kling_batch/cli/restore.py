@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from kling_batch.api.access import Access
 from kling_batch.api.project import Project, load
 from kling_batch.api.running import Held
-from kling_batch.cli import show_error
+from kling_batch.cli import github, show_error
 from kling_batch.cli.environment import own_access
 from kling_batch.cli.how import How, fetching_options
 from kling_batch.cli.options import place_options, text_or_json
@@ -24,6 +25,9 @@ from kling_batch.errors import Drift, ExitStatus, KlingBatchError, UsageError
 from kling_batch.journal.journal import Journal, read_snapshot
 from kling_batch.model import Status, Take
 from kling_batch.report.facts import units_text
+
+if TYPE_CHECKING:
+    from kling_batch.report.github import Note
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,16 +68,34 @@ def command(
     else:
         for one in lost:
             click.echo(_line(one, price))
+    status = _status(lost, restoring.stopped)
+    github.tell_notes(_notes(lost, restoring.stopped), int(status), err=output == "json")
     if restoring.stopped is not None:
         show_error(restoring.stopped)
-        return int(restoring.stopped.exit_status)
-    if lost:
+    elif lost:
         words = f"{len(lost)} takes cannot be had; making them anew would cost {units_text(price * len(lost))} units."
         click.echo(words, err=True)
         click.echo("  kling-batch plan shows what a run would do; kling-batch run does it, by consent.", err=True)
-        return int(ExitStatus.NOT_FINISHED if any(one.passing for one in lost) else ExitStatus.DRIFT)
-    click.echo(f"Every locked file is in place: {restoring.restored} takes restored.", err=True)
-    return int(ExitStatus.DONE)
+    else:
+        click.echo(f"Every locked file is in place: {restoring.restored} takes restored.", err=True)
+    return int(status)
+
+
+def _status(lost: Sequence[Lost], stopped: KlingBatchError | None) -> ExitStatus:
+    if stopped is not None:
+        return stopped.exit_status
+    if not lost:
+        return ExitStatus.DONE
+    return ExitStatus.NOT_FINISHED if any(one.passing for one in lost) else ExitStatus.DRIFT
+
+
+def _notes(lost: Sequence[Lost], stopped: KlingBatchError | None) -> Iterator[Note]:
+    from kling_batch.report.github import Note
+
+    if stopped is not None:
+        yield Note(level="error", message=f"{stopped.message} {stopped.hint or ''}".rstrip(), title="kling-batch")
+    for one in lost:
+        yield Note(level="error", message=one.reason, title=f"{one.take.key} lost", source=one.take.job.source)
 
 
 class _Restoring:

@@ -13,7 +13,7 @@ import click
 
 from kling_batch.api.project import Project
 from kling_batch.api.running import Held, Running, nobody_agreed
-from kling_batch.cli import catch_termination, show_error
+from kling_batch.cli import catch_termination, github, show_error
 from kling_batch.cli.bar import Bar
 from kling_batch.cli.colour import redraws, say
 from kling_batch.cli.environment import own_access
@@ -69,6 +69,7 @@ def carry_out(
     with running.hold() as held:
         outcome = watched(how, held)
         asyncio.run(held.report(outcome))
+        github.tell(outcome.result, held.project.out)
         _tell(how, outcome, held.project.out)
     return outcome.result.exit_status
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from kling_batch.api.project import Places
+from kling_batch.cli import github
 from kling_batch.cli.how import How
 from kling_batch.cli.progress import JsonLines, Lines
 from kling_batch.clock import SystemClock
@@ -48,6 +49,7 @@ def run_standing(manifest: Path, places: Places, expressions: tuple[str, ...], h
         asyncio.run(_end(journal, run, replace(standing, report=state_of(report)).text(), finished_at))
     finally:
         journal.close()
+    github.tell_standing(totals, places.out)
     if (show := _observer(how)) is not None:
         show(RunStarted(at=started_at, takes=totals["takes"], to_generate=0, kept=totals["takes"], failed=0))
         show(RunEnded(at=finished_at, note=None))

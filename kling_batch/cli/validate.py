@@ -8,13 +8,22 @@ from pathlib import Path
 
 import click
 
+from kling_batch.cli import github
+from kling_batch.cli.completing import complete_manifest
 from kling_batch.cli.options import project_option
 from kling_batch.errors import ExitStatus, ManifestInvalid, Problem
 from kling_batch.manifest import load
 
 
 @click.command()
-@click.argument("manifests", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="MANIFEST...")
+@click.argument(
+    "manifests",
+    type=click.Path(path_type=Path),
+    nargs=-1,
+    required=True,
+    metavar="MANIFEST...",
+    shell_complete=complete_manifest,
+)
 @project_option
 @click.option(
     "--format",
@@ -43,19 +52,9 @@ def command(manifests: Sequence[Path], project: str | None, output: str) -> int:
         click.echo(json.dumps({"valid": not problems, "problems": shown}, indent=2, ensure_ascii=False))
     else:
         for problem in problems:
-            click.echo(_annotation(problem) if output == "github" else str(problem))
+            click.echo(github.problem_line(problem) if output == "github" else str(problem))
     for line in good:
         click.echo(f"{line}: valid", err=True)
     if problems:
         click.echo(f"{len(problems)} problem{'s' if len(problems) > 1 else ''} found.", err=True)
     return int(ExitStatus.INVALID if problems else ExitStatus.DONE)
-
-
-def _annotation(problem: Problem) -> str:
-    """Write a problem as a workflow command, escaped as GitHub asks for."""
-    path = _escaped(problem.path).replace(":", "%3A").replace(",", "%2C")
-    return f"::error file={path},line={problem.line},col={problem.column}::{_escaped(problem.message)}"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from kling_batch.api.project import load
+from kling_batch.cli import github
 from kling_batch.cli.options import place_options, text_or_json
 from kling_batch.errors import ExitStatus
+from kling_batch.model import Take
+
+if TYPE_CHECKING:
+    from kling_batch.engine.audit import Flaw
+    from kling_batch.report.github import Note
 
 
 @click.command()
@@ -41,10 +49,22 @@ def command(
         for flaw in flaws:
             name = flaw.path or flaw.take
             click.echo(f"{flaw.finding.value}: {name}: {flaw.detail}")
+    status = ExitStatus.DRIFT if flaws else ExitStatus.DONE
+    github.tell_notes(_notes(flaws, takes), int(status), err=output == "json")
     if flaws:
         click.echo(f"{len(flaws)} of what is asked for or found is not what is locked.", err=True)
         click.echo("  kling-batch run puts back what is missing or modified; kling-batch plan shows how.", err=True)
-        return int(ExitStatus.DRIFT)
+        return int(status)
     checked = "by name and size" if quick else "by hash and by decoding"
     click.echo(f"{len(takes)} takes verified, {checked}.", err=True)
-    return int(ExitStatus.DONE)
+    return int(status)
+
+
+def _notes(flaws: Sequence[Flaw], takes: Sequence[Take]) -> Iterator[Note]:
+    from kling_batch.report.github import Note
+
+    sources = {str(take.key): take.job.source for take in takes}
+    for flaw in flaws:
+        name = flaw.path or flaw.take
+        source = sources.get(flaw.take or "")
+        yield Note(level="error", message=flaw.detail, title=f"{flaw.finding.value}: {name}", source=source)

@@ -36,6 +36,18 @@ _MOST_CHANNELS = 8
 _BLOCK = 65536
 
 
+def decoders() -> tuple[str, frozenset[str]]:
+    """Name the decoding library's version, and which of the service's formats it reads.
+
+    Raises:
+        ImportError, OSError: The library is not there.
+    """
+    import soundfile
+
+    there = set(soundfile.available_formats())
+    return soundfile.__libsndfile_version__, frozenset(name for name, kinds in _CONTAINERS.items() if kinds & there)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verified:
     """The sound is whole. `peak` is its largest sample, 1.0 being full scale; silence is a sound."""

@@ -10,10 +10,11 @@ from kling_batch.errors import DiskUnusable
 _NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ncpfs", "fuse.sshfs", "fuse.s3fs", "fuse.rclone"}
 _ESCAPED = re.compile(r"\\([0-7]{3})")
 """How the kernel writes a space, a tab, a line break or a backslash in a path."""
-_MOUNTS = Path("/proc/self/mountinfo")
+MOUNTS = Path("/proc/self/mountinfo")
+"""The kernel's table of mounts, on Linux."""
 
 
-def refuse_network_disk(folder: Path, mounts: Path = _MOUNTS) -> None:
+def refuse_network_disk(folder: Path, mounts: Path = MOUNTS) -> None:
     """Refuse a folder on a network file system, where the system can tell.
 
     Raises:
@@ -27,7 +28,7 @@ def refuse_network_disk(folder: Path, mounts: Path = _MOUNTS) -> None:
         )
 
 
-def file_system(folder: Path, mounts: Path = _MOUNTS) -> str | None:
+def file_system(folder: Path, mounts: Path = MOUNTS) -> str | None:
     """Name the type of the file system that holds `folder`, or None where the system cannot tell."""
     if not mounts.is_file():
         return None

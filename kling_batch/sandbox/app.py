@@ -7,6 +7,7 @@ import contextlib
 import json
 import socket
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from dataclasses import replace
 from typing import Any, TypeAlias
@@ -15,7 +16,6 @@ from urllib.parse import parse_qsl
 import uvicorn
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
-from kling_batch.clock import SystemClock
 from kling_batch.errors import UsageError
 from kling_batch.sandbox.clips import Synth
 from kling_batch.sandbox.faults import Rule
@@ -188,6 +188,7 @@ class SandboxServer:
         port: The API's port; 0 takes one that is free. The file host takes any that is free.
         rules: The faults to inject.
         synth: Makes the sound files; the real one when None.
+        now: The service's clock, in Unix seconds.
 
     Raises:
         UsageError: The address or port cannot be had.
@@ -201,13 +202,14 @@ class SandboxServer:
         port: int = 0,
         rules: tuple[Rule, ...] = (),
         synth: Synth | None = None,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._sockets = [_listen(host, port), _listen(host, 0)]
         api_port, file_port = (listener.getsockname()[1] for listener in self._sockets)
         shown = f"[{host}]" if ":" in host else host
         self.url = f"http://{shown}:{api_port}"
         settings = replace(settings, file_base_url=f"http://{shown}:{file_port}")
-        self.world = World(settings, now=SystemClock().time, rules=rules, synth=synth)
+        self.world = World(settings, now=now, rules=rules, synth=synth)
         app = SandboxApp(self.world, file_port)
         self._server = uvicorn.Server(
             uvicorn.Config(
@@ -257,10 +259,14 @@ def serve(
 
 @contextlib.contextmanager
 def running_server(
-    settings: WorldSettings, *, rules: tuple[Rule, ...] = (), synth: Synth | None = None
+    settings: WorldSettings,
+    *,
+    rules: tuple[Rule, ...] = (),
+    synth: Synth | None = None,
+    now: Callable[[], float] = time.time,
 ) -> Iterator[SandboxServer]:
     """Serve a sandbox on a free port of this machine, from a thread, for as long as the context lasts."""
-    server = SandboxServer(settings, rules=rules, synth=synth)
+    server = SandboxServer(settings, rules=rules, synth=synth, now=now)
     thread = threading.Thread(target=server.run, name="sandbox", daemon=True)
     thread.start()
     try:

@@ -80,7 +80,7 @@ def keys_from(environment: Mapping[str, str]) -> Keys:
         )
     raise UsageError(
         "There are no keys: neither KLING_API_KEY nor KLING_ACCESS_KEY with KLING_SECRET_KEY is set.",
-        hint="Set them in the environment, or try it without keys: add --sandbox.",
+        hint="Set them in the environment, or try it without keys: kling-batch run MANIFEST --sandbox.",
     )
 
 

@@ -133,6 +133,7 @@ class KlingService:
     """The real service, over HTTP: see `Service` for the calls.
 
     A refused token is signed anew and the call repeated once: a call that was refused for its token made nothing.
+    `date` is the service's time at its latest answer, in Unix seconds; whole ones, as HTTP has them.
     """
 
     def __init__(self, http: httpx.AsyncClient, signer: Signer, *, probe: Probe = no_probe) -> None:
@@ -140,6 +141,7 @@ class KlingService:
         self._signer = signer
         self._probe = probe
         self.requests = 0
+        self.date: float | None = None
 
     async def create(self, path: str, request: Mapping[str, Any], external_id: str) -> CreateOutcome:
         """See `Service.create`."""
@@ -202,7 +204,8 @@ class KlingService:
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
             return _Lost(reason=_words(error), sent=True)
         self._probe(f"answer {method}")
-        return wire.Reply(status=response.status_code, body=response.content, date=_date(response.headers.get("date")))
+        self.date = _date(response.headers.get("date"))
+        return wire.Reply(status=response.status_code, body=response.content, date=self.date)
 
 
 _EXPIRED = 1004

@@ -50,7 +50,9 @@ def test_help_imports_no_library_but_the_command_lines_own() -> None:
     assert not modules & (HEAVY | {"jsonschema", "yaml", "asyncio", "kling_batch.manifest", "kling_batch.cli.run"})
 
 
-@pytest.mark.parametrize("command", ["validate", "plan", "run", "status", "report", "verify", "schema"])
+@pytest.mark.parametrize(
+    "command", ["validate", "plan", "run", "status", "report", "verify", "schema", "init", "doctor", "completion"]
+)
 def test_a_commands_help_is_light(command: str) -> None:
     """Whoever asks how a command is used waits for none of the libraries that do its work."""
     modules = loaded_by(command, "--help")

@@ -9,15 +9,16 @@ import pytest
 from kling_batch.manifest import load
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-SCHEMA_LINE = "# yaml-language-server: $schema=../schemas/manifest.schema.json"
+SCHEMA = EXAMPLES.parent / "schemas" / "manifest.schema.json"
+SCHEMA_LINE = "# yaml-language-server: $schema="
 
 
-@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted(EXAMPLES.rglob("*.yaml")), ids=lambda path: path.name)
 def test_every_yaml_example_is_valid_and_known_to_editors(path: Path) -> None:
     """It loads, and its first line tells an editor where the schema is."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    assert lines[0] == SCHEMA_LINE
-    assert (path.parent / lines[0].partition("=")[2]).is_file()
+    first = path.read_text(encoding="utf-8").splitlines()[0]
+    assert first.startswith(SCHEMA_LINE)
+    assert (path.parent / first.removeprefix(SCHEMA_LINE)).resolve() == SCHEMA
     assert load(path).takes
 
 

@@ -1,0 +1,224 @@
+"""What `kling-batch doctor` looks at, each a plain function from what was found to a verdict with a repair."""
+
+from __future__ import annotations
+
+import platform
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib import metadata
+from typing import Any
+
+from kling_batch import __version__
+from kling_batch.engine.reading import stop_for
+from kling_batch.errors import AccountStop, ExitStatus, KlingBatchError
+from kling_batch.model import Manifest
+from kling_batch.service.auth import BACKDATED_S, TOKEN_LIFE_S
+from kling_batch.service.client import DEFAULT_BASE_URL
+from kling_batch.service.outcomes import ReadFailed, Refused
+
+BEIJING = "https://api-beijing.klingai.com"
+_REGIONS = {
+    DEFAULT_BASE_URL: "the service's address outside mainland China",
+    BEIJING: "the service's address in mainland China",
+}
+_REPLACED = "https://api.klingai.com"
+_SLOW_S = 60.0
+"""How far a clock may be behind before the times in the reports mislead. Tokens bear half an hour."""
+_GB = 1e9
+_LEAST_ROOM = 100e6
+_BYTES_PER_S = {"wav": 44_100 * 4, "mp3": 32_000}
+"""What a second of sound takes: CD quality, and the service's MP3."""
+_COPIES = 2
+"""The output folder's and the store's."""
+_OWN_EXTRAS = ("sandbox", "s3")
+_ORDER = (ExitStatus.INVALID, ExitStatus.ACCOUNT, ExitStatus.NOT_FINISHED)
+"""What has to be mended first decides how the command ends."""
+
+
+class State(StrEnum):
+    """How a check ends."""
+
+    OK = "ok"
+    WARNING = "warning"
+    PROBLEM = "problem"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Check:
+    """A verdict: what was found, and what to do. `exit_status` is what a problem ends the command with."""
+
+    name: str
+    state: State = State.OK
+    message: str
+    hint: str | None = None
+    exit_status: ExitStatus = ExitStatus.INVALID
+
+    @staticmethod
+    def of(name: str, error: KlingBatchError, *, state: State = State.PROBLEM) -> Check:
+        """Take the verdict from an error."""
+        status = error.exit_status
+        return Check(name=name, state=state, message=error.message, hint=error.hint, exit_status=status)
+
+
+def exit_status(checks: Iterable[Check]) -> ExitStatus:
+    """Decide how the command ends: a problem of the configuration before one of the account, that before the rest."""
+    found = {check.exit_status for check in checks if check.state is State.PROBLEM}
+    return next((status for status in _ORDER if status in found), ExitStatus.DONE)
+
+
+def program() -> Check:
+    """Name what runs."""
+    python = f"Python {platform.python_version()} ({sys.executable})"
+    return Check(name="program", message=f"kling-batch {__version__}, {python}, {platform.platform()}")
+
+
+def packages(requirements: Iterable[str], versions: Mapping[str, str]) -> list[Check]:
+    """Look whether everything that is needed is installed, and which extras are.
+
+    Args:
+        requirements: As a package's metadata has them: `httpx>=0.27`, `obstore>=0.12; extra == "s3"`.
+        versions: Of what is installed, by normal name.
+    """
+    needed: list[str] = []
+    extras: dict[str, list[str]] = {name: [] for name in _OWN_EXTRAS}
+    for requirement in requirements:
+        name = re.match(r"[A-Za-z0-9._-]+", requirement)
+        extra = re.search(r"extra == ['\"]([^'\"]+)['\"]", requirement)
+        if name and (extra is None or extra[1] in extras):
+            (needed if extra is None else extras[extra[1]]).append(normal(name[0]))
+    return [_needed(needed, versions), _extras(extras, versions)]
+
+
+def installed() -> tuple[list[str], dict[str, str]]:
+    """Ask the installation for what `packages` wants to know."""
+    try:
+        requirements = metadata.requires("kling-batch") or []
+    except metadata.PackageNotFoundError:
+        requirements = []
+    return requirements, {normal(found.name): found.version for found in metadata.distributions() if found.name}
+
+
+def normal(name: str) -> str:
+    """Write a package's name as indexes compare it: `PyYAML` is `pyyaml`, `jsonschema_rs` is `jsonschema-rs`."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _needed(names: Iterable[str], versions: Mapping[str, str]) -> Check:
+    missing = [name for name in names if name not in versions]
+    if missing:
+        return Check(
+            name="packages",
+            state=State.PROBLEM,
+            message=f"not installed: {', '.join(missing)}",
+            hint="Install the program anew: pip install --force-reinstall kling-batch",
+        )
+    return Check(name="packages", message=", ".join(f"{name} {versions[name]}" for name in names) or "none named")
+
+
+def _extras(extras: Mapping[str, list[str]], versions: Mapping[str, str]) -> Check:
+    parts = []
+    for extra, names in extras.items():
+        there = all(name in versions for name in names)
+        parts.append(f"{extra} installed" if there else f"{extra} not installed (pip install 'kling-batch[{extra}]')")
+    return Check(name="extras", message=", ".join(parts))
+
+
+def sound(version: str, formats: frozenset[str]) -> Check:
+    """Look whether every format of the service can be decoded, which is how files are verified."""
+    lacking = sorted({"wav", "mp3"} - formats)
+    if lacking:
+        return Check(
+            name="sound",
+            state=State.WARNING,
+            message=f"libsndfile {version} does not read {', '.join(lacking)}: such files cannot be verified",
+            hint="Install a newer one: pip install --upgrade soundfile",
+        )
+    return Check(name="sound", message=f"libsndfile {version} reads wav and mp3")
+
+
+def room(free: float, manifest: Manifest | None) -> Check:
+    """Compare the room on the disk with what a manifest's sounds take, in bytes; copies in the store included."""
+    takes = manifest.takes if manifest else ()
+    need = sum(take.job.duration_s * _BYTES_PER_S[name] for take in takes for name in take.job.formats) * _COPIES
+    words = f"{_size(free)} free"
+    words += f"; {len(takes)} takes may need {_size(need)}, copies in the store included" if takes else ""
+    hint = "Make room, or choose a folder on another disk with --out (and --store)."
+    if free < _LEAST_ROOM:
+        status = ExitStatus.NOT_FINISHED
+        return Check(name="room", state=State.PROBLEM, message=words, hint=hint, exit_status=status)
+    if free < max(need, _GB):
+        return Check(name="room", state=State.WARNING, message=words, hint=hint)
+    return Check(name="room", message=words)
+
+
+def _size(count: float) -> str:
+    return f"{count / _GB:.1f} GB" if count >= _GB else f"{count / 1e6:.0f} MB"
+
+
+def address(base_url: str) -> Check:
+    """Say which of the service's addresses is asked."""
+    if base_url == _REPLACED:
+        return Check(
+            name="address",
+            state=State.WARNING,
+            message=f"{base_url} is the service's old address, which it has replaced",
+            hint=f"Unset KLING_BASE_URL, which leaves {DEFAULT_BASE_URL}, or set it to {BEIJING}.",
+        )
+    return Check(name="address", message=f"{base_url}: {_REGIONS.get(base_url, 'none of the known regions')}")
+
+
+def service(outcome: Mapping[str, Any] | Refused | ReadFailed, base_url: str) -> Check:
+    """Judge the answer to a free question about the account."""
+    if isinstance(outcome, ReadFailed):
+        return Check(
+            name="service",
+            state=State.PROBLEM,
+            message=f"{base_url} gives no answer that says anything: {outcome.reason}",
+            hint="Check the network, the proxy and KLING_BASE_URL; if they are right, try again later.",
+            exit_status=ExitStatus.NOT_FINISHED,
+        )
+    if isinstance(outcome, Refused):
+        return _refused(outcome, base_url)
+    rows = outcome.get("resource_pack_subscribe_infos")
+    packs = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    left = sum(row["remaining_quantity"] for row in packs if isinstance(row.get("remaining_quantity"), int | float))
+    words = f"{len(packs)} resource pack{'s' if len(packs) != 1 else ''}, {left:g} units left"
+    return Check(name="service", message=f"the key is accepted; {words if packs else 'no resource pack'}")
+
+
+_KEY_NOT_KNOWN = 1002
+
+
+def _refused(refused: Refused, base_url: str) -> Check:
+    stop = stop_for(refused)
+    if stop is None:
+        message = f"The service answers, and puts the question off with {refused.code}: {refused.message}"
+        return Check(name="service", state=State.WARNING, message=message, hint="Ask again in a minute.")
+    if isinstance(stop, AccountStop) and refused.code == _KEY_NOT_KNOWN:
+        others = " or ".join(region for region in _REGIONS if region != base_url)
+        hint = (
+            f"Either the key is wrong, or it belongs to another region than {base_url}: copy the key anew from the "
+            f"console, or set KLING_BASE_URL to the region where it was made: {others}."
+        )
+        return Check(name="service", state=State.PROBLEM, message=stop.message, hint=hint, exit_status=stop.exit_status)
+    return Check.of("service", stop)
+
+
+def clock(ahead_s: float | None) -> Check:
+    """Judge how far this machine's clock is ahead of the service's; None where the service did not say its time."""
+    if ahead_s is None:
+        return Check(name="clock", state=State.WARNING, message="the service did not say its time", hint=None)
+    if abs(ahead_s) < 1:
+        return Check(name="clock", message="as the service's, within a second")
+    words = f"about {abs(ahead_s):.0f} s {'ahead of' if ahead_s > 0 else 'behind'} the service's"
+    hint = "Set this machine's clock right, and keep it so with NTP."
+    if ahead_s > BACKDATED_S:
+        words += f": a token from more than {BACKDATED_S} s ahead is refused as not valid yet (1003)"
+        return Check(name="clock", state=State.WARNING, message=words, hint=hint)
+    if ahead_s < -_SLOW_S:
+        words += f": from {TOKEN_LIFE_S // 60} minutes on a token is refused as expired (1004)"
+        return Check(name="clock", state=State.WARNING, message=words, hint=hint)
+    return Check(name="clock", message=words)

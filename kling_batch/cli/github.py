@@ -1,0 +1,119 @@
+"""What the program tells GitHub Actions, where it runs there: the only reader of the `GITHUB_*` variables.
+
+Nothing here may end a run: a file of the runner's that cannot be written is a warning.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from kling_batch.errors import ExitStatus, KlingBatchError, ManifestInvalid, Problem
+from kling_batch.model import RunResult
+
+if TYPE_CHECKING:
+    from kling_batch.report import Summary
+    from kling_batch.report.github import Note
+
+
+def tell(result: RunResult, out: Path) -> None:
+    """Annotate what needs a person, add the report to the step's summary, and set the step's outputs."""
+    if not _in_actions():
+        return
+    from kling_batch.report import summary
+    from kling_batch.report.github import notes_of
+
+    _annotate(notes_of(result))
+    _tell_totals(summary(result), result.exit_status, out)
+
+
+def tell_standing(totals: Summary, out: Path) -> None:
+    """Do the same for a finished set that stands as it stood: nothing in it needs a person."""
+    if _in_actions():
+        _tell_totals(totals, ExitStatus.DONE, out)
+
+
+def tell_notes(notes: Iterable[Note], exit_status: int, *, err: bool = False) -> None:
+    """Annotate what a command found, and set the step's outputs `status` and `exit-status`."""
+    if not _in_actions():
+        return
+    from kling_batch.report import github
+
+    _annotate(notes, err=err)
+    _append("GITHUB_OUTPUT", lambda _size: github.output_lines(github.status_outputs(exit_status)))
+
+
+def tell_error(error: KlingBatchError) -> None:
+    """Annotate what ended a command early; a manifest's problems each at its line."""
+    if not _in_actions():
+        return
+    from kling_batch.report.github import Note, problem_note
+
+    if isinstance(error, ManifestInvalid):
+        notes = [problem_note(problem) for problem in error.problems]
+    else:
+        notes = [Note(level="error", message=f"{error.message} {error.hint or ''}".rstrip(), title="kling-batch")]
+    tell_notes(notes, int(error.exit_status), err=True)
+
+
+def problem_line(problem: Problem) -> str:
+    """Write a manifest's problem as an annotation."""
+    from kling_batch.report.github import command, problem_note
+
+    return command(_placed(problem_note(problem)))
+
+
+def _in_actions() -> bool:
+    return os.environ.get("GITHUB_ACTIONS") == "true"
+
+
+def _tell_totals(totals: Summary, exit_status: int, out: Path) -> None:
+    from kling_batch.report import github
+
+    page = out / "report.md"
+    _append("GITHUB_STEP_SUMMARY", lambda size: github.summary_text(_text_of(page), github.SUMMARY_BYTES - size))
+    _append("GITHUB_OUTPUT", lambda _size: github.output_lines(github.outputs_of(totals, exit_status, out)))
+
+
+def _annotate(notes: Iterable[Note], *, err: bool = False) -> None:
+    from kling_batch.report.github import command, within_limit
+
+    for note in within_limit(notes):
+        click.echo(command(_placed(note)), err=err)
+
+
+def _placed(note: Note) -> Note:
+    """Name the file as GitHub does, from the root of the repository, also where the work is done below it."""
+    workspace = os.environ.get("GITHUB_WORKSPACE")
+    if note.source is None or not workspace:
+        return note
+    path = os.path.relpath(Path.cwd() / note.source.path, os.path.realpath(workspace))
+    if path.startswith(os.pardir):
+        return note
+    return replace(note, source=replace(note.source, path=Path(path).as_posix()))
+
+
+def _append(variable: str, text: Callable[[int], str]) -> None:
+    """Add a text to a file of the runner's; `text` is made for the bytes that are there already."""
+    name = os.environ.get(variable)
+    if not name:
+        return
+    path = Path(name)
+    try:
+        added = text(path.stat().st_size if path.exists() else 0)
+        with path.open("a", encoding="utf-8", errors="backslashreplace", newline="") as file:
+            file.write(added)
+    except OSError as error:
+        from kling_batch.report.github import Note, command
+
+        words = f"${variable} cannot be written: {error.strerror or error}. The run itself is not affected."
+        click.echo(command(Note(level="warning", message=words, title="kling-batch")), err=True)
+
+
+def _text_of(page: Path) -> str:
+    return page.read_text(encoding="utf-8", errors="replace")

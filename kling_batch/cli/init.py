@@ -1,0 +1,91 @@
+"""`kling-batch init`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+
+from kling_batch import resources
+from kling_batch.files.disk import disk_border
+
+MANIFEST = "sounds.yaml"
+WORKFLOW = ".github/workflows/sounds.yml"
+SCHEMA = ".kling-batch/manifest.schema.json"
+"""Beside the manifest, so that an editor finds it without the network, and a colleague without the program."""
+IGNORED = ("out/", "*.sandbox.lock")
+"""What git leaves out: the sounds, which the lock can bring back, and what the sandbox made."""
+
+_IGNORE_FILE = ".gitignore"
+_SCHEMA_OF_EXAMPLES = "../../schemas/manifest.schema.json"
+
+
+@click.command()
+@click.argument("folder", metavar="[DIR]", type=click.Path(path_type=Path, file_okay=False), default=Path())
+def command(folder: Path) -> int:
+    """Write a starter manifest, its schema for editors, .gitignore lines and a CI workflow for GitHub.
+
+    Writes into DIR, or here. What is there already stays as it is.
+    """
+    wrote: list[str] = []
+    left: list[str] = []
+    for name, text in _files().items():
+        (wrote if _write_new(folder / name, text) else left).append(name)
+    (wrote if _add_lines(folder / _IGNORE_FILE, IGNORED) else left).append(_IGNORE_FILE)
+    for name in wrote:
+        click.echo(f"wrote {folder / name}")
+    for name in left:
+        click.echo(f"left  {folder / name}: it is there already")
+    _say_what_next(folder)
+    return 0
+
+
+def _files() -> dict[str, str]:
+    return {
+        MANIFEST: resources.starter_text("sounds.yaml").replace(_SCHEMA_OF_EXAMPLES, SCHEMA),
+        SCHEMA: resources.schema_text("manifest"),
+        WORKFLOW: resources.starter_text("github.yml"),
+    }
+
+
+def _write_new(path: Path, text: str) -> bool:
+    """Write a file where there is none, not even one that came a moment ago."""
+    with disk_border(path, option="DIR"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with path.open("x", encoding="utf-8", newline="\n") as file:
+                file.write(text)
+        except FileExistsError:
+            return False
+    return True
+
+
+def _add_lines(path: Path, lines: Iterable[str]) -> bool:
+    """Add what a file lacks of these lines; `/out` says as much as `out/`."""
+    with disk_border(path, option="DIR"):
+        text = path.read_bytes().decode("utf-8", "surrogateescape") if path.exists() else ""
+        there = {line.strip().strip("/") for line in text.splitlines()}
+        lacking = [line for line in lines if line.strip("/") not in there]
+        if not lacking:
+            return False
+        gap = "\n" if text and not text.endswith("\n") else ""
+        with path.open("a", encoding="utf-8", newline="\n") as file:
+            file.write(gap + "".join(f"{line}\n" for line in lacking))
+    return True
+
+
+def _say_what_next(folder: Path) -> None:
+    root = next((parent for parent in folder.resolve().parents if (parent / ".git").exists()), None)
+    if root is not None and not (folder / ".git").exists():
+        click.echo(
+            f"\nGitHub reads workflows at the root of the repository alone: move {folder / WORKFLOW} to "
+            f"{root / WORKFLOW}, and give its jobs this folder as `defaults: run: working-directory`.",
+            err=True,
+        )
+    steps = [f"cd {folder}"] if folder != Path() else []
+    steps += [f"kling-batch validate {MANIFEST}", f"kling-batch run {MANIFEST} --sandbox"]
+    click.echo("\nNext, without keys and without paying:", err=True)
+    for step in steps:
+        click.echo(f"  {step}", err=True)
+    click.echo("Then take a key, set KLING_API_KEY, and kling-batch doctor tells whether all is ready.", err=True)
