@@ -170,6 +170,19 @@ class FileRecord:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Shape:
+    """What a sound looks like and how loud it is.
+
+    `peak` is its largest sample, 1.0 being full scale. `loudness` is in LUFS, None for silence. `waveform` is the
+    largest sample of each of its equal parts, a byte each, 255 being the peak.
+    """
+
+    peak: float
+    loudness: float | None
+    waveform: bytes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TakeError:
     """Why a take has no sound: the service's code (None when it gave none), its words, and what to do."""
 

@@ -170,7 +170,7 @@ class Journal:
             [
                 statement
                 for attempt, files in rows
-                for statement in (_attempt_statement(attempt), *(_file_statement(file) for file in files))
+                for statement in (_attempt_statement(attempt), *_file_statements(files))
             ]
         )
 
@@ -381,18 +381,21 @@ def _attempt_statement(row: Attempt) -> _Statement:
     return _queries()["save_attempt"], values
 
 
-def _file_statement(file: PlacedFile) -> _Statement:
-    record = file.record
-    values = (
-        file.external_id,
-        record.format,
-        record.path,
-        record.sha256,
-        record.bytes,
-        record.duration_s,
-        file.mtime_ns,
-    )
-    return _queries()["save_file"], values
+def _file_statements(files: Iterable[PlacedFile]) -> Iterator[_Statement]:
+    for file in files:
+        record, shape = file.record, file.shape
+        values = (
+            file.external_id,
+            record.format,
+            record.path,
+            record.sha256,
+            record.bytes,
+            record.duration_s,
+            file.mtime_ns,
+        )
+        yield _queries()["save_file"], values
+        if shape is not None:
+            yield _queries()["save_shape"], (record.sha256, shape.peak, shape.loudness, shape.waveform)
 
 
 def _read_attempts(connection: sqlite3.Connection) -> dict[str, Attempt]:
