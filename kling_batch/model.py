@@ -225,7 +225,11 @@ class LimitPoint:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunResult:
-    """A whole run, as the reporters take it. Times are Unix seconds; `limits` are in the order of time."""
+    """A whole run, as the reporters take it. Times are Unix seconds; `limits` are in the order of time.
+
+    `picks` are the takes that the lock says were chosen; `place` are the options with which another command finds the
+    same output folder and lock.
+    """
 
     project: str
     manifest: str
@@ -235,6 +239,8 @@ class RunResult:
     takes: tuple[TakeResult, ...]
     api_requests: int
     limits: tuple[LimitPoint, ...] = ()
+    picks: tuple[TakeKey, ...] = ()
+    place: tuple[str, ...] = ()
     note: str | None = None
     """Why the run stopped before its end, in words; None when it did not."""
 

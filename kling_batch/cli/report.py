@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -28,7 +29,7 @@ def command(
 
     opened = load(manifest, project=project, out=out, lock=lock_path, sandbox=sandbox)
     plan = opened.plan(retries=0, expressions=select)
-    result = recount(opened.manifest, plan, read_snapshot(opened.out), now=SystemClock().time())
-    write_reports(result, opened.out)
+    told = recount(opened.manifest, plan, read_snapshot(opened.out), now=SystemClock().time())
+    write_reports(replace(told, place=opened.place), opened.out)
     click.echo(f"Report: {opened.out / 'report.html'}", err=True)
     return 0

@@ -28,7 +28,7 @@ _TAPER_S = 0.008
 """How long a frame fades in and out, at least."""
 
 _DRIFT = 24
-"""Parts of a frame's spectrum, from the lowest, that are rid of its mean: an offset, which nobody hears, leaks there."""
+"""Parts of a frame's spectrum, from the lowest, that are rid of its mean: an offset, not heard, leaks there."""
 
 _OFFSET = -0.691
 _GATE = -70.0
