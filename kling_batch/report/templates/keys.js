@@ -80,7 +80,7 @@ document.getElementById("plain").remove();
 bigWave.replaceChildren(...waveform(""));
 setHeard(bigWave, 0);
 time.textContent = `${clock(0)} / ${clock(0)}`;
-title.append(el("span", { class: "quiet" }, "Play a sound, or press space"));
+title.append(el("span", { class: "quiet" }, "Press play, or space"));
 document.getElementById("sounds").append(tools, list, nothing);
 document.body.append(bar, live);
 recall();
