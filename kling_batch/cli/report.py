@@ -44,7 +44,7 @@ def command(
 
 
 def _look(result: RunResult, out: Path) -> None:
-    """Find out what sounds look like that nobody has looked at here, and keep it, where the journal can be written to."""
+    """Find out what sounds look like that nobody has looked at here, and keep it, if the journal can be written to."""
     with shapes_of(out) as find_shape:
         files = without_shape(result, find_shape)
     if not files:

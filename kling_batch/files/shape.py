@@ -30,50 +30,107 @@ _TAPER_S = 0.008
 _DRIFT = 24
 """Parts of a frame's spectrum, from the lowest, that are rid of its mean: an offset, not heard, leaks there."""
 
+_FRAMES_AT_ONCE = 10
+_CELLS_A_SECOND = 400
+
 _OFFSET = -0.691
 _GATE = -70.0
 _RELATIVE_GATE = -10.0
 
 
-def shape_of(samples: NDArray[np.float32], rate: int) -> Shape:
-    """Look at a whole sound. Takes some 1.6 ms for five seconds of stereo.
+class Shaping:
+    """Looks at a sound while it is decoded, block by block. Takes some 2 ms for five seconds of stereo.
+
+    It works on a few frames at a time: fresh memory for a whole sound would cost more than all the rest.
 
     Args:
-        samples: A row a sample, a column a channel; 1.0 is full scale.
         rate: Samples a second.
+        channels: How many there are.
     """
-    waveform, peak = _waveform(samples)
-    return Shape(peak=peak, loudness=_loudness(_step_powers(samples, rate)), waveform=waveform)
+
+    def __init__(self, rate: int, channels: int) -> None:
+        import numpy as np
+
+        self._frame = _frame(rate)
+        self._cell = max(1, rate // _CELLS_A_SECOND)
+        self._seen = 0
+        self._rest = np.zeros((channels, self._frame.taper // 2), np.float32)
+        self._powers: list[NDArray[np.floating[Any]]] = []
+        self._cells: list[NDArray[np.float32]] = []
+
+    def feed(self, block: NDArray[np.float32]) -> None:
+        """Look at the next samples, a row each, a column a channel, 1.0 being full scale. Nothing of them is kept."""
+        import numpy as np
+
+        self._see_peaks(block)
+        self._hear(np.concatenate([self._rest, block.T], axis=1))
+        self._seen += len(block)
+
+    def shape(self) -> Shape:
+        """Say what was seen, when all samples were. A last step of 100 ms that is cut is not heard."""
+        import numpy as np
+
+        step, taper = self._frame.step, self._frame.taper
+        missing = max(1, self._seen // step) - sum(map(len, self._powers))
+        if missing:
+            padded = np.zeros((len(self._rest), missing * step + taper), np.float32)
+            there = self._rest[:, : padded.shape[1]]
+            padded[:, : there.shape[1]] = there
+            self._hear(padded)
+        powers = np.concatenate(self._powers) / min(step, max(1, self._seen))
+        cells = np.concatenate(self._cells)
+        peak = float(cells.max())
+        return Shape(peak=peak, loudness=_loudness(powers), waveform=_waveform(cells, peak))
+
+    def _see_peaks(self, block: NDArray[np.float32]) -> None:
+        """Keep the largest sample of every few milliseconds; a cell may begin in one block and end in the next."""
+        import numpy as np
+
+        begun = self._seen % self._cell
+        starts = np.arange(-begun, len(block), self._cell) * block.shape[1]
+        starts[0] = 0
+        samples = block.ravel()
+        highest = np.maximum(np.maximum.reduceat(samples, starts), -np.minimum.reduceat(samples, starts))
+        if begun:
+            self._cells[-1][-1] = max(self._cells[-1][-1], highest[0])
+            highest = highest[1:]
+        if len(highest):
+            self._cells.append(highest)
+
+    def _hear(self, line: NDArray[np.float32]) -> None:
+        """Measure the steps that are whole, a row of samples a channel, and keep what is left."""
+        import numpy as np
+
+        frame = self._frame
+        steps = max(0, line.shape[1] - frame.taper) // frame.step
+        for first in range(0, steps, _FRAMES_AT_ONCE):
+            last = min(first + _FRAMES_AT_ONCE, steps)
+            part = line[:, first * frame.step : last * frame.step + frame.taper]
+            powers = np.zeros(last - first)
+            for windows in np.lib.stride_tricks.sliding_window_view(part, frame.step + frame.taper, axis=1):
+                powers += _power(windows[:: frame.step], frame)
+            self._powers.append(powers)
+        self._rest = line[:, steps * frame.step :].copy()
 
 
-def _waveform(samples: NDArray[np.float32]) -> tuple[bytes, float]:
-    """Draw the largest sample of each bucket, as a byte, 255 being the largest of all; and give that one."""
+def _power(windows: NDArray[np.float32], frame: _Frame) -> NDArray[np.floating[Any]]:
+    """Give the K-weighted energy of frames of one channel."""
     import numpy as np
 
-    starts = np.arange(BUCKETS) * len(samples) // BUCKETS * samples.shape[1]
-    highest = np.maximum.reduceat(np.abs(samples.ravel()), starts)
-    peak = float(highest.max())
+    spectrum = np.fft.rfft(windows * frame.window).astype(np.complex64, copy=False)  # numpy 1 gives complex128
+    spectrum[:, :_DRIFT] -= spectrum[:, :1] * frame.offset
+    energy: NDArray[np.floating[Any]] = np.square(spectrum.view(np.float32)) @ frame.weights
+    return energy
+
+
+def _waveform(cells: NDArray[np.float32], peak: float) -> bytes:
+    """Draw the largest sample of each part of a sound, as a byte, 255 being the largest of all."""
+    import numpy as np
+
     if peak == 0:
-        return bytes(BUCKETS), 0.0
-    return np.ceil(highest * (255 / peak)).clip(0, 255).astype(np.uint8).tobytes(), peak
-
-
-def _step_powers(samples: NDArray[np.float32], rate: int) -> NDArray[np.float64]:
-    """Give the K-weighted power of every step of 100 ms, its channels added up. A last step that is cut is left out."""
-    import numpy as np
-
-    frame = _frame(rate)
-    step, taper = frame.step, frame.taper
-    steps = max(1, len(samples) // step)
-    padded = np.zeros((samples.shape[1], steps * step + taper), np.float32)
-    there = samples[: padded.shape[1] - taper // 2].T
-    padded[:, taper // 2 : taper // 2 + there.shape[1]] = there
-    powers = np.zeros(steps)
-    for channel in np.lib.stride_tricks.sliding_window_view(padded, step + taper, axis=1)[:, ::step]:
-        spectrum = np.fft.rfft(channel * frame.window).astype(np.complex64, copy=False)  # numpy 1 gives complex128
-        spectrum[:, :_DRIFT] -= spectrum[:, :1] * frame.offset
-        powers += np.square(spectrum.view(np.float32)) @ frame.weights
-    return powers / min(step, len(samples))
+        return bytes(BUCKETS)
+    highest = np.maximum.reduceat(cells, np.arange(BUCKETS) * len(cells) // BUCKETS)
+    return np.ceil(highest * (255 / peak)).clip(0, 255).astype(np.uint8).tobytes()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -166,12 +223,8 @@ def _loudness(powers: NDArray[np.float64]) -> float | None:
 
     width = min(_STEPS_A_BLOCK, len(powers))
     blocks = np.convolve(powers, np.full(width, 1 / width), mode="valid")
-    heard = blocks[blocks > _power(_GATE)]
+    heard = blocks[blocks > 10 ** ((_GATE - _OFFSET) / 10)]
     if not len(heard):
         return None
     loud = heard[heard > heard.mean() * 10 ** (_RELATIVE_GATE / 10)]
     return _OFFSET + 10 * math.log10(loud.mean())
-
-
-def _power(loudness: float) -> float:
-    return float(10 ** ((loudness - _OFFSET) / 10))

@@ -6,21 +6,19 @@ Soundfile is used here alone, and loaded with the first file, as is numpy.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kling_batch.files.disk import disk_border
 from kling_batch.files.mp3 import mp3_flaw
 from kling_batch.files.quiet import quiet_decoder
-from kling_batch.files.shape import shape_of
+from kling_batch.files.shape import Shaping
 from kling_batch.files.wav import wav_flaw
 from kling_batch.model import Shape
 
 if TYPE_CHECKING:
-    import numpy as np
     import soundfile
-    from numpy.typing import NDArray
 
 _STRUCTURE = {"wav": wav_flaw, "mp3": mp3_flaw}
 _CONTAINERS = {"wav": {"WAV", "WAVEX"}, "mp3": {"MP3", "MPEG"}}
@@ -38,7 +36,7 @@ _LOUDEST = 8.0
 
 _MOST_CHANNELS = 8
 _BLOCK = 65536
-_LONGEST_KEPT_S = 30
+_LONGEST_SHAPED_S = 30
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,14 +80,11 @@ def verify_audio(
     flaw = _other_format(data, audio_format) or _STRUCTURE[audio_format](data)
     if flaw is not None:
         return Rejected(reason=flaw)
-    blocks: list[NDArray[np.float32]] = []
-    decoded = _decode(path, audio_format, blocks if with_shape else None)
+    decoded = _decode(path, audio_format, with_shape=with_shape)
     if isinstance(decoded, Rejected):
         return decoded
     flaw = length_flaw(decoded.duration_s, audio_format=audio_format, expected_s=expected_s, requested_s=requested_s)
-    if flaw is not None:
-        return Rejected(reason=flaw)
-    return replace(decoded, shape=_shape(blocks, decoded.sample_rate))
+    return decoded if flaw is None else Rejected(reason=flaw)
 
 
 def length_flaw(duration_s: float, *, audio_format: str, expected_s: float | None, requested_s: float) -> str | None:
@@ -121,44 +116,36 @@ def _other_format(data: bytes, audio_format: str) -> str | None:
     return None
 
 
-def _shape(blocks: list[NDArray[np.float32]], rate: int) -> Shape | None:
-    """Look at a sound that was kept while it was decoded."""
-    if not blocks:
-        return None
-    import numpy as np
-
-    return shape_of(np.concatenate(blocks), rate)
-
-
-def _decode(path: Path, audio_format: str, kept: list[NDArray[np.float32]] | None) -> Verified | Rejected:
-    """Decode a file to its end, and keep what was decoded if there is a list for it."""
+def _decode(path: Path, audio_format: str, *, with_shape: bool) -> Verified | Rejected:
+    """Decode a file to its end."""
     import soundfile  # takes 0.15 s to load, with numpy
 
     try:
         with quiet_decoder(), soundfile.SoundFile(path) as sound:
-            return _read_through(sound, audio_format, kept)
+            return _read_through(sound, audio_format, with_shape=with_shape)
     except soundfile.LibsndfileError as error:
         return Rejected(reason=f"it cannot be decoded: {error.error_string}")
 
 
-def _read_through(
-    sound: soundfile.SoundFile, audio_format: str, kept: list[NDArray[np.float32]] | None
-) -> Verified | Rejected:
-    """Decode block by block, so that a file that claims to last for hours costs no memory. Such a one is not kept."""
+def _read_through(sound: soundfile.SoundFile, audio_format: str, *, with_shape: bool) -> Verified | Rejected:
+    """Decode block by block into the same memory, so that a file that claims to last for hours costs none."""
+    import numpy as np
+
     if sound.format not in _CONTAINERS[audio_format]:
         return Rejected(reason=f"it is {sound.format}, not {audio_format.upper()}")
     if sound.channels > _MOST_CHANNELS:
         return Rejected(reason=f"it has {sound.channels} channels, and no sound of the service has that many")
     frames, peak = 0, 0.0
-    keep = kept if sound.frames <= _LONGEST_KEPT_S * sound.samplerate else None
-    for block in sound.blocks(_BLOCK, dtype="float32", always_2d=True):
+    seen = with_shape and 0 < sound.frames <= _LONGEST_SHAPED_S * sound.samplerate
+    shaping = Shaping(sound.samplerate, sound.channels) if seen else None
+    for block in sound.blocks(out=np.empty((_BLOCK, sound.channels), np.float32)):
         frames += len(block)
         highest, lowest = float(block.max()), float(block.min())
         if not (math.isfinite(highest) and math.isfinite(lowest)):
             return Rejected(reason="the file is damaged: it has samples that are no numbers")
         peak = max(peak, highest, -lowest)
-        if keep is not None:
-            keep.append(block)
+        if shaping is not None:
+            shaping.feed(block)
     if frames != sound.frames:
         return Rejected(
             reason=f"the file is damaged: {frames} of {sound.frames} samples of each channel can be decoded"
@@ -170,4 +157,5 @@ def _read_through(
         sample_rate=sound.samplerate,
         channels=sound.channels,
         peak=peak,
+        shape=None if shaping is None else shaping.shape(),
     )

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from kling_batch.files.shape import BUCKETS, biquads, shape_of
+from kling_batch.files.shape import BUCKETS, Shaping, biquads
 from kling_batch.files.verify import Verified, verify_audio
+from kling_batch.model import Shape
 
 RATE = 44_100
 TIME = np.arange(3 * RATE) / RATE
@@ -69,6 +70,14 @@ def loudness_by_the_book(samples: Any, rate: int) -> float:
     return float(-0.691 + 10 * math.log10(loud.mean()))
 
 
+def shape_of(samples: Any, rate: int, block: int = 65_536) -> Shape:
+    """Look at a whole sound, so many samples at a time."""
+    shaping = Shaping(rate, samples.shape[1])
+    for start in range(0, len(samples), block):
+        shaping.feed(samples[start : start + block])
+    return shaping.shape()
+
+
 def columns(samples: Any) -> Any:
     return samples.reshape(len(samples), -1).astype(np.float32)
 
@@ -106,12 +115,21 @@ def test_silence_has_no_loudness(length: int) -> None:
 
 def test_a_waveform_shows_where_it_is_loud() -> None:
     """The largest sample of each part, of all channels, the largest of all being 255."""
-    samples = np.zeros((1200, 2), np.float32)
-    samples[20:30, 0] = -0.5
-    samples[605, 1] = 0.25
+    samples = np.zeros((24_000, 2), np.float32)
+    samples[400:600, 0] = -0.5
+    samples[12_100, 1] = 0.25
     shape = shape_of(samples, 8000)
     assert shape.peak == 0.5
     assert [(column, level) for column, level in enumerate(shape.waveform) if level] == [(2, 255), (60, 128)]
+
+
+@pytest.mark.parametrize("block", [1000, 4410, 7777, 65_536, 200_000])
+def test_it_does_not_matter_where_a_sound_is_cut(block: int) -> None:
+    """It is looked at block by block, as it is decoded."""
+    samples = columns(SOUNDS["two"])
+    whole, cut = shape_of(samples, RATE, len(samples)), shape_of(samples, RATE, block)
+    assert (cut.peak, cut.waveform) == (whole.peak, whole.waveform)
+    assert cut.loudness == pytest.approx(whole.loudness, abs=1e-3)
 
 
 def test_a_sound_of_few_samples_has_a_whole_waveform() -> None:
