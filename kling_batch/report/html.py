@@ -102,7 +102,7 @@ def _grouped(takes: Iterable[TakeResult]) -> list[_Problem]:
 def _policy() -> str:
     """Allow this page's style and script, and sounds from where the page itself is: a server, or the disk."""
     return (
-        "default-src 'none'; base-uri 'none'; form-action 'none'; media-src 'self' file:; "
+        "default-src 'none'; base-uri 'none'; form-action 'none'; media-src 'self' file: blob:; connect-src 'self'; "
         f"style-src {_hash_source(_style())}; script-src {_hash_source(_script())}"
     )
 

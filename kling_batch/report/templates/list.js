@@ -12,6 +12,8 @@ const units = jobs.flatMap((job) => {
 });
 
 const list = el("ol", { class: "jobs", "aria-label": "Jobs" });
+const most = jobs.reduce((before, job) => Math.max(before, job.takes.length), 1);
+list.style.setProperty("--most", String(most)); // cards are wider where no job has many takes
 let shown = []; // units that pass the filters
 let sums = new Float64Array(1); // a Fenwick tree over their heights
 let columns = 1;
@@ -194,8 +196,9 @@ function firstInView() {
 
 // A new width makes other heights: all are guessed anew, and the row at the top stays there.
 function resize() {
-  const now = Math.max(1, Math.floor((list.clientWidth - (window.innerWidth > 760 ? 0.28 * window.innerWidth + 90 : 24)) / 266));
   const width = list.clientWidth;
+  const free = width - (window.innerWidth > 760 ? 0.28 * window.innerWidth + 90 : 24);
+  const now = Math.max(1, Math.floor(free / Math.max(266, Math.min(free / most, 440))));
   if (width === resize.width && now === columns) return;
   resize.width = width;
   columns = now;

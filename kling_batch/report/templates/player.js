@@ -2,6 +2,7 @@
 
 let audio = null; // made when something is played
 let current = null; // the take in it
+let opening = null; // the take that is being fetched for it
 let playOn = false;
 
 const title = el("p", { class: "now" });
@@ -41,16 +42,43 @@ function player() {
 
 // Plays a take from a place between 0 and 1; without one from where it is, or from the start.
 function play(take, place) {
-  const before = current;
-  if (before !== take) {
-    current = take;
-    player().src = linkTo(take.files[0][0]);
-    if (before) paintTake(before);
+  if (take === opening) return;
+  if (take === current && !take.missing) {
+    if (place !== undefined) seekTo(place);
+    audio.play().catch(() => showPlaying());
+    return;
   }
-  if (place !== undefined) audio.currentTime = place * secondsOf(take);
-  audio.play().catch(() => showPlaying());
+  const before = current;
+  current = opening = take;
+  take.missing = false;
+  player().pause();
+  if (before) paintTake(before);
   showTake();
+  open(take, place ?? 0);
+}
+
+async function open(take, place) {
+  const source = await sourceOf(take);
+  if (opening !== take) return;
+  opening = null;
+  URL.revokeObjectURL(audio.src);
+  audio.src = source;
+  if (place) audio.currentTime = place * secondsOf(take);
+  audio.play().catch(() => showPlaying());
   showPlaying();
+}
+
+// From disk a sound is read as it is played. Servers are asked for all of it first: many give no part of a file, and
+// then a browser plays from the start wherever one clicks.
+async function sourceOf(take) {
+  const link = linkTo(take.files[0][0]);
+  if (location.protocol === "file:") return link;
+  try {
+    const answer = await fetch(link);
+    return answer.ok ? URL.createObjectURL(await answer.blob()) : link;
+  } catch {
+    return link;
+  }
 }
 
 function playOrPause() {
@@ -65,17 +93,17 @@ function toggle(take) {
 }
 
 function seekTo(place) {
-  if (!current) return;
+  if (!current || opening) return;
   audio.currentTime = Math.min(1, Math.max(0, place)) * lasting();
   showPlaying();
 }
 
 function seekBy(seconds) {
-  if (current) seekTo((audio.currentTime + seconds) / lasting());
+  if (current && !opening) seekTo((audio.currentTime + seconds) / lasting());
 }
 
 function lasting() {
-  return Number.isFinite(audio.duration) && audio.duration > 0 ? audio.duration : secondsOf(current);
+  return !opening && Number.isFinite(audio.duration) && audio.duration > 0 ? audio.duration : secondsOf(current);
 }
 
 function setLoop(on) {
@@ -96,7 +124,7 @@ function setVolume() {
 }
 
 function tellMissing() {
-  if (!current) return;
+  if (!current || opening) return;
   current.missing = true;
   title.replaceChildren(el("b", null, nameOf(current)), el("span", { class: "wrong" }, `${current.files[0][0]} cannot be played: is it beside this page?`));
   say(`${current.files[0][0]} cannot be played. Is it beside this page?`);
@@ -126,7 +154,6 @@ function stepJob(by) {
 }
 
 function showTake() {
-  current.missing = false;
   title.replaceChildren(el("b", null, current.job.id), ` take ${current.number} `, foreign(current.job.prompt, { class: "quiet" }));
   bigWave.replaceChildren(...waveform(current.wave));
   seekBar.disabled = false;
@@ -146,7 +173,7 @@ function showPlaying() {
 function showPlace() {
   if (!current) return;
   const all = lasting();
-  const at = Math.min(audio.currentTime, all);
+  const at = opening ? 0 : Math.min(audio.currentTime, all);
   seekBar.value = String(Math.round((1000 * at) / all));
   seekBar.setAttribute("aria-valuetext", `${at.toFixed(1)} of ${all.toFixed(1)} seconds`);
   time.textContent = `${clock(at)} / ${clock(all)}`;
