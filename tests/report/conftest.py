@@ -188,9 +188,9 @@ def make_sounds() -> Callable[[RunResult, Path], None]:
     return make
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One browser for all tests of a worker."""
+    """One browser for a module's tests: while it is there, its loop runs, and nothing else can run one."""
     if CHROMIUM is None:
         pytest.skip("chromium not found: apt-get install chromium")
     with sync_playwright() as playwright:
