@@ -7,7 +7,7 @@
     csv_       for spreadsheets
     markdown   for a pull request or a CI's summary page
     junit      for a CI's test view
-    html       for ears
+    html       for ears, with page_data (the takes, as JSON) and page_chart (the history of the limit)
 
 Each reporter is a plain function from a `RunResult` to pieces of text, so that 100,000 takes need not stand in
 memory as one page. pandas, jinja2 and junitparser are imported when a report is written, not before.
