@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -17,18 +15,6 @@ from kling_batch.journal.journal import FOLDER, Journal
 from kling_batch.journal.shapes import shapes_of
 
 Jobs = dict[str, list[Any]]
-
-
-@pytest.fixture
-def jobs(tavern: Any) -> Callable[[], Jobs]:
-    """Read the jobs off the page, by their ids."""
-
-    def read() -> Jobs:
-        text = (tavern.out / "report.html").read_text(encoding="utf-8")
-        blocks = re.findall(r'data-block="jobs">(.*?)</script>', text, re.DOTALL)
-        return {job[0]: job for block in blocks for job in json.loads(block)}
-
-    return read
 
 
 def shown(jobs: Jobs) -> list[tuple[float | None, float | None, int]]:
