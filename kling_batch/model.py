@@ -170,6 +170,19 @@ class FileRecord:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Shape:
+    """What a sound looks like and how loud it is.
+
+    `peak` is its largest sample, 1.0 being full scale. `loudness` is in LUFS, None for silence. `waveform` is the
+    largest sample of each of its equal parts, a byte each, 255 being the peak.
+    """
+
+    peak: float
+    loudness: float | None
+    waveform: bytes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TakeError:
     """Why a take has no sound: the service's code (None when it gave none), its words, and what to do."""
 
@@ -212,7 +225,11 @@ class LimitPoint:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunResult:
-    """A whole run, as the reporters take it. Times are Unix seconds; `limits` are in the order of time."""
+    """A whole run, as the reporters take it. Times are Unix seconds; `limits` are in the order of time.
+
+    `picks` are the takes that the lock says were chosen; `place` are the options with which another command finds the
+    same output folder and lock.
+    """
 
     project: str
     manifest: str
@@ -222,6 +239,8 @@ class RunResult:
     takes: tuple[TakeResult, ...]
     api_requests: int
     limits: tuple[LimitPoint, ...] = ()
+    picks: tuple[TakeKey, ...] = ()
+    place: tuple[str, ...] = ()
     note: str | None = None
     """Why the run stopped before its end, in words; None when it did not."""
 

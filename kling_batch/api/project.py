@@ -29,7 +29,7 @@ KIND = "text-to-audio"
 class Project:
     """A manifest, each take with its own edition, and where its things are.
 
-    `seen` is the lock file's time and size when it was read.
+    `seen` is the lock file's time and size when it was read; `place` are the options that say where its things are.
     """
 
     manifest: Manifest
@@ -38,6 +38,7 @@ class Project:
     lock: Lock
     sandbox: bool
     seen: tuple[int, int] | None = None
+    place: tuple[str, ...] = ()
 
     def plan(self, *, retries: int, expressions: Sequence[str] = (), snapshot: Snapshot | None = None) -> Plan:
         """Make the plan from what is on this machine. `snapshot` is the journal, if it was read a moment ago."""
@@ -79,20 +80,30 @@ class Project:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Places:
-    """Where a project's things are."""
+    """Where a project's things are, and the options that say so, for another command to find them."""
 
     out: Path
     lock: Path
+    options: tuple[str, ...]
 
 
 def places_of(
-    manifest: Path, project: str, *, out: str | Path | None, lock: str | Path | None, sandbox: bool
+    manifest: Path,
+    name: str,
+    *,
+    project: str | None,
+    out: str | Path | None,
+    lock: str | Path | None,
+    sandbox: bool,
 ) -> Places:
-    """Say where a project's things are; what the sandbox makes has folders and a lock of its own."""
+    """Say where the things of a project of that name are; what the sandbox makes has folders and a lock of its own."""
     suffix = ".sandbox" if sandbox else ""
+    given = {"--project": project, "--out": out, "--lock": lock}
+    options = [word for option, value in given.items() if value for word in (option, str(value))]
     return Places(
-        out=Path(out) if out else Path("out") / f"{project}{suffix}",
+        out=Path(out) if out else Path("out") / f"{name}{suffix}",
         lock=Path(lock) if lock else manifest.with_name(f"{manifest.name}{suffix}.lock"),
+        options=(*options, "--sandbox") if sandbox else tuple(options),
     )
 
 
@@ -120,7 +131,7 @@ def load(
     """
     path = Path(manifest)
     loaded = load_manifest(path, project=project)
-    places = places_of(path, loaded.project, out=out, lock=lock, sandbox=sandbox)
+    places = places_of(path, loaded.project, project=project, out=out, lock=lock, sandbox=sandbox)
     opened = Project(
         manifest=loaded,
         out=places.out,
@@ -128,6 +139,7 @@ def load(
         lock=Lock(project=loaded.project),
         sandbox=sandbox,
         seen=(0, 0),
+        place=places.options,
     )
     return opened.current()
 

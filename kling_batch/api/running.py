@@ -52,7 +52,7 @@ class Held:
     async def work(self, observe: Observer, stopper: Stopper) -> Outcome:
         """Do what the plan says."""
         async with Session(self.access or no_access(), self.journal, self.store, observe) as ports:
-            return await run_plan(
+            outcome = await run_plan(
                 self.project.manifest,
                 self.plan,
                 self.project.lock,
@@ -61,6 +61,7 @@ class Held:
                 everything=self.everything,
                 stopper=stopper,
             )
+        return replace(outcome, result=replace(outcome.result, place=self.project.place))
 
     async def report(self, outcome: Outcome) -> None:
         """Write the reports, less those that say the same already, and note how everything stands now."""

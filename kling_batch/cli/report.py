@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -10,7 +11,11 @@ from kling_batch.api.project import load
 from kling_batch.cli.options import place_options
 from kling_batch.clock import SystemClock
 from kling_batch.engine.recount import recount
-from kling_batch.journal.journal import read_snapshot
+from kling_batch.engine.shapes import look_at, without_shape
+from kling_batch.errors import DiskUnusable, FolderHeld
+from kling_batch.journal.journal import Journal, read_snapshot
+from kling_batch.journal.shapes import shapes_of
+from kling_batch.model import RunResult
 
 
 @click.command()
@@ -23,12 +28,34 @@ def command(
     select: tuple[str, ...],
     sandbox: bool,
 ) -> int:
-    """Write the reports again, from journal and lock."""
+    """Write the reports again, from journal and lock.
+
+    A sound whose waveform is not known yet, since it came with a checkout, is looked at first, unless a run is at work.
+    """
     from kling_batch.report import write_reports
 
     opened = load(manifest, project=project, out=out, lock=lock_path, sandbox=sandbox)
     plan = opened.plan(retries=0, expressions=select)
-    result = recount(opened.manifest, plan, read_snapshot(opened.out), now=SystemClock().time())
-    write_reports(result, opened.out)
+    told = recount(opened.manifest, plan, read_snapshot(opened.out), now=SystemClock().time())
+    _look(told, opened.out)
+    write_reports(replace(told, place=opened.place), opened.out)
     click.echo(f"Report: {opened.out / 'report.html'}", err=True)
     return 0
+
+
+def _look(result: RunResult, out: Path) -> None:
+    """Find out what sounds look like that nobody has looked at here, and keep it, if the journal can be written to."""
+    with shapes_of(out) as find_shape:
+        files = without_shape(result, find_shape)
+    if not files:
+        return
+    try:
+        journal = Journal(out, now=SystemClock().time(), service=None)
+    except (FolderHeld, DiskUnusable) as error:
+        click.echo(f"Without the waveforms of {len(files)} sounds: {error.message}", err=True)
+        return
+    try:
+        click.echo(f"Looking at {len(files)} sounds, once, for their waveforms.", err=True)
+        journal.keep_shapes(look_at(files, out))
+    finally:
+        journal.close()

@@ -40,7 +40,7 @@ def command(
     asked = How(**how)
     name = project or guess_project(manifest)
     if name is not None:
-        places = places_of(manifest, name, out=out, lock=lock_path, sandbox=sandbox)
+        places = places_of(manifest, name, project=project, out=out, lock=lock_path, sandbox=sandbox)
         done = run_standing(manifest, places, select, asked)
         if done is not None:
             return done

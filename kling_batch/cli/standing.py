@@ -34,10 +34,18 @@ def run_standing(manifest: Path, places: Places, expressions: tuple[str, ...], h
         return None
     note, files = noted
     report = places.out / "report.json"
-    here = {"manifest": manifest, "out": places.out, "lock": places.lock, "report": report}
     clock = SystemClock()
     started_at = clock.time()
-    if not stands(standing, files, expressions, **here):
+    if not stands(
+        standing,
+        files,
+        expressions,
+        manifest=manifest,
+        place=places.options,
+        out=places.out,
+        lock=places.lock,
+        report=report,
+    ):
         return None
     journal = Journal(places.out, now=started_at, service=None)
     try:

@@ -223,6 +223,7 @@ class _Delivery:
             audio_format=target.audio_format,
             expected_s=target.expected_s,
             requested_s=target.requested_s,
+            with_shape=target.audio_format == self.work.take.job.formats[0],
         )
         if isinstance(verdict, Rejected):
             partial.unlink(missing_ok=True)
@@ -240,7 +241,7 @@ class _Delivery:
             bytes=size,
             duration_s=round(verdict.duration_s, 3),
         )
-        return placed_now(self.out, record, self.work.external_id)
+        return replace(placed_now(self.out, record, self.work.external_id), shape=verdict.shape)
 
     def _keep(self, partial: Path, sha256: str) -> None:
         """Put a sound into the store. A store that cannot be used is given up: it is only a copy."""

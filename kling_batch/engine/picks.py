@@ -10,11 +10,12 @@ from pathlib import Path
 
 from kling_batch.effects import Probe, no_probe
 from kling_batch.engine.facts import is_of
+from kling_batch.engine.plan import Step
 from kling_batch.files.disk import disk_border, hash_file
 from kling_batch.files.lock import Lock, LockEntry
 from kling_batch.files.place import place
 from kling_batch.journal.journal import FOLDER
-from kling_batch.model import FileRecord, Job, Take
+from kling_batch.model import FileRecord, Job, Take, TakeKey
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,6 +71,12 @@ def picks_of(takes: Sequence[Take], lock: Lock) -> Picks:
             records = tuple(record for record in entry.files if record.format in take.job.formats)
             chosen.append(Chosen(take=take, records=records))
     return Picks(chosen=tuple(chosen), unplaceable=tuple(unplaceable))
+
+
+def recorded(steps: Iterable[Step]) -> tuple[TakeKey, ...]:
+    """Give the takes of a plan that the lock says were picked, also under the name of a job that is gone."""
+    found = ((step.key, step.facts.moved or step.facts.entry) for step in steps if step.facts is not None)
+    return tuple(key for key, entry in found if entry is not None and entry.picked)
 
 
 def taken_names(takes: Sequence[Take]) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kling_batch.engine.endings import exit_status_of, failure
+from kling_batch.engine.picks import recorded
 from kling_batch.engine.plan import Plan, Step
 from kling_batch.engine.run import work_of
 from kling_batch.engine.select import status_of
@@ -29,6 +30,7 @@ def recount(manifest: Manifest, plan: Plan, snapshot: Snapshot, *, now: float) -
         takes=takes,
         api_requests=run.api_requests if run else 0,
         limits=run.limits if run else (),
+        picks=recorded(plan.steps),
         note=run.note if run else None,
     )
 

@@ -16,7 +16,7 @@ from kling_batch.engine.facts import Facts, Presence, with_rerolls
 from kling_batch.engine.limits import Budget
 from kling_batch.engine.locking import LockKeeper
 from kling_batch.engine.pace import learned
-from kling_batch.engine.picks import bring_picks, picks_of
+from kling_batch.engine.picks import bring_picks, picks_of, recorded
 from kling_batch.engine.plan import Action, Plan, Step
 from kling_batch.engine.ports import Options, Ports
 from kling_batch.engine.watch import Watcher
@@ -134,7 +134,7 @@ async def run(
         keeper.drop({step.key for step in plan.steps if step.action is Action.DROP})
     await keeper.write()
     picked = await _bring_picks(manifest, keeper, engine)
-    outcome = await _outcome(manifest, list(works.values()), engine, started_at)
+    outcome = await _outcome(manifest, list(works.values()), engine, started_at, recorded(plan.steps))
     return replace(outcome, lock_sha256=keeper.sha256, picked=picked)
 
 
@@ -284,7 +284,9 @@ async def _bring_picks(manifest: Manifest, keeper: LockKeeper, engine: Engine) -
     return tuple(one.path(record) for one in picks.chosen for record in one.records)
 
 
-async def _outcome(manifest: Manifest, works: Sequence[Work], engine: Engine, started_at: float) -> Outcome:
+async def _outcome(
+    manifest: Manifest, works: Sequence[Work], engine: Engine, started_at: float, picks: tuple[TakeKey, ...]
+) -> Outcome:
     """Sum a run up, and write its end."""
     ports = engine.ports
     stopped = engine.stopped  # a signal may come during the last write, when there is nothing left to stop
@@ -311,6 +313,7 @@ async def _outcome(manifest: Manifest, works: Sequence[Work], engine: Engine, st
         takes=results,
         api_requests=ports.service.requests,
         limits=limits,
+        picks=picks,
         note=note,
     )
     return Outcome(result=result, stopped=stopped)

@@ -28,9 +28,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Standing:
-    """What a finished set was planned from. Hashes are SHA-256; `report` is the time and size of `report.json`."""
+    """What a finished set was planned from. Hashes are SHA-256; `report` is the time and size of `report.json`.
+
+    `place` are the options that say where its things are: the page names them, and `--project` is part of what a take
+    is.
+    """
 
     manifest: str
+    place: list[str]
     sources: dict[str, str]
     lock: str | None
     expressions: list[str]
@@ -57,6 +62,7 @@ async def note_standing(
         return
     standing = Standing(
         manifest=manifest.path,
+        place=list(result.place),
         sources=dict(manifest.sources),
         lock=outcome.lock_sha256,
         expressions=list(expressions),
@@ -75,6 +81,7 @@ def stands(
     expressions: Sequence[str],
     *,
     manifest: Path,
+    place: Sequence[str],
     out: Path,
     lock: Path,
     report: Path,
@@ -82,6 +89,7 @@ def stands(
     """Whether everything is as it was noted. Blocks."""
     return (
         standing.manifest == str(manifest)
+        and standing.place == list(place)
         and standing.expressions == list(expressions)
         and standing.report is not None
         and standing.report == state_of(report)

@@ -1,6 +1,6 @@
 """Whether a file is the sound that was paid for: of the right format, whole, decodable, and as long as it should be.
 
-Soundfile and numpy are used here alone, and loaded with the first file.
+Soundfile is used here alone, and loaded with the first file, as is numpy.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 from kling_batch.files.disk import disk_border
 from kling_batch.files.mp3 import mp3_flaw
 from kling_batch.files.quiet import quiet_decoder
+from kling_batch.files.shape import Shaping
 from kling_batch.files.wav import wav_flaw
+from kling_batch.model import Shape
 
 if TYPE_CHECKING:
     import soundfile
@@ -34,6 +36,7 @@ _LOUDEST = 8.0
 
 _MOST_CHANNELS = 8
 _BLOCK = 65536
+_LONGEST_SHAPED_S = 30
 
 
 def decoders() -> tuple[str, frozenset[str]]:
@@ -50,12 +53,16 @@ def decoders() -> tuple[str, frozenset[str]]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verified:
-    """The sound is whole. `peak` is its largest sample, 1.0 being full scale; silence is a sound."""
+    """The sound is whole. `peak` is its largest sample, 1.0 being full scale; silence is a sound.
+
+    `shape` is what it looks like, where that was asked for.
+    """
 
     duration_s: float
     sample_rate: int
     channels: int
     peak: float
+    shape: Shape | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,7 +72,9 @@ class Rejected:
     reason: str
 
 
-def verify_audio(path: Path, *, audio_format: str, expected_s: float | None, requested_s: float) -> Verified | Rejected:
+def verify_audio(
+    path: Path, *, audio_format: str, expected_s: float | None, requested_s: float, with_shape: bool = False
+) -> Verified | Rejected:
     """Check a downloaded file. Blocks for some 15 ms for ten seconds of MP3: call it from a thread.
 
     Args:
@@ -73,6 +82,7 @@ def verify_audio(path: Path, *, audio_format: str, expected_s: float | None, req
         audio_format: What it shall be: `wav` or `mp3`.
         expected_s: The length in seconds that the service states for this very file, if it states one.
         requested_s: The length in seconds that was asked for.
+        with_shape: Also find out what it looks like and how loud it is.
 
     Raises:
         DiskUnusable: The file cannot be read.
@@ -82,7 +92,7 @@ def verify_audio(path: Path, *, audio_format: str, expected_s: float | None, req
     flaw = _other_format(data, audio_format) or _STRUCTURE[audio_format](data)
     if flaw is not None:
         return Rejected(reason=flaw)
-    decoded = _decode(path, audio_format)
+    decoded = _decode(path, audio_format, with_shape=with_shape)
     if isinstance(decoded, Rejected):
         return decoded
     flaw = length_flaw(decoded.duration_s, audio_format=audio_format, expected_s=expected_s, requested_s=requested_s)
@@ -118,30 +128,36 @@ def _other_format(data: bytes, audio_format: str) -> str | None:
     return None
 
 
-def _decode(path: Path, audio_format: str) -> Verified | Rejected:
+def _decode(path: Path, audio_format: str, *, with_shape: bool) -> Verified | Rejected:
     """Decode a file to its end."""
     import soundfile  # takes 0.15 s to load, with numpy
 
     try:
         with quiet_decoder(), soundfile.SoundFile(path) as sound:
-            return _read_through(sound, audio_format)
+            return _read_through(sound, audio_format, with_shape=with_shape)
     except soundfile.LibsndfileError as error:
         return Rejected(reason=f"it cannot be decoded: {error.error_string}")
 
 
-def _read_through(sound: soundfile.SoundFile, audio_format: str) -> Verified | Rejected:
-    """Decode block by block, so that a file that claims to last for hours costs no memory."""
+def _read_through(sound: soundfile.SoundFile, audio_format: str, *, with_shape: bool) -> Verified | Rejected:
+    """Decode block by block into the same memory, so that a file that claims to last for hours costs none."""
+    import numpy as np
+
     if sound.format not in _CONTAINERS[audio_format]:
         return Rejected(reason=f"it is {sound.format}, not {audio_format.upper()}")
     if sound.channels > _MOST_CHANNELS:
         return Rejected(reason=f"it has {sound.channels} channels, and no sound of the service has that many")
     frames, peak = 0, 0.0
-    for block in sound.blocks(_BLOCK, dtype="float32"):
+    seen = with_shape and 0 < sound.frames <= _LONGEST_SHAPED_S * sound.samplerate
+    shaping = Shaping(sound.samplerate, sound.channels) if seen else None
+    for block in sound.blocks(out=np.empty((_BLOCK, sound.channels), np.float32)):
         frames += len(block)
         highest, lowest = float(block.max()), float(block.min())
         if not (math.isfinite(highest) and math.isfinite(lowest)):
             return Rejected(reason="the file is damaged: it has samples that are no numbers")
         peak = max(peak, highest, -lowest)
+        if shaping is not None:
+            shaping.feed(block)
     if frames != sound.frames:
         return Rejected(
             reason=f"the file is damaged: {frames} of {sound.frames} samples of each channel can be decoded"
@@ -153,4 +169,5 @@ def _read_through(sound: soundfile.SoundFile, audio_format: str) -> Verified | R
         sample_rate=sound.samplerate,
         channels=sound.channels,
         peak=peak,
+        shape=None if shaping is None else shaping.shape(),
     )

@@ -12,7 +12,7 @@ import queue
 import re
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -25,7 +25,7 @@ from kling_batch.errors import DiskUnusable, UsageError
 from kling_batch.journal.hold import Hold
 from kling_batch.journal.local_disk import refuse_network_disk
 from kling_batch.journal.records import Attempt, FileState, PlacedFile, RunRow, Stage
-from kling_batch.model import FileRecord, LimitPoint
+from kling_batch.model import FileRecord, LimitPoint, Shape
 
 FOLDER = ".kling-batch"
 """Where, under the output folder, the program keeps what is its own."""
@@ -170,7 +170,7 @@ class Journal:
             [
                 statement
                 for attempt, files in rows
-                for statement in (_attempt_statement(attempt), *(_file_statement(file) for file in files))
+                for statement in (_attempt_statement(attempt), *_file_statements(files))
             ]
         )
 
@@ -215,6 +215,11 @@ class Journal:
         """Forget attempts whose sounds are gone with the sandbox that made them."""
         with _sqlite_border(self.path):
             self._commit([(_queries()["forget_attempt"], (name,)) for name in external_ids])
+
+    def keep_shapes(self, shapes: Mapping[str, Shape]) -> None:
+        """Keep what sounds look like, by their hashes. Before the first write of the loop."""
+        with _sqlite_border(self.path):
+            self._commit([_shape_statement(sha256, shape) for sha256, shape in shapes.items()])
 
     def attempts(self) -> dict[str, Attempt]:
         """Read every attempt, by its external id."""
@@ -381,18 +386,25 @@ def _attempt_statement(row: Attempt) -> _Statement:
     return _queries()["save_attempt"], values
 
 
-def _file_statement(file: PlacedFile) -> _Statement:
-    record = file.record
-    values = (
-        file.external_id,
-        record.format,
-        record.path,
-        record.sha256,
-        record.bytes,
-        record.duration_s,
-        file.mtime_ns,
-    )
-    return _queries()["save_file"], values
+def _file_statements(files: Iterable[PlacedFile]) -> Iterator[_Statement]:
+    for file in files:
+        record, shape = file.record, file.shape
+        values = (
+            file.external_id,
+            record.format,
+            record.path,
+            record.sha256,
+            record.bytes,
+            record.duration_s,
+            file.mtime_ns,
+        )
+        yield _queries()["save_file"], values
+        if shape is not None:
+            yield _shape_statement(record.sha256, shape)
+
+
+def _shape_statement(sha256: str, shape: Shape) -> _Statement:
+    return _queries()["save_shape"], (sha256, shape.peak, shape.loudness, shape.waveform)
 
 
 def _read_attempts(connection: sqlite3.Connection) -> dict[str, Attempt]:

@@ -51,6 +51,14 @@ DELETE FROM attempts WHERE stage IN ('intent', 'created', 'succeeded', 'withdraw
 -- Forget one attempt of a sandbox that is gone.
 DELETE FROM attempts WHERE external_id = ?;
 
+-- name: save_shape
+-- Keep what a sound looks like.
+INSERT OR REPLACE INTO shapes (sha256, peak, loudness, waveform) VALUES (?, ?, ?, ?);
+
+-- name: shape
+-- What a sound looks like.
+SELECT peak, loudness, waveform FROM shapes WHERE sha256 = ?;
+
 -- name: clear_standing
 -- Forget how a finished set stood.
 DELETE FROM standing;

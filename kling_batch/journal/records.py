@@ -7,7 +7,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import NamedTuple
 
-from kling_batch.model import FileRecord, LimitPoint
+from kling_batch.model import FileRecord, LimitPoint, Shape
 
 
 class Stage(StrEnum):
@@ -60,11 +60,15 @@ class Attempt:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlacedFile:
-    """A file under its final name; `mtime_ns` tells whether it was touched since without hashing it."""
+    """A file under its final name; `mtime_ns` tells whether it was touched since without hashing it.
+
+    `shape` is written with it where it is known, and not read back with it.
+    """
 
     external_id: str
     record: FileRecord
     mtime_ns: int
+    shape: Shape | None = None
 
 
 class FileState(NamedTuple):

@@ -7,7 +7,7 @@
     csv_       for spreadsheets
     markdown   for a pull request or a CI's summary page
     junit      for a CI's test view
-    html       for ears
+    html       for ears, with page_data (the takes, as JSON) and page_chart (the history of the limit)
 
 Each reporter is a plain function from a `RunResult` to pieces of text, so that 100,000 takes need not stand in
 memory as one page. pandas, jinja2 and junitparser are imported when a report is written, not before.
@@ -21,6 +21,7 @@ from pathlib import Path
 
 from kling_batch import __version__
 from kling_batch.files.disk import disk_border
+from kling_batch.journal.shapes import shapes_of
 from kling_batch.model import RunResult
 from kling_batch.report.disk import write_whole
 from kling_batch.report.facts import Summary, span_s, summary
@@ -51,7 +52,7 @@ def write_reports(result: RunResult, out: Path, *, last: str | None = None) -> s
     """
     from kling_batch.report import json_
 
-    digest = hashlib.sha256(repr((__version__, result.manifest, result.exit_status, result.note)).encode())
+    digest = hashlib.sha256(repr(_beside(result)).encode())
     write_whole(out, "report.json", _hashed(json_.pieces(result), digest))
     if last is None or last != f"{digest.hexdigest()} {_states(out)}":
         _write_pages(result, out)
@@ -84,6 +85,11 @@ def write_kept(out: Path, *, started_at: float, finished_at: float) -> Summary:
     return {**totals, "seconds": span_s(started_at, finished_at), "api_requests": 0}
 
 
+def _beside(result: RunResult) -> tuple[object, ...]:
+    """Give what the pages say and the takes of `report.json` do not."""
+    return __version__, result.manifest, result.exit_status, result.note, result.picks, result.place
+
+
 def _hashed(pieces: Iterator[str], digest: hashlib._Hash) -> Iterator[str]:
     """Pass pieces on, and hash all but the first, which holds the times of the run, and how sounds came to be."""
     from kling_batch.report.json_ import as_kept
@@ -106,4 +112,5 @@ def _write_pages(result: RunResult, out: Path) -> None:
     write_whole(out, "report.csv", csv_.pieces(result))
     write_whole(out, "report.md", markdown.pieces(result))
     write_whole(out, "junit.xml", junit.pieces(result))
-    write_whole(out, "report.html", html.pieces(result))
+    with shapes_of(out) as find_shape:
+        write_whole(out, "report.html", html.pieces(result, find_shape))

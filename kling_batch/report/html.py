@@ -1,49 +1,79 @@
-"""`report.html`: one page beside the sounds, to listen to them from disk or as a CI's artifact.
+"""`report.html`, the audition page: one file beside the sounds, to listen and choose, from disk or as a CI's artifact.
 
-Three walls against hostile words: jinja2 escapes everything, a Content-Security-Policy allows this page's own style
-and script by their hashes and nothing else, and sounds are linked by relative, quoted paths. It loads nothing but
-sounds, and those only when they are played.
+Three walls against hostile words: what the template writes is escaped by jinja2, and what the script shows is data that
+it puts into the page as text; a Content-Security-Policy allows this page's own style and script by their hashes and
+nothing else; and sounds are linked by relative, quoted paths. It loads nothing but sounds, and those only when they
+are played.
+
+The takes are blocks of JSON, of which the script draws what is in view, so that a page of 100,000 takes can be used.
+Where no script runs there is a plain list.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from kling_batch.clock import iso
-from kling_batch.model import RunResult, Status
-from kling_batch.report.facts import by_job, headline, money, problems, reason, repair, summary, units_text
+from kling_batch.journal.shapes import FindShape
+from kling_batch.model import RunResult, Shape, Status, TakeKey, TakeResult
+from kling_batch.report.facts import headline, money, problems, reason, repair, span_s, summary
+from kling_batch.report.page_chart import chart, time_text
+from kling_batch.report.page_data import blocks
 from kling_batch.report.text import printable
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_PIECE = 200  # events of the template that are written at once
+_STYLES = ("base.css", "head.css", "list.css", "player.css")
+_SCRIPTS = ("data.js", "dom.js", "choices.js", "player.js", "rows.js", "list.js", "filters.js", "dialogs.js", "keys.js")
+_MOST_REASONS = 40
+_SHOWN_TAKES = 8
+_LISTED = 200
+"""Takes of the plain list, which appears where the script does not run, as on a CI that keeps scripts out."""
 
 
-def pieces(result: RunResult) -> Iterator[str]:
-    """Write the page, some takes at a time."""
-    stream = (
-        _environment()
-        .get_template("report.html.j2")
-        .stream(
-            result=result,
-            headline=headline(result),
-            totals=summary(result),
-            money=money(result),
-            problems=[take for take in problems(result) if take.status is not Status.PENDING],
-            jobs=by_job(result),
-            policy=_policy(),
-        )
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Problem:
+    """Takes that have no sound for one reason."""
+
+    status: Status
+    reason: str
+    repair: str
+    takes: list[TakeKey]
+
+
+def pieces(result: RunResult, find_shape: FindShape | None = None) -> Iterator[str]:
+    """Write the page, some takes at a time.
+
+    Args:
+        result: The run.
+        find_shape: Says what the sound of a hash looks like, where that is known.
+    """
+    found = _grouped(take for take in problems(result) if take.status is not Status.PENDING)
+    template = _environment().get_template("report.html.j2")
+    yield from template.generate(
+        result=result,
+        headline=headline(result),
+        totals=summary(result),
+        time=time_text(span_s(result.started_at, result.finished_at)),
+        money=money(result),
+        chart=chart(result),
+        problems=found[:_MOST_REASONS],
+        left_out=max(0, len(found) - _MOST_REASONS),
+        shown_takes=_SHOWN_TAKES,
+        listed=result.takes[:_LISTED],
+        listed_all=len(result.takes) <= _LISTED,
+        data=map(_markup, blocks(result, find_shape or _no_shape)),
+        policy=_policy(),
     )
-    stream.enable_buffering(_PIECE)
-    yield from stream
 
 
 def href(path: str) -> str:
@@ -51,22 +81,49 @@ def href(path: str) -> str:
     return "./" + quote(path, errors="replace")
 
 
+def _when(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _no_shape(_: str) -> Shape | None:
+    return None
+
+
+def _grouped(takes: Iterable[TakeResult]) -> list[_Problem]:
+    """Put takes that lack a sound for the same reason together: a hundred of them are one thing to mend."""
+    groups: dict[tuple[Status, str, str], _Problem] = {}
+    for take in takes:
+        key = (take.status, reason(take), repair(take))
+        problem = groups.setdefault(key, _Problem(status=key[0], reason=key[1], repair=key[2], takes=[]))
+        problem.takes.append(take.take.key)
+    return list(groups.values())
+
+
 def _policy() -> str:
     """Allow this page's style and script, and sounds from where the page itself is: a server, or the disk."""
     return (
-        "default-src 'none'; base-uri 'none'; form-action 'none'; media-src 'self' file:; "
-        f"style-src {_hash_source('report.css')}; script-src {_hash_source('report.js')}"
+        "default-src 'none'; base-uri 'none'; form-action 'none'; media-src 'self' file: blob:; connect-src 'self'; "
+        f"style-src {_hash_source(_style())}; script-src {_hash_source(_script())}"
     )
 
 
-def _hash_source(name: str) -> str:
-    digest = hashlib.sha256(_asset(name).encode("utf-8")).digest()
+def _hash_source(text: str) -> str:
+    digest = hashlib.sha256(text.encode("utf-8")).digest()
     return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
 
 
 @cache
-def _asset(name: str) -> str:
-    return (_TEMPLATES / name).read_text(encoding="utf-8")
+def _style() -> str:
+    return _joined(_STYLES)
+
+
+@cache
+def _script() -> str:
+    return _joined(_SCRIPTS)
+
+
+def _joined(names: Iterable[str]) -> str:
+    return "\n".join((_TEMPLATES / name).read_text(encoding="utf-8") for name in names)
 
 
 @cache
@@ -81,15 +138,16 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(href=href, iso=iso, units=units_text, reason=reason, repair=repair)
-    environment.globals.update(style=_markup("report.css"), script=_markup("report.js"))
+    environment.filters.update(href=href, when=_when)
+    environment.globals.update(style=_markup(_style()), script=_markup(_script()))
     return environment
 
 
-def _markup(name: str) -> Any:
+def _markup(text: str) -> Any:
+    """Pass what must not be escaped: this package's own files, and JSON that cannot end its block."""
     from markupsafe import Markup
 
-    return Markup(_asset(name))  # noqa: S704 - a file of this package, nobody's words
+    return Markup(text)  # noqa: S704 - nobody's words, or words that page_data has made harmless
 
 
 def _finalize(value: Any) -> Any:

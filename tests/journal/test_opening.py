@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kling_batch.errors import DiskUnusable, ExitStatus, FolderHeld, UsageError
+from kling_batch.journal import records
 from kling_batch.journal.hold import is_held
 from kling_batch.journal.journal import FOLDER, read_snapshot
 
@@ -85,6 +87,29 @@ def test_a_refusal_lets_the_folder_go(open_journal: Any) -> None:
     open_journal(service="one")
 
 
+@pytest.mark.parametrize("first", [0, 1, 2, 3])
+def test_every_layout_is_brought_up_to_the_newest(open_journal: Any, file: Path, first: int) -> None:
+    """A journal of whichever older program has the tables of a fresh one, each made by its migration in turn."""
+    migrations = sorted((Path(records.__file__).parent / "migrations").glob("*.sql"))
+    assert [migration.stem for migration in migrations] == ["0001", "0002", "0003", "0004"]
+    file.parent.mkdir(parents=True)
+    with closing(sqlite3.connect(file)) as old:
+        for migration in migrations[:first]:
+            old.executescript(migration.read_text(encoding="utf-8"))
+        old.executescript(f"PRAGMA application_id = {0x6B6C6261 if first else 0}; PRAGMA user_version = {first};")
+    open_journal().close()
+    fresh = open_journal(out=file.parents[2] / "fresh")
+    fresh.close()
+    assert _tables(file) == _tables(fresh.path)
+    assert {"attempts", "files", "shapes", "standing"} <= {name for name, _ in _tables(file)[1]}
+
+
+def _tables(file: Path) -> tuple[int, list[tuple[str, str]]]:
+    with closing(sqlite3.connect(file)) as connection:
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        return version, connection.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall()
+
+
 def _foreign(file: Path) -> None:
     with sqlite3.connect(file) as connection:
         connection.execute("CREATE TABLE attempts (something_else)")
@@ -127,7 +152,7 @@ DAMAGE = {
     "garbage": (_garbage, "not a database", "move it away"),
     "torn": (_torn, "malformed", "move it away"),
     "scribbled over": (_scribbled, "cannot be used", "move it away"),
-    "newer": (_newer, r"newer kling-batch \(layout 99, not 3\)", "Upgrade kling-batch"),
+    "newer": (_newer, r"newer kling-batch \(layout 99, not 4\)", "Upgrade kling-batch"),
     "an unknown stage": (_unknown_stage, "'elsewhere'", "move it away"),
     "units in words": (_no_number, "'many'", "move it away"),
 }

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -12,13 +14,28 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from kling_batch.identity import external_task_id
-from kling_batch.model import FileRecord, Job, Origin, RunResult, Source, Status, Take, TakeError, TakeResult
+from kling_batch.model import (
+    FileRecord,
+    Job,
+    LimitPoint,
+    Origin,
+    RunResult,
+    Source,
+    Status,
+    Take,
+    TakeError,
+    TakeResult,
+)
 from kling_batch.report import write_reports
 
 MakeTake = Callable[..., TakeResult]
 MakeRun = Callable[..., RunResult]
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+_RATE = 8000
 
 HOSTILE = (
     "<script>window.pwned = 1</script>",
@@ -159,13 +176,113 @@ def write_json(tmp_path: Path) -> Callable[[RunResult], Any]:
 
 @pytest.fixture
 def make_sounds() -> Callable[[RunResult, Path], None]:
-    """Put a real sound, half a second of a tone, where each file of a run should be."""
+    """Put a real sound, a tone of the length that the run states, where each file of a run should be."""
 
     def make(result: RunResult, out: Path) -> None:
-        tone = np.sin(np.arange(22_050) * 0.06) * 0.2
         for file in (file for take in result.takes for file in take.files):
             path = out / file.path
             path.parent.mkdir(parents=True, exist_ok=True)
-            soundfile.write(path, tone, 44_100)
+            tone = np.sin(np.arange(round(file.duration_s * _RATE)) * 0.3) * 0.2
+            soundfile.write(path, tone, _RATE)
 
     return make
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One browser for a module's tests: while it is there, its loop runs, and nothing else can run one."""
+    if CHROMIUM is None:
+        pytest.skip("chromium not found: apt-get install chromium")
+    with sync_playwright() as playwright:
+        flags = ["--no-sandbox", "--disable-dev-shm-usage", "--mute-audio"]
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        yield browser
+        browser.close()
+
+
+@dataclass(frozen=True)
+class Visit:
+    """An open page, with all that it asked for and all that it complained about."""
+
+    page: Page
+    asked: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Callable[..., Visit]]:
+    """Open a page in a window of a desk, or of the size and kind that is asked for, and watch it."""
+    contexts = []
+
+    def watch(url: str, *, width: int = 1280, height: int = 800, **settings: Any) -> Visit:
+        context = browser.new_context(viewport={"width": width, "height": height}, **settings)
+        contexts.append(context)
+        page = context.new_page()
+        seen = Visit(page)
+        page.on("request", lambda request: seen.asked.append(request.url))
+        page.on("console", lambda message: seen.complaints.append(message.text))
+        page.on("pageerror", lambda error: seen.complaints.append(str(error)))
+        page.on("dialog", lambda dialog: seen.complaints.append(dialog.message))
+        page.set_default_timeout(10_000)
+        page.goto(url)
+        return seen
+
+    yield watch
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture
+def report(tmp_path: Path, make_sounds: Callable[[RunResult, Path], None]) -> Callable[..., Path]:
+    """Write the reports of a run beside real sounds, or without them."""
+
+    def write(result: RunResult, *, sounds: bool = True) -> Path:
+        out = tmp_path / "out #1 & more"
+        out.mkdir()
+        if sounds:
+            make_sounds(result, out)
+        write_reports(result, out)
+        return out / "report.html"
+
+    return write
+
+
+@pytest.fixture
+def tavern(make_run: MakeRun, make_take: MakeTake, failed: TakeResult, unknown: TakeResult) -> RunResult:
+    """Make a run of 60 takes: 20 jobs of unlike words, and a failure and an unknown among them."""
+    moods = ("old", "heavy", "wet", "small", "slow")
+    takes = [
+        make_take(
+            f"{thing}-{mood}",
+            number,
+            job={
+                "takes": 3,
+                "request": {"prompt": f"A {mood} {thing} in a tavern, close and dry", "duration": 5.0},
+                "tags": (thing, "foley") if mood == "old" else (thing,),
+                "meta": {"scene": mood},
+            },
+        )
+        for mood in moods
+        for thing in ("door", "step", "fire", "chain")
+        for number in (1, 2, 3)
+    ]
+    takes[7] = replace(failed, take=takes[7].take, external_id=takes[7].external_id)
+    takes[31] = replace(unknown, take=takes[31].take, external_id=takes[31].external_id)
+    limits = tuple(
+        LimitPoint(at=1_769_847_300.0 + 3 * step, limit=limit, reason="room was free")
+        for step, limit in enumerate((4, 6, 9, 8, 12))
+    )
+    picks = (takes[0].take.key, takes[4].take.key)
+    return make_run(*takes, exit_status=6, limits=limits, picks=picks, api_requests=181)
+
+
+@pytest.fixture
+def keep_shot(pytestconfig: pytest.Config) -> Callable[[Page, str], None]:
+    """Keep a picture of a page, for people to look at, in the checkout's `out/screenshots`."""
+    folder = pytestconfig.rootpath / "out" / "screenshots"
+
+    def keep(page: Page, name: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=folder / f"{name}.png")
+
+    return keep

@@ -85,11 +85,13 @@ def test_a_sound_that_is_kept_now_is_no_reason_to_write_pages(make_run: Any, mak
 
 
 def test_pages_are_written_when_a_take_stands_otherwise(make_run: Any, make_take: Any, tmp_path: Path) -> None:
-    """Any field of a take, and how the run ended, is reason enough."""
+    """Any field of a take, how the run ended, what is picked, and where things are: each is reason enough."""
     first = make_run(make_take())
     known = write_reports(first, tmp_path)
     others = [make_run(make_take(attempts=3)), make_run(make_take(job={"tags": ("x",)}))]
-    for other in [*others, replace(first, exit_status=6), replace(first, note="stopped")]:
+    others += [replace(first, exit_status=6), replace(first, note="stopped")]
+    others += [replace(first, picks=(first.takes[0].take.key,)), replace(first, place=("--sandbox",))]
+    for other in others:
         before = (tmp_path / "report.html").stat().st_mtime_ns
         write_reports(other, tmp_path, last=known)
         assert (tmp_path / "report.html").stat().st_mtime_ns > before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -71,6 +72,21 @@ def tavern(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tavern:
     project.manifest.write_text(MANIFEST, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     return project
+
+
+Jobs = dict[str, list[Any]]
+
+
+@pytest.fixture
+def jobs(tavern: Tavern) -> Callable[[], Jobs]:
+    """Read the jobs off the page, by their ids."""
+
+    def read() -> Jobs:
+        text = (tavern.out / "report.html").read_text(encoding="utf-8")
+        blocks = re.findall(r'data-block="jobs">(.*?)</script>', text, re.DOTALL)
+        return {job[0]: job for block in blocks for job in json.loads(block)}
+
+    return read
 
 
 class Serve(Protocol):

@@ -8,12 +8,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import pytest
 
 from kling_batch.cli import main
-from kling_batch.journal.journal import read_snapshot, read_standing
+from kling_batch.journal.journal import Journal, read_snapshot, read_standing
 from kling_batch.sandbox.faults import Call
 
 WATCHED = """
@@ -133,6 +134,58 @@ def test_another_selection_is_another_set(tavern: Any, serve: Any, again: Callab
     assert not again("--select", "door")["planned"]
     assert again() == {"status": 0, "planned": True}
     assert len(server.world.ledger.tasks) == len(tavern.report()["takes"])
+
+
+def test_other_options_are_looked_at(tavern: Any, serve: Any, again: Callable[..., Any]) -> None:
+    """The page's command to pick has the options of the latest run, also where they lead to the same files."""
+    serve()
+    assert tavern.run() == 0
+    options = ("--lock", f"{tavern.manifest}.lock")
+    for expected in (options, ()):
+        assert again(*expected)["planned"]
+        assert not again(*expected)["planned"]
+        page = (tavern.out / "report.html").read_text(encoding="utf-8")
+        assert ('"--lock"' in page) == bool(expected)
+
+
+def test_a_table_of_another_project_is_another_set(tavern: Any, serve: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """The same table, folder and lock: the lock is of the other project, and that is said."""
+    serve()
+    birds = tavern.folder / "birds.csv"
+    birds.write_text("id,prompt\nwren,A wren sings\n")
+    words = ["run", str(birds), "--yes", "--settle-time", "0.2", "--poll-interval", "0.05", "--out", "out"]
+    assert main([*words, "--project", "birds"]) == 0
+    capsys.readouterr()
+    assert main([*words, "--project", "owls"]) == 2
+    assert "this is the lock of project 'birds'" in capsys.readouterr().err
+
+
+def test_after_a_pick_and_a_report_the_page_stays_right(
+    tavern: Any, serve: Any, again: Callable[..., Any], jobs: Callable[[], Any]
+) -> None:
+    """What these changed is looked at once; then the set stands, with the pick on its page."""
+    serve()
+    tavern.run()
+    assert main(["pick", str(tavern.manifest), "door=2"]) == 0
+    assert main(["report", str(tavern.manifest)]) == 0
+    assert jobs()["door"][5] == 2
+    assert again() == {"status": 0, "planned": True}
+    assert again() == {"status": 0, "planned": False}
+    assert main(["report", str(tavern.manifest)]) == 0
+    assert again() == {"status": 0, "planned": True}
+    assert jobs()["door"][5] == 2
+
+
+def test_a_set_that_stands_needs_no_waveforms(tavern: Any, serve: Any, again: Callable[..., Any]) -> None:
+    """Neither where nothing is planned, nor where the plan is to keep every take: the page alone has them."""
+    serve()
+    tavern.run()
+    with closing(Journal(tavern.out, now=1.0, service=None)) as held:
+        held._connection.execute("DROP TABLE shapes")
+        held._connection.commit()
+    assert again() == {"status": 0, "planned": False}
+    _retime(tavern)
+    assert again() == {"status": 0, "planned": True}
 
 
 def test_a_picked_copy_belongs_to_the_set(tavern: Any, serve: Any, again: Callable[..., Any]) -> None:

@@ -1,0 +1,43 @@
+"""What sounds look like, read one by one: only the page to listen asks, and a plan need not wait for it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from kling_batch.journal.journal import _FILE, FOLDER, _layout, _queries, _sqlite_border
+from kling_batch.model import Shape
+
+_FIRST_LAYOUT = 3
+
+FindShape = Callable[[str], Shape | None]
+"""Gives the shape of the sound of a SHA-256, where it is known."""
+
+
+@contextmanager
+def shapes_of(out: Path) -> Iterator[FindShape]:
+    """Open what the journal of an output folder says of shapes, without holding it. No journal knows none.
+
+    Raises:
+        DiskUnusable: There is a journal, and it cannot be read.
+    """
+    path = out / FOLDER / _FILE
+    if not path.is_file():
+        yield lambda _: None
+        return
+    with _sqlite_border(path), closing(_looking(path)) as connection:
+        if _layout(connection, path) < _FIRST_LAYOUT:
+            yield lambda _: None
+        else:
+            yield lambda sha256: _find(connection, sha256)
+
+
+def _looking(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=10)
+
+
+def _find(connection: sqlite3.Connection, sha256: str) -> Shape | None:
+    row = connection.execute(_queries()["shape"], (sha256,)).fetchone()
+    return row and Shape(peak=row[0], loudness=row[1], waveform=row[2])

@@ -1,0 +1,102 @@
+"""The audition page's data: blocks of JSON, each some takes, that the page's script reads.
+
+A job is `[id, prompt, seconds, tags, meta, picked take or 0, takes]`, a take is `[number, status, origin, units,
+attempts, files, task id, external id, peak, loudness, waveform, reason, repair]`. Status and origin are places in the
+lists of the first block, reason and repair in that of the last; a file is `[path, format, seconds]`; peak is in dBFS,
+loudness in LUFS; a waveform is a letter a column, of 64 levels. `data.js` reads all of it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from kling_batch.journal.shapes import FindShape
+from kling_batch.model import Job, Origin, RunResult, Shape, Status, TakeResult
+from kling_batch.report.facts import by_job, reason, repair, units_text
+from kling_batch.report.text import printable
+
+_BLOCK = 20_000  # characters, from which on a block is closed
+_LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+_LEVELS = bytes(_LETTERS[level // 4] for level in range(256))
+_STATUSES = {status: place for place, status in enumerate(Status)}
+_ORIGINS = {origin: place for place, origin in enumerate(Origin)}
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+
+def blocks(result: RunResult, find_shape: FindShape) -> Iterator[str]:
+    """Write the data, a block at a time, each a script element that is never run."""
+    picked: dict[str, int] = {}
+    for key in result.picks:
+        picked.setdefault(key.job_id, key.number)
+    head = {
+        "manifest": printable(result.manifest),
+        "place": [printable(word) for word in result.place],
+        "page": f"{result.project} {result.manifest}",
+        "statuses": list(Status),
+        "origins": list(Origin),
+    }
+    yield _block("run", _encode(head))
+    words: dict[str, int] = {}
+    rows: list[str] = []
+    size = 0
+    for job, takes in by_job(result):
+        rows.append(_encode(_job(job, [_take(take, words, find_shape) for take in takes], picked.get(job.id, 0))))
+        size += len(rows[-1])
+        if size > _BLOCK:
+            yield _block("jobs", "[" + ",\n".join(rows) + "]")
+            rows, size = [], 0
+    yield _block("jobs", "[" + ",\n".join(rows) + "]")
+    yield _block("words", _encode(list(words)))
+
+
+def _block(name: str, text: str) -> str:
+    """Wrap JSON. Without `<` nothing in it ends the element or begins a comment."""
+    harmless = text.replace("<", r"\u003c")
+    return f'<script type="application/json" data-block="{name}">{harmless}</script>'
+
+
+def _job(job: Job, takes: Sequence[list[Any]], picked: int) -> list[Any]:
+    tags = [printable(tag) for tag in job.tags]
+    return [job.id, printable(job.prompt), job.duration_s, tags, _printable_all(job.meta), picked, takes]
+
+
+def _printable_all(meta: Mapping[str, str]) -> dict[str, str]:
+    return {printable(name): printable(value) for name, value in meta.items()}
+
+
+def _take(result: TakeResult, words: dict[str, int], find_shape: FindShape) -> list[Any]:
+    peak, loudness, waveform = _shape(result, find_shape)
+    lacking = result.status is not Status.SUCCEEDED
+    return [
+        result.take.number,
+        _STATUSES[result.status],
+        -1 if result.origin is None else _ORIGINS[result.origin],
+        units_text(result.units),
+        result.attempts,
+        [[file.path, file.format, round(file.duration_s, 2)] for file in result.files],
+        printable(result.task_id or ""),
+        result.external_id,
+        peak,
+        loudness,
+        waveform,
+        _place(reason(result), words) if lacking else -1,
+        _place(repair(result), words) if lacking else -1,
+    ]
+
+
+def _place(text: str, words: dict[str, int]) -> int:
+    """Give a text's place among those that many takes share."""
+    return words.setdefault(printable(text), len(words))
+
+
+def _shape(result: TakeResult, find_shape: FindShape) -> tuple[float | None, float | None, str]:
+    found = (find_shape(file.sha256) for file in result.files)
+    shape: Shape | None = next((one for one in found if one is not None), None)
+    if shape is None:
+        return None, None, ""
+    peak = round(20 * math.log10(shape.peak), 1) if shape.peak > 0 else None
+    loudness = None if shape.loudness is None else round(shape.loudness, 1)
+    return peak, loudness, shape.waveform.translate(_LEVELS).decode("ascii")

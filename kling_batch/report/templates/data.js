@@ -1,0 +1,72 @@
+// What the page is about, read from its blocks of JSON; page_data.py writes them.
+
+const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+function readBlocks(name) {
+  return [...document.querySelectorAll(`script[data-block="${name}"]`)].map((block) => {
+    const value = JSON.parse(block.textContent);
+    block.remove();
+    return value;
+  });
+}
+
+const run = readBlocks("run")[0];
+const words = readBlocks("words")[0];
+
+function takeOf(job, row) {
+  const [number, status, origin, units, attempts, files, task, name, peak, loudness, wave, reason, repair] = row;
+  return {
+    job, number, units, attempts, files, task, name, peak, loudness, wave,
+    status: run.statuses[status],
+    origin: run.origins[origin] ?? "",
+    reason: words[reason] ?? "",
+    repair: words[repair] ?? "",
+  };
+}
+
+function jobOf(row, place) {
+  const [id, prompt, seconds, tags, meta, picked, takes] = row;
+  const job = { place, id, prompt, seconds, tags, meta, picked, takes: null };
+  job.takes = takes.map((take) => takeOf(job, take));
+  return job;
+}
+
+const jobs = [];
+for (const rows of readBlocks("jobs")) for (const row of rows) jobs.push(jobOf(row, jobs.length));
+
+// Whether there is a sound to listen to, and so something to choose.
+function sounds(take) {
+  return take.files.length > 0;
+}
+
+function choosable(take) {
+  return take.status === "succeeded";
+}
+
+function secondsOf(take) {
+  return sounds(take) ? take.files[0][2] : take.job.seconds;
+}
+
+// A file beside the page. The "./" keeps any path from being taken for another host or scheme.
+function linkTo(path) {
+  return "./" + path.split("/").map(encodeURIComponent).join("/");
+}
+
+function nameOf(take) {
+  return `${take.job.id}, take ${take.number}`;
+}
+
+function decibels(value) {
+  return value === null ? "" : `${value.toFixed(1).replace("-", "\u2212")}`;
+}
+
+function clock(seconds) {
+  const whole = Math.floor(seconds + 0.0001);
+  return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}.${Math.floor(((seconds + 0.0001) % 1) * 10)}`;
+}
+
+const counted = new Intl.NumberFormat("en");
+
+function many(count, noun) {
+  return `${counted.format(count)} ${noun}${count === 1 ? "" : "s"}`;
+}

@@ -1,0 +1,75 @@
+// What is looked for: words, a status, a tag, jobs without a choice. A job is shown whole where one of its takes fits.
+
+const search = el("input", { type: "search", placeholder: "Search ids, prompts, tags, notes", "aria-label": "Search", autocomplete: "off", spellcheck: "false", oninput: () => filter() });
+const tagChoice = el("select", { "aria-label": "Tag", onchange: () => filter() });
+const unpicked = el("button", { type: "button", class: "chip", "aria-pressed": "false", title: "Only jobs of which no take is chosen", onclick: () => press(unpicked) }, "Not chosen");
+const count = el("p", { class: "count", role: "status", "aria-live": "polite" });
+const nothing = el("div", { class: "nothing", hidden: true }, el("p", null, ""), el("button", { type: "button", class: "plain-button", onclick: () => clearFilters() }, "Show all jobs"));
+let status = "";
+
+const counts = new Map();
+for (const job of jobs) for (const take of job.takes) counts.set(take.status, (counts.get(take.status) ?? 0) + 1);
+
+const chips = run.statuses.filter((name) => counts.has(name)).map((name) =>
+  el("button", { type: "button", class: `chip ${name}`, "aria-pressed": "false", onclick: () => setStatus(status === name ? "" : name) },
+    name, " ", el("span", { class: "number" }, counted.format(counts.get(name)))));
+
+const tagCounts = new Map();
+for (const job of jobs) for (const tag of new Set(job.tags)) tagCounts.set(tag, (tagCounts.get(tag) ?? 0) + 1);
+tagChoice.append(el("option", { value: "" }, "All tags"));
+[...tagCounts].sort(([one], [other]) => one.localeCompare(other)).forEach(([tag, number], index) =>
+  tagChoice.append(Object.assign(el("option", { value: String(index) }, `${tag} (${number})`), { tag })));
+
+function press(button) {
+  button.setAttribute("aria-pressed", String(button.getAttribute("aria-pressed") !== "true"));
+  filter();
+}
+
+function setStatus(name) {
+  status = name;
+  for (const chip of chips) chip.setAttribute("aria-pressed", String(chip.classList.contains(name || "none")));
+  filter();
+}
+
+function setTag(tag) {
+  tagChoice.selectedIndex = [...tagChoice.options].findIndex((option) => option.tag === tag);
+  filter();
+}
+
+function clearFilters() {
+  search.value = "";
+  tagChoice.selectedIndex = 0;
+  unpicked.setAttribute("aria-pressed", "false");
+  setStatus("");
+  search.focus();
+}
+
+// All words that a job can be found by; made when somebody looks for one.
+function wordsOf(job) {
+  job.words ??= [job.id, job.prompt, ...job.tags, ...Object.entries(job.meta).flat(), ...job.takes.map((take) => take.reason)].join("\n").toLowerCase();
+  return job.words;
+}
+
+function fits(job, looked, tag, onlyUnpicked) {
+  if (tag !== undefined && !job.tags.includes(tag)) return false;
+  if (status && !job.takes.some((take) => take.status === status)) return false;
+  if (onlyUnpicked && (chosen(job) || !job.takes.some(choosable))) return false;
+  return looked.every((word) => wordsOf(job).includes(word));
+}
+
+function filter() {
+  const looked = search.value.toLowerCase().split(/\s+/).filter(Boolean);
+  const tag = tagChoice.selectedOptions[0]?.tag;
+  const onlyUnpicked = unpicked.getAttribute("aria-pressed") === "true";
+  const fitting = new Set(jobs.filter((job) => fits(job, looked, tag, onlyUnpicked)));
+  const top = listTop() - room().above;
+  if (window.scrollY > top) window.scrollTo(0, Math.max(0, top));
+  show(units.filter((unit) => fitting.has(unit.job)));
+  nothing.hidden = fitting.size > 0;
+  nothing.firstElementChild.textContent = jobs.length ? "No job fits." : "There are no jobs.";
+  tell(fitting.size);
+}
+
+function tell(fitting) {
+  count.textContent = fitting === jobs.length ? many(jobs.length, "job") : `${counted.format(fitting)} of ${many(jobs.length, "job")}`;
+}

@@ -1,0 +1,93 @@
+// Keys, and the page put together.
+
+const OWN_KEYS = "input, select, textarea, dialog[open] *";
+
+function digitOf(event) {
+  return Number(/^(?:Digit|Numpad)([1-9])$/.exec(event.code)?.[1] ?? 0);
+}
+
+function takeOfCurrent(number) {
+  const take = current?.job.takes.find((one) => one.number === number);
+  if (!current) say("Play a sound first");
+  return take;
+}
+
+function onDigit(number, listen) {
+  const take = takeOfCurrent(number);
+  if (!take) return;
+  if (!listen) choose(take);
+  else if (sounds(take)) play(take, 0);
+}
+
+const PLAIN = {
+  " ": () => playOrPause(), ArrowDown: () => step(1), ArrowUp: () => step(-1), ArrowRight: () => seekBy(1), ArrowLeft: () => seekBy(-1),
+  l: () => setLoop(!looping()), o: () => setPlayOn(!playOn), c: () => current && choose(current), i: () => current && showFacts(current),
+  p: () => showChoices(), "/": () => search.focus(), "?": () => keysBox.showModal(),
+};
+const SHIFTED = { ArrowDown: () => stepJob(1), ArrowUp: () => stepJob(-1), "?": PLAIN["?"], "/": PLAIN["/"] };
+
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && event.target === search) {
+    search.value = "";
+    search.blur();
+    filter();
+    return;
+  }
+  if (event.ctrlKey || event.metaKey || event.altKey || !useKeys.checked || event.target.closest(OWN_KEYS)) return;
+  if (event.key === " " && event.target.closest("button, a, summary")) return;
+  const number = digitOf(event);
+  const act = number ? () => onDigit(number, event.shiftKey) : (event.shiftKey ? SHIFTED : PLAIN)[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+  if (!act) return;
+  event.preventDefault();
+  act();
+});
+
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("a[data-job], a[data-status]");
+  if (!link) return;
+  event.preventDefault();
+  if (link.dataset.status) {
+    setStatus(link.dataset.status);
+    list.scrollIntoView();
+  } else {
+    goTo(jobs.find((one) => one.id === link.dataset.job));
+  }
+});
+
+function goTo(job) {
+  if (!shownUnits(job).length) clearFilters();
+  const unit = shownUnits(job)[0];
+  reveal(unit);
+  unit.row.tabIndex = -1;
+  unit.row.focus({ preventScroll: true });
+}
+
+const tools = el("div", { class: "tools", role: "search" },
+  el("label", { class: "search" }, icon("search"), search),
+  el("div", { class: "chips", role: "group", "aria-label": "Filters" }, chips, unpicked, tagCounts.size ? tagChoice : null),
+  count,
+  el("button", { type: "button", class: "chip help", onclick: () => keysBox.showModal() }, "Keys"));
+
+const bar = el("section", { class: "player", "aria-label": "Player" },
+  el("div", { class: "transport" }, previousButton, playButton, nextButton, loopButton, onButton),
+  title,
+  el("div", { class: "seek" }, bigWave, seekBar),
+  time,
+  el("label", { class: "volume", title: "Volume" }, icon("sound"), volume),
+  el("div", { class: "picking" }, choicesButton, copyButton));
+
+document.getElementById("plain").remove();
+bigWave.replaceChildren(...waveform(""));
+setHeard(bigWave, 0);
+time.textContent = `${clock(0)} / ${clock(0)}`;
+title.append(el("span", { class: "quiet" }, "Press play, or space"));
+document.getElementById("sounds").append(tools, list, nothing);
+document.body.append(bar, live);
+recall();
+tellChoices();
+resize();
+filter();
+window.addEventListener("scroll", drawSoon, { passive: true });
+new ResizeObserver(() => resize()).observe(list);
+const asked = jobs.find((job) => location.hash === `#job-${encodeURIComponent(job.id)}`);
+if (asked) goTo(asked);

@@ -1,0 +1,115 @@
+// What a job looks like: its words, and its takes side by side.
+
+const cards = new Map(); // take -> the parts of its card that change, while it is drawn
+
+function rowOf(unit) {
+  const { job, from, to } = unit;
+  const takes = job.takes.slice(from, to);
+  const heading = el("h3", { id: `job-${job.place}-${from}` }, job.id, from || to < job.takes.length ? el("small", null, ` takes ${from + 1} to ${to}`) : "");
+  const about = el("div", { class: "about" }, heading, ...(from ? [] : aboutJob(job)));
+  const list = el("ul", { class: "takes" }, takes.map((take) => el("li", null, cardOf(take))));
+  return el("article", { class: "job", "aria-labelledby": heading.id }, about, list);
+}
+
+function aboutJob(job) {
+  const tags = job.tags.map((tag) =>
+    el("button", { type: "button", class: "tag", title: "Show only this tag", onclick: () => setTag(tag) }, foreign(tag)));
+  const meta = Object.entries(job.meta).map(([name, value]) => el("div", null, el("dt", null, foreign(name)), el("dd", null, foreign(value))));
+  return [
+    el("p", { class: "prompt" }, foreign(job.prompt)),
+    el("p", { class: "labels" }, el("span", { class: "asked" }, `${job.seconds.toFixed(1)} s`), tags),
+    meta.length ? el("dl", { class: "meta" }, meta) : null,
+  ];
+}
+
+function unmountRow(unit) {
+  for (const take of unit.job.takes.slice(unit.from, unit.to)) cards.delete(take);
+}
+
+function cardOf(take) {
+  return sounds(take) ? soundCard(take) : silentCard(take);
+}
+
+function soundCard(take) {
+  const button = iconButton("play", "", { class: "play", onclick: () => toggle(take) });
+  const wave = el("div", { class: "wave", onclick: (event) => playFrom(event, take, wave) }, waveform(take.wave));
+  const card = el("div", { class: `take ${take.status}`, role: "group", "aria-label": nameOf(take) },
+    button, wave, chooseButton(take),
+    el("p", { class: "levels" }, levels(take), infoButton(take)),
+    el("p", { class: "fine" }, el("span", null, facts(take)), el("span", { class: "links" }, links(take))));
+  if (take.reason) card.append(...troubleOf(take));
+  cards.set(take, { card, button, wave, choice: card.querySelector(".choose") });
+  paintTake(take);
+  return card;
+}
+
+function silentCard(take) {
+  const card = el("div", { class: `take silent ${take.status}`, role: "group", "aria-label": nameOf(take) },
+    el("p", { class: "what" }, el("b", null, `${take.number}`), el("strong", { class: "status" }, take.status), infoButton(take)),
+    troubleOf(take));
+  return card;
+}
+
+function troubleOf(take) {
+  return [el("p", { class: "reason" }, foreign(take.reason)), el("p", { class: "repair" }, foreign(take.repair))];
+}
+
+function chooseButton(take) {
+  if (!choosable(take)) return el("span", { class: "choose" }, `${take.number}`);
+  return el("button", { type: "button", class: "choose", "aria-pressed": "false", onclick: () => choose(take) },
+    el("span", null, `${take.number}`), icon("star"));
+}
+
+function infoButton(take) {
+  return iconButton("info", `All facts about ${nameOf(take)}`, { class: "info", onclick: () => showFacts(take) });
+}
+
+function levels(take) {
+  const level = (value, unit, meaning) => (value === null ? [] : [el("span", { title: meaning }, el("b", null, decibels(value)), ` ${unit}`)]);
+  return [
+    el("span", { title: "Length" }, el("b", null, secondsOf(take).toFixed(2)), " s"),
+    ...level(take.peak, "dB", "Peak, in decibels under full scale"),
+    ...level(take.loudness, "LUFS", "Integrated loudness"),
+  ];
+}
+
+function facts(take) {
+  return [take.origin, `${take.units} units`, take.attempts > 1 ? many(take.attempts, "attempt") : ""].filter(Boolean).join(" \u00b7 ");
+}
+
+function links(take) {
+  return take.files.map(([path, format]) => el("a", { href: linkTo(path), download: true, title: `Save ${path}` }, format));
+}
+
+// Shows what has changed on a card, if it is drawn.
+function paintTake(take) {
+  const parts = cards.get(take);
+  if (!parts) return;
+  const on = take === current && playing();
+  const mine = chosen(take.job) === take.number;
+  parts.card.classList.toggle("current", take === current);
+  parts.card.classList.toggle("playing", on);
+  parts.card.classList.toggle("chosen", mine);
+  parts.card.classList.toggle("missing", take.missing === true);
+  setIcon(parts.button, on ? "pause" : "play");
+  parts.button.setAttribute("aria-label", `${on ? "Pause" : "Play"} ${nameOf(take)}`);
+  parts.button.title = on ? "Pause" : "Play";
+  if (choosable(take)) {
+    const picked = take.job.picked === take.number;
+    parts.choice.setAttribute("aria-pressed", String(mine));
+    parts.choice.setAttribute("aria-label", `Choose ${nameOf(take)}`);
+    parts.choice.title = mine ? (picked ? "Picked in the lock" : "Chosen, and not picked in the lock yet") : `Choose take ${take.number}`;
+    parts.choice.classList.toggle("recorded", mine && picked);
+  }
+  if (take !== current) setHeard(parts.wave, 0);
+}
+
+watchers.push((touched) => {
+  for (const job of touched) for (const take of job.takes) paintTake(take);
+});
+
+// A click on a waveform plays from there.
+function playFrom(event, take, wave) {
+  const box = wave.getBoundingClientRect();
+  play(take, Math.min(1, Math.max(0, (event.clientX - box.left) / box.width)));
+}
