@@ -65,13 +65,19 @@ class Held:
 
     async def report(self, outcome: Outcome) -> None:
         """Write the reports, less those that say the same already, and note how everything stands now."""
-        from kling_batch.report import write_reports
+        from kling_batch.report import PAGES, write_reports
 
         out = self.project.out
         written = write_reports(outcome.result, out, last=self.journal.get_meta(_REPORTS))
         await self.journal.set_meta(_REPORTS, written)
         await note_standing(
-            self.journal, self.project.manifest, outcome, self.expressions, out=out, report=out / "report.json"
+            self.journal,
+            self.project.manifest,
+            outcome,
+            self.expressions,
+            out=out,
+            report=out / "report.json",
+            pages=PAGES,
         )
 
 

@@ -54,9 +54,26 @@ class Standing:
 
 
 async def note_standing(
-    journal: Journal, manifest: Manifest, outcome: Outcome, expressions: Sequence[str], *, out: Path, report: Path
+    journal: Journal,
+    manifest: Manifest,
+    outcome: Outcome,
+    expressions: Sequence[str],
+    *,
+    out: Path,
+    report: Path,
+    pages: Sequence[str],
 ) -> None:
-    """Note that a run left nothing to do, if that is so. Its reports are written."""
+    """Note that a run left nothing to do, if that is so. Its reports are written.
+
+    Args:
+        journal: Where it is noted.
+        manifest: What the run was of.
+        outcome: How it ended.
+        expressions: Which takes were meant.
+        out: The output folder.
+        report: The report that the next such run writes again.
+        pages: The reports that it leaves as they are, under the output folder.
+    """
     result = outcome.result
     if result.exit_status != ExitStatus.DONE or outcome.picked is None:
         return
@@ -71,7 +88,7 @@ async def note_standing(
     await journal.set_standing(
         standing.text(),
         placed=((take.external_id, file.format) for take in result.takes for file in take.files),
-        beside=[_file_state(out, path) for path in outcome.picked],
+        beside=[_file_state(out, path) for path in (*outcome.picked, *pages)],
     )
 
 

@@ -26,10 +26,11 @@ from kling_batch.model import RunResult
 from kling_batch.report.disk import write_whole
 from kling_batch.report.facts import Summary, span_s, summary
 
-__all__ = ["Summary", "summary", "write_reports"]
+__all__ = ["PAGES", "Summary", "summary", "write_reports"]
 
 
-_BESIDE = ("report.csv", "report.md", "junit.xml", "report.html")
+PAGES = ("report.csv", "report.md", "junit.xml", "report.html")
+"""What stands beside `report.json`, and is left alone where it says the same already."""
 
 
 def write_reports(result: RunResult, out: Path, *, last: str | None = None) -> str:
@@ -102,7 +103,7 @@ def _hashed(pieces: Iterator[str], digest: hashlib._Hash) -> Iterator[str]:
 
 def _states(out: Path) -> list[tuple[int, int] | None]:
     """Tell by size and time whether the pages are those that were written."""
-    found = ((out / name).stat() if (out / name).is_file() else None for name in _BESIDE)
+    found = ((out / name).stat() if (out / name).is_file() else None for name in PAGES)
     return [state and (state.st_mtime_ns, state.st_size) for state in found]
 
 

@@ -65,6 +65,7 @@ CHANGES: dict[str, Callable[[Any], object]] = {
     "the lock is gone": lambda tavern: (tavern.folder / "tavern.yaml.lock").unlink(),
     "the report is gone": lambda tavern: (tavern.out / "report.json").unlink(),
     "the report is somebody else's": lambda tavern: (tavern.out / "report.json").write_text("{}"),
+    "a page is gone": lambda tavern: (tavern.out / "report.md").unlink(),
     "the journal is gone": lambda tavern: shutil.rmtree(tavern.out / ".kling-batch"),
 }
 
@@ -111,6 +112,7 @@ def test_any_change_is_looked_at(tavern: Any, serve: Any, again: Callable[..., A
     CHANGES[change](tavern)
     assert again("--store", "store") == {"status": 0, "planned": True}
     assert again("--store", "store") == {"status": 0, "planned": False}
+    assert {"report.csv", "report.md", "report.html", "junit.xml"} <= {path.name for path in tavern.out.iterdir()}
     assert main(["verify", str(tavern.manifest)]) == 0
 
 
