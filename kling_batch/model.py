@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 AUDIO_FORMATS = ("wav", "mp3")
 """The formats that the service delivers for every sound [S]."""
@@ -109,9 +109,8 @@ class Take:
         return f"{self.stem}.{audio_format}"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class TakeKey:
-    """A take's name among people: `door-creak:2`."""
+class TakeKey(NamedTuple):
+    """A take's name among people: `door-creak:2`. A tuple, since it is compared and hashed more than anything else."""
 
     job_id: str
     number: int

@@ -138,11 +138,7 @@ class JsonLines(Show):
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Decimal):
-        return str(value)
-    if isinstance(value, dict):
-        return f"{value['job_id']}:{value['number']}"
-    return value
+    return str(value) if isinstance(value, Decimal | TakeKey) else value
 
 
 def words_of(event: Event) -> str:

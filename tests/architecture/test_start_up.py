@@ -48,6 +48,7 @@ def test_help_imports_no_library_but_the_command_lines_own() -> None:
     modules = loaded_by("--help")
     assert "click" in modules
     assert not modules & (HEAVY | {"jsonschema", "yaml", "asyncio", "kling_batch.manifest", "kling_batch.cli.run"})
+    assert not modules & {"tempfile", "traceback"}
 
 
 @pytest.mark.parametrize(
