@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint types chaos bench wheel-check clean
+.PHONY: demo test lint types chaos bench docs wheel-check clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "kling-batch needs Python 3.11 or newer: run make PYTHON=python3.11 ...")'
@@ -34,6 +34,10 @@ chaos: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks
+
+# The documentation as a site, in out/site.
+docs: $(READY)
+	$(BIN)/mkdocs build --strict
 
 # Validates an example with the built wheel, in an environment that has never seen this checkout.
 wheel-check: $(READY)

@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -19,6 +18,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from benchmarks.cost import Use, use_of
 from kling_batch.files.lock import Lock, LockEntry, write_lock
 from kling_batch.identity import external_task_id
 from kling_batch.journal.journal import Journal
@@ -112,27 +112,26 @@ def measure(takes: int = TAKES, rounds: int = _ROUNDS) -> dict[str, Any]:
             "verify --quick": [*program, "verify", "--quick", "set.yaml"],
             "run, nothing to do": [*program, "run", "set.yaml", "--no-store"],
         }
-        times: dict[str, list[float]] = {label: [] for label in commands}
+        environment = {**os.environ, "PYTHONPATH": str(_ROOT)}
+        uses: dict[str, list[Use]] = {label: [] for label in commands}
         for _ in range(rounds):
             for label, words in commands.items():
-                times[label].append(_timed(words, folder))
-    medians = {label: statistics.median(found) for label, found in times.items()}
+                uses[label].append(use_of(words, folder, environment))
+    medians = {label: statistics.median(use.wall_s for use in found) for label, found in uses.items()}
+    peaks = {label: round(max(use.peak_mb for use in found[1:])) for label, found in uses.items()}
     alone = medians["read the lock"]
     return {
         "takes": takes,
         "rounds": rounds,
         "results": {
-            label: {"seconds": round(seconds, 3), "times_reading_the_lock": round(seconds / alone, 2)}
+            label: {
+                "seconds": round(seconds, 3),
+                "times_reading_the_lock": round(seconds / alone, 2),
+                "peak_mb": peaks[label],
+            }
             for label, seconds in medians.items()
         },
     }
-
-
-def _timed(words: list[str], folder: Path) -> float:
-    environment = {**os.environ, "PYTHONPATH": str(_ROOT)}
-    began = time.perf_counter()
-    subprocess.run(words, cwd=folder, env=environment, check=True, capture_output=True)
-    return time.perf_counter() - began
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ NOT_RUN_IN_A_TEST = {
     "make test": "it would run this test",
     "make lint": "it has its own place in CI",
     "make types": "it has its own place in CI",
+    "make bench": "it takes an hour",
     "make wheel-check": "it installs, and has its own place in CI",
     "bash .ci/run": "it would run this test",
     "make chaos SEEDS=10000": "it takes half an hour",
