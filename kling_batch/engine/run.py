@@ -15,7 +15,7 @@ from kling_batch.engine.engine import LOOKED, Engine
 from kling_batch.engine.facts import Facts, Presence, with_rerolls
 from kling_batch.engine.limits import Budget
 from kling_batch.engine.locking import LockKeeper
-from kling_batch.engine.pace import learned
+from kling_batch.engine.pace import GenerationTimes, learned
 from kling_batch.engine.picks import bring_picks, picks_of, recorded
 from kling_batch.engine.plan import Action, Plan, Step
 from kling_batch.engine.ports import Options, Ports
@@ -96,12 +96,7 @@ async def run(
     }
     active = [works[step.key] for step in plan.steps if step.key in works and step.action is not Action.KEEP]
     keeper = LockKeeper(
-        options.lock_path,
-        lock,
-        clock=ports.clock,
-        offload=ports.offload,
-        probe=ports.probe,
-        frozen=options.frozen,
+        options.lock_path, lock, clock=ports.clock, offload=ports.offload, probe=ports.probe, frozen=options.frozen
     )
     await _keep(plan.steps, works, keeper, ports, options.out)
     may_send = any(work.row.stage is not Stage.DELIVERED for work in active)
@@ -115,19 +110,14 @@ async def run(
         budget=budget,
         run_id=run_id,
         deliver=deliveries.add,
-        times=learned(
-            (row.created_at, row.ended_at)
-            for row in known.values()
-            if row.stage in {Stage.SUCCEEDED, Stage.DELIVERED} and row.created_at and row.ended_at
-        ),
+        times=_times(known.values()),
     )
     if stopper is not None:
         stopper.attach(engine)
     ports.observe(_started(started_at, works.values(), plan))
     if active:
-        await _work_through(
-            engine, deliveries, [work for work in active if work.row.stage is Stage.WITHDRAWN], whole=everything
-        )
+        look = [work for work in active if work.row.stage is Stage.WITHDRAWN]
+        await _work_through(engine, deliveries, look, whole=everything)
     if options.frozen and engine.stopped is None and (left := _undelivered(works.values())):
         engine.halt(incomplete(left))
     if everything and engine.stopped is None:
@@ -147,6 +137,12 @@ def _started(at: float, works: Iterable[Work], plan: Plan) -> RunStarted:
         kept=statuses.count(Status.SUCCEEDED),
         failed=statuses.count(Status.FAILED),
     )
+
+
+def _times(rows: Iterable[Attempt]) -> GenerationTimes:
+    """Learn from the journal how long tasks take."""
+    done = (row for row in rows if row.stage in {Stage.SUCCEEDED, Stage.DELIVERED})
+    return learned((row.created_at, row.ended_at) for row in done if row.created_at and row.ended_at)
 
 
 def _orders(plan: Plan, *, cut: bool) -> dict[TakeKey, int]:
