@@ -26,7 +26,8 @@ from kling_batch.engine.ports import Options, Ports
 from kling_batch.engine.run import run
 from kling_batch.files.download import file_client
 from kling_batch.files.lock import Lock
-from kling_batch.journal.journal import Journal, read_snapshot
+from kling_batch.journal.journal import Journal
+from kling_batch.journal.looking import read_snapshot
 from kling_batch.manifest import load
 from kling_batch.sandbox.quick import quick_clip
 from kling_batch.sandbox.settings import API_BASE_URL, SANDBOX_ACCESS_KEY, SANDBOX_SECRET_KEY, WorldSettings

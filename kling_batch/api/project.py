@@ -16,7 +16,7 @@ from kling_batch.files.disk import disk_border
 from kling_batch.files.lock import Lock, read_lock
 from kling_batch.files.store import Store
 from kling_batch.files.store_at import store_at
-from kling_batch.journal.journal import Snapshot, read_snapshot
+from kling_batch.journal.looking import Snapshot, read_snapshot
 from kling_batch.manifest import load as load_manifest
 from kling_batch.model import Manifest, Take
 from kling_batch.service.catalog import kind

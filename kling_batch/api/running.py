@@ -21,7 +21,8 @@ from kling_batch.errors import BudgetStop
 from kling_batch.events import Observer
 from kling_batch.files.lock import Lock, check_lock_place, write_lock
 from kling_batch.files.store import Store
-from kling_batch.journal.journal import Journal, Snapshot, read_snapshot
+from kling_batch.journal.journal import Journal
+from kling_batch.journal.looking import Snapshot, read_snapshot
 from kling_batch.model import FileRecord
 from kling_batch.report.facts import units_text
 

@@ -13,7 +13,8 @@ from kling_batch.clock import SystemClock
 from kling_batch.engine.recount import recount
 from kling_batch.engine.shapes import look_at, without_shape
 from kling_batch.errors import DiskUnusable, FolderHeld
-from kling_batch.journal.journal import Journal, read_snapshot
+from kling_batch.journal.journal import Journal
+from kling_batch.journal.looking import read_snapshot
 from kling_batch.journal.shapes import shapes_of
 from kling_batch.model import RunResult
 

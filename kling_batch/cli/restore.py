@@ -22,7 +22,8 @@ from kling_batch.cli.running import watched
 from kling_batch.clock import SystemClock
 from kling_batch.engine.plan import Action, Plan, Step
 from kling_batch.errors import Drift, ExitStatus, KlingBatchError, UsageError
-from kling_batch.journal.journal import Journal, read_snapshot
+from kling_batch.journal.journal import Journal
+from kling_batch.journal.looking import read_snapshot
 from kling_batch.model import Status, Take
 from kling_batch.report.facts import units_text
 

@@ -16,7 +16,8 @@ from kling_batch.clock import SystemClock
 from kling_batch.engine.standing import Standing, stands, state_of
 from kling_batch.errors import ExitStatus
 from kling_batch.events import Observer, RunEnded, RunStarted
-from kling_batch.journal.journal import Journal, read_standing
+from kling_batch.journal.journal import Journal
+from kling_batch.journal.looking import read_standing
 
 
 def run_standing(manifest: Path, places: Places, expressions: tuple[str, ...], how: How) -> ExitStatus | None:

@@ -16,7 +16,7 @@ from kling_batch.engine.picks import Chosen, Picks
 from kling_batch.files.disk import hash_file
 from kling_batch.files.lock import Lock, LockEntry
 from kling_batch.files.verify import Rejected, verify_audio
-from kling_batch.journal.journal import FOLDER
+from kling_batch.journal.layout import FOLDER
 from kling_batch.model import AUDIO_FORMATS, FileRecord, Take
 
 _THREADS = 4

@@ -25,7 +25,7 @@ from kling_batch.files.download import download
 from kling_batch.files.place import place
 from kling_batch.files.store import Store
 from kling_batch.files.verify import Rejected, verify_audio
-from kling_batch.journal.journal import FOLDER
+from kling_batch.journal.layout import FOLDER
 from kling_batch.journal.records import PlacedFile, Stage
 from kling_batch.model import Audio, FileRecord, Origin, Status, TakeError, Task
 from kling_batch.service.outcomes import Absent, Found

@@ -13,7 +13,7 @@ from pathlib import Path
 from kling_batch.files.disk import hash_file
 from kling_batch.files.lock import Lock, LockEntry
 from kling_batch.identity import external_task_id
-from kling_batch.journal.journal import Snapshot
+from kling_batch.journal.looking import Snapshot
 from kling_batch.journal.records import Attempt, PlacedFile, Stage
 from kling_batch.model import FileRecord, Take, TakeKey
 

@@ -12,7 +12,7 @@ from statistics import median
 
 from kling_batch.engine.plan import PAYING, Action, Plan
 from kling_batch.files.lock import Lock
-from kling_batch.journal.journal import Snapshot
+from kling_batch.journal.looking import Snapshot
 from kling_batch.journal.records import Attempt, Stage
 
 _DONE = {Stage.SUCCEEDED, Stage.DELIVERED}

@@ -14,7 +14,7 @@ from kling_batch.engine.plan import Step
 from kling_batch.files.disk import disk_border, hash_file
 from kling_batch.files.lock import Lock, LockEntry
 from kling_batch.files.place import place
-from kling_batch.journal.journal import FOLDER
+from kling_batch.journal.layout import FOLDER
 from kling_batch.model import FileRecord, Job, Take, TakeKey
 
 

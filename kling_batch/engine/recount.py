@@ -8,7 +8,7 @@ from kling_batch.engine.plan import Plan, Step
 from kling_batch.engine.run import work_of
 from kling_batch.engine.select import status_of
 from kling_batch.engine.work import Work
-from kling_batch.journal.journal import Snapshot
+from kling_batch.journal.looking import Snapshot
 from kling_batch.journal.records import Stage
 from kling_batch.model import Manifest, Origin, RunResult, Status, TakeResult
 

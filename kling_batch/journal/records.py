@@ -9,6 +9,9 @@ from typing import NamedTuple
 
 from kling_batch.model import FileRecord, LimitPoint, Shape
 
+STANDING = "standing"
+"""The key of the note of a set in which nothing was left to do."""
+
 
 class Stage(StrEnum):
     """How far an attempt is known to have come."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from kling_batch.journal.journal import _FILE, FOLDER, _layout, _queries, _sqlite_border
+from kling_batch.journal.layout import FILE, FOLDER, layout_of, queries, sqlite_border
 from kling_batch.model import Shape
 
 _FIRST_LAYOUT = 3
@@ -23,12 +23,12 @@ def shapes_of(out: Path) -> Iterator[FindShape]:
     Raises:
         DiskUnusable: There is a journal, and it cannot be read.
     """
-    path = out / FOLDER / _FILE
+    path = out / FOLDER / FILE
     if not path.is_file():
         yield lambda _: None
         return
-    with _sqlite_border(path), closing(_looking(path)) as connection:
-        if _layout(connection, path) < _FIRST_LAYOUT:
+    with sqlite_border(path), closing(_looking(path)) as connection:
+        if layout_of(connection, path) < _FIRST_LAYOUT:
             yield lambda _: None
         else:
             yield lambda sha256: _find(connection, sha256)
@@ -39,5 +39,5 @@ def _looking(path: Path) -> sqlite3.Connection:
 
 
 def _find(connection: sqlite3.Connection, sha256: str) -> Shape | None:
-    row = connection.execute(_queries()["shape"], (sha256,)).fetchone()
+    row = connection.execute(queries()["shape"], (sha256,)).fetchone()
     return row and Shape(peak=row[0], loudness=row[1], waveform=row[2])

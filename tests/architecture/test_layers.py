@@ -36,7 +36,7 @@ DOORS = {
         "kling_batch.engine.ports",
         "kling_batch.sandbox.transport",
     },
-    "sqlite3": {"kling_batch.journal.journal", "kling_batch.journal.hold", "kling_batch.journal.shapes"},
+    "sqlite3": {"kling_batch.journal"},
     "jwt": {"kling_batch.service.auth", "kling_batch.sandbox.auth"},
     "yaml": {"kling_batch.manifest.yaml_text", "kling_batch.sandbox.scenario"},
     "tqdm": {"kling_batch.cli.bar"},

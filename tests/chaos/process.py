@@ -26,7 +26,10 @@ from kling_batch.errors import DiskUnusable, Interrupted
 from kling_batch.files.download import file_client
 from kling_batch.files.lock import read_lock
 from kling_batch.files.store import FolderStore
-from kling_batch.journal.journal import Journal, _sqlite_border, _Statement, _Write, read_snapshot
+from kling_batch.journal.journal import Journal, _Write
+from kling_batch.journal.layout import sqlite_border
+from kling_batch.journal.looking import read_snapshot
+from kling_batch.journal.rows import Statement
 from kling_batch.model import Manifest
 from kling_batch.sandbox.settings import API_BASE_URL, SANDBOX_ACCESS_KEY, SANDBOX_SECRET_KEY, Span
 from kling_batch.sandbox.transport import SandboxTransport
@@ -211,13 +214,13 @@ class LateJournal(Journal):
         self._delay_s = delay_s
         self._waiting: list[_Write] = []
 
-    async def _write(self, statements: list[_Statement]) -> None:
+    async def _write(self, statements: list[Statement]) -> None:
         loop = asyncio.get_running_loop()
         done = loop.create_future()
         self._waiting.append(_Write(tuple(statements), done, loop))
         if len(self._waiting) == 1:
             loop.call_later(self._delay_s(), self._flush)
-        with _sqlite_border(self.path):
+        with sqlite_border(self.path):
             await done
 
     def _flush(self) -> None:

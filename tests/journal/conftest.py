@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from kling_batch.journal.journal import FOLDER, Journal
+from kling_batch.journal.journal import Journal
+from kling_batch.journal.layout import FOLDER
 from kling_batch.journal.records import Attempt, PlacedFile, Stage
 from kling_batch.model import FileRecord
 

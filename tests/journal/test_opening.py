@@ -14,7 +14,8 @@ import pytest
 from kling_batch.errors import DiskUnusable, ExitStatus, FolderHeld, UsageError
 from kling_batch.journal import records
 from kling_batch.journal.hold import is_held
-from kling_batch.journal.journal import FOLDER, read_snapshot
+from kling_batch.journal.layout import FOLDER
+from kling_batch.journal.looking import read_snapshot
 
 
 def test_a_second_run_is_told_who_holds_the_folder(open_journal: Any, out: Path) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from kling_batch.journal import records
-from kling_batch.journal.journal import FOLDER, read_snapshot
+from kling_batch.journal.layout import FOLDER
+from kling_batch.journal.looking import read_snapshot
 from kling_batch.journal.records import Stage
 from kling_batch.model import LimitPoint
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from kling_batch.errors import DiskUnusable
-from kling_batch.journal.journal import read_snapshot
+from kling_batch.journal.looking import read_snapshot
 from kling_batch.journal.records import Stage
 from kling_batch.journal.shapes import shapes_of
 from kling_batch.model import Shape

@@ -11,7 +11,8 @@ import pytest
 
 from kling_batch.api.project import load
 from kling_batch.cli import main
-from kling_batch.journal.journal import FOLDER, Journal
+from kling_batch.journal.journal import Journal
+from kling_batch.journal.layout import FOLDER
 from kling_batch.journal.shapes import shapes_of
 
 Jobs = dict[str, list[Any]]

@@ -14,7 +14,7 @@ from kling_batch.cli import main
 from kling_batch.engine.outlook import Outlook, outlook
 from kling_batch.engine.plan import Action
 from kling_batch.files.lock import Lock
-from kling_batch.journal.journal import Snapshot
+from kling_batch.journal.looking import Snapshot
 from kling_batch.journal.records import Attempt, Stage
 from kling_batch.resources import schema
 from kling_batch.sandbox.settings import Behaviour
