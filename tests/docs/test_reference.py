@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,17 @@ def _apart(documented: Iterable[Any], program: Iterable[Any], page: str = REFERE
     there, wanted = set(documented), set(program)
     lacking = [f"{page}: document {name}" for name in sorted(wanted - there)]
     return lacking + [f"{page}: take out {name}, which the program does not have" for name in sorted(there - wanted)]
+
+
+def _properties(schema: Any) -> Iterator[str]:
+    """The name of every property that a schema describes, at any depth."""
+    if isinstance(schema, dict):
+        yield from schema.get("properties", {})
+        for value in schema.values():
+            yield from _properties(value)
+    elif isinstance(schema, list):
+        for value in schema:
+            yield from _properties(value)
 
 
 def test_every_command_has_a_section_and_every_section_a_command(
@@ -120,10 +131,7 @@ def test_every_schema_is_documented(page: Callable[[str], Any]) -> None:
 
 def test_every_field_of_a_manifest_is_documented(page: Callable[[str], Any]) -> None:
     """docs/manifest.md has a row for every field of the manifest's schema, and for nothing else."""
-    schema = resources.schema("manifest")
-    fields = {*schema["properties"], *schema["properties"]["limits"]["properties"]}
-    for definition in ("defaults", "job", "from"):
-        fields |= set(schema["definitions"][definition]["properties"])
+    fields = set(_properties(resources.schema("manifest")))
     assert not _apart(page("docs/manifest.md").rows("Fields"), fields, "docs/manifest.md")
 
 
