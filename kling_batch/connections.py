@@ -8,7 +8,9 @@ the one that was used last, and waits where all are taken.
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
+from functools import cache
 from urllib.request import getproxies
 
 import httpx
@@ -19,11 +21,17 @@ def spread(connections: int) -> httpx.AsyncBaseTransport | None:
     return None if getproxies() else Spread(connections)
 
 
+@cache
+def _certificates() -> ssl.SSLContext:
+    """Read the certificates, once: it takes as long as some ten requests."""
+    return httpx.create_ssl_context()
+
+
 class Spread(httpx.AsyncBaseTransport):
     """A transport of a fixed number of connections."""
 
     def __init__(self, connections: int) -> None:
-        context = httpx.create_ssl_context()
+        context = _certificates()
         one = httpx.Limits(max_connections=1, max_keepalive_connections=1)
         self._all = [httpx.AsyncHTTPTransport(verify=context, limits=one) for _ in range(connections)]
         self._free = list(self._all)

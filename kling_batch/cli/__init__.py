@@ -12,7 +12,6 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -176,6 +175,6 @@ def _internal(error: Exception) -> int:
     with tempfile.NamedTemporaryFile("w", prefix="kling-batch-", suffix=".log", delete=False, encoding="utf-8") as log:
         log.write(f"kling-batch {__version__}\n{text}")
     words = f"Internal error: {type(error).__name__}. This is a bug in kling-batch; nothing known is lost."
-    hint = f"Run the same command again to resume, and report it with {Path(log.name)}."
+    hint = f"Run the same command again to resume, and report it with {log.name}."
     show_error(KlingBatchError(words, hint=hint))
     return int(ExitStatus.INTERNAL)
