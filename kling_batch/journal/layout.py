@@ -70,6 +70,11 @@ def connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def look_into(path: Path) -> sqlite3.Connection:
+    """Open a file to read it alone: nothing of it is changed, its layout neither."""
+    return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=10)
+
+
 def migrate(connection: sqlite3.Connection, version: int) -> None:
     """Bring a layout up to the newest."""
     for number, migration in enumerate(migrations()[version:], start=version + 1):

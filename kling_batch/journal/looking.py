@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from kling_batch.journal.layout import FILE, FOLDER, layout_of, migrate, migrations, queries, sqlite_border
+from kling_batch.journal.layout import FILE, FOLDER, layout_of, look_into, migrate, migrations, queries, sqlite_border
 from kling_batch.journal.records import STANDING, Attempt, FileState, PlacedFile, RunRow
 from kling_batch.journal.rows import read_attempts, read_files, run_row
 
@@ -39,7 +39,7 @@ def _reading(out: Path) -> Iterator[sqlite3.Connection | None]:
         yield None
         return
     with sqlite_border(path):
-        connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=10)
+        connection = look_into(path)
         try:
             connection.execute("BEGIN")
             version = layout_of(connection, path)

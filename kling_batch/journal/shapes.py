@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from kling_batch.journal.layout import FILE, FOLDER, layout_of, queries, sqlite_border
+from kling_batch.journal.layout import FILE, FOLDER, layout_of, look_into, queries, sqlite_border
 from kling_batch.model import Shape
 
 _FIRST_LAYOUT = 3
@@ -27,15 +27,11 @@ def shapes_of(out: Path) -> Iterator[FindShape]:
     if not path.is_file():
         yield lambda _: None
         return
-    with sqlite_border(path), closing(_looking(path)) as connection:
+    with sqlite_border(path), closing(look_into(path)) as connection:
         if layout_of(connection, path) < _FIRST_LAYOUT:
             yield lambda _: None
         else:
             yield lambda sha256: _find(connection, sha256)
-
-
-def _looking(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=10)
 
 
 def _find(connection: sqlite3.Connection, sha256: str) -> Shape | None:
