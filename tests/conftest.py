@@ -11,6 +11,10 @@ import itertools
 import os
 import re
 import socket
+import subprocess
+import sys
+import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -198,3 +202,19 @@ def pytest_configure(config: pytest.Config) -> None:
     """Watch for skips in the process that decides how the session ends."""
     if config.getoption("--no-skips") and not hasattr(config, "workerinput"):
         config.pluginmanager.register(SkipWatch(), "skip-watch")
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[str]:
+    """Start an S3 endpoint in another process, on a port that it chooses."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"], stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        said = next((line for line in process.stderr if "Running on http" in line), None)
+        assert said is not None, "moto_server ended before it served"
+        reader = threading.Thread(target=deque, args=(process.stderr, 0))  # a full pipe would stop the server
+        reader.start()
+        yield said.split()[-1]
+        process.terminate()
+        reader.join()

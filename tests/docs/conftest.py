@@ -5,10 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 import sys
-import threading
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -164,21 +161,10 @@ def made(
 
 
 @pytest.fixture(scope="session")
-def s3() -> Iterator[str]:
-    """Start an S3 endpoint with a bucket, in another process, on a port that it chooses."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"], stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stderr is not None
-        said = next((line for line in process.stderr if "Running on http" in line), None)
-        assert said is not None, "moto_server ended before it served"
-        reader = threading.Thread(target=deque, args=(process.stderr, 0))  # a full pipe would stop the server
-        reader.start()
-        url = said.split()[-1]
-        httpx.put(f"{url}/our-bucket").raise_for_status()
-        yield url
-        process.terminate()
-        reader.join()
+def s3(s3: str) -> str:
+    """The S3 endpoint of all tests, with the bucket of the pages."""
+    httpx.put(f"{s3}/our-bucket").raise_for_status()
+    return s3
 
 
 @pytest.fixture

@@ -5,10 +5,7 @@ from __future__ import annotations
 import hashlib
 import http.client
 import os
-import subprocess
-import sys
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -30,22 +27,6 @@ def _nobodys_cloud(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.upper().startswith(("AWS_", "GOOGLE_", "AZURE_")):
             monkeypatch.delenv(name)
-
-
-@pytest.fixture(scope="session")
-def s3() -> Iterator[str]:
-    """Start an S3 endpoint in another process, on a port that it chooses."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"], stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stderr is not None
-        said = next((line for line in process.stderr if "Running on http" in line), None)
-        assert said is not None, "moto_server ended before it served"
-        reader = threading.Thread(target=deque, args=(process.stderr, 0))  # a full pipe would stop the server
-        reader.start()
-        yield said.split()[-1]
-        process.terminate()
-        reader.join()
 
 
 class Place(Protocol):
