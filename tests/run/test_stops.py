@@ -177,13 +177,16 @@ def test_a_look_at_some_takes_is_none_at_the_others(
 def test_a_duplicate_that_becomes_visible_late_is_found_and_not_failed(
     tavern: Any, serve: Any, created: Callable[..., list[int]]
 ) -> None:
-    """A refusal that means a known id is not taken for the end of the take while its task may still be invisible."""
+    """A refusal that means a known id is not taken for the end of the take while its task may still be invisible.
+
+    Two looks, the settle time apart, end before the tasks are visible; the look after the refusal ends later than that.
+    """
     late = Behaviour(query_visible_after=Span.fixed(1.5), list_visible_after=Span.fixed(1.5))
     server = serve(behaviour=late, seconds=0.2)
     assert tavern.run("--settle-time", "0", "--deadline", "0.4") == 6
     shutil.rmtree(tavern.out)
     (tavern.folder / "tavern.yaml.lock").unlink(missing_ok=True)
-    assert tavern.run("--settle-time", "0.6") == 0
+    assert tavern.run("--settle-time", "1") == 0
     assert created(server.world.ledger) == [1] * TAKES
 
 
