@@ -24,8 +24,8 @@ from kling_batch.engine.facts import gather
 from kling_batch.engine.plan import make_plan
 from kling_batch.engine.ports import Options, Ports
 from kling_batch.engine.run import run
-from kling_batch.files.download import file_client
 from kling_batch.files.lock import Lock
+from kling_batch.files.walkers import LoopWalker, file_client
 from kling_batch.journal.journal import Journal
 from kling_batch.journal.looking import read_snapshot
 from kling_batch.manifest import load
@@ -133,7 +133,7 @@ async def _run_program(bench: Bench, *, poll_interval_s: float, told: bool) -> N
         async with http, files:
             ports = Ports(
                 service=KlingService(http, keys.signer(bench.clock.time)),
-                files=files,
+                files=LoopWalker(files, bench.clock, _here),
                 journal=journal,
                 store=None,
                 clock=bench.clock,

@@ -22,7 +22,7 @@ def spread(connections: int) -> httpx.AsyncBaseTransport | None:
 
 
 @cache
-def _certificates() -> ssl.SSLContext:
+def certificates() -> ssl.SSLContext:
     """Read the certificates, once: it takes as long as some ten requests."""
     return httpx.create_ssl_context()
 
@@ -31,7 +31,7 @@ class Spread(httpx.AsyncBaseTransport):
     """A transport of a fixed number of connections."""
 
     def __init__(self, connections: int) -> None:
-        context = _certificates()
+        context = certificates()
         one = httpx.Limits(max_connections=1, max_keepalive_connections=1)
         self._all = [httpx.AsyncHTTPTransport(verify=context, limits=one) for _ in range(connections)]
         self._free = list(self._all)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Mapping
+from contextlib import AsyncExitStack, closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from kling_batch.clock import SystemClock
 from kling_batch.effects import no_probe
 from kling_batch.engine.ports import Ports
 from kling_batch.events import Observer
+from kling_batch.files.steps import Walker
 from kling_batch.files.store import Store
 from kling_batch.journal.journal import Journal
 from kling_batch.service.auth import Keys, keys_from
@@ -80,17 +82,14 @@ class Session:
         self._journal = journal
         self._store = store
         self._observe = observe
-        self._open: list[httpx.AsyncClient] = []
+        self._open = AsyncExitStack()
 
     async def __aenter__(self) -> Ports:
-        from kling_batch.files.download import file_client
-
         service, http = self._access.service()
-        files = file_client(transport=self._access.transport)
-        self._open = [http, files]
+        await self._open.enter_async_context(http)
         return Ports(
             service=service,
-            files=files,
+            files=await self._walker(),
             journal=self._journal,
             store=self._store,
             clock=SystemClock(),
@@ -100,6 +99,15 @@ class Session:
             observe=self._observe,
         )
 
+    async def _walker(self) -> Walker:
+        """Open the way to the file host: threads for a real one, the event loop for the sandbox in the process."""
+        from kling_batch.engine.deliver import WORKERS
+        from kling_batch.files.walkers import LoopWalker, ThreadWalker, file_client
+
+        if self._access.transport is None:
+            return self._open.enter_context(closing(ThreadWalker(WORKERS)))
+        files = await self._open.enter_async_context(file_client(transport=self._access.transport))
+        return LoopWalker(files, SystemClock(), asyncio.to_thread)
+
     async def __aexit__(self, *_: object) -> None:
-        for client in self._open:
-            await client.aclose()
+        await self._open.aclose()

@@ -8,7 +8,10 @@ never generated again because its URL has expired.
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import assert_never
 
@@ -23,8 +26,9 @@ from kling_batch.files.answer import Downloaded, DownloadFailed, UrlRefused
 from kling_batch.files.disk import hash_file
 from kling_batch.files.download import download
 from kling_batch.files.place import place
+from kling_batch.files.steps import Heavy, Steps
 from kling_batch.files.store import Store
-from kling_batch.files.verify import Rejected, verify_audio
+from kling_batch.files.verify import Rejected, Verified, verify_audio
 from kling_batch.journal.layout import FOLDER
 from kling_batch.journal.records import PlacedFile, Stage
 from kling_batch.model import Audio, FileRecord, Origin, Status, TakeError, Task
@@ -72,6 +76,8 @@ class Deliveries:
         self.store = store
         self.trouble: str | None = None
         """What went wrong with the store, until it has been told. Set on a worker's thread."""
+        self.checking = threading.Lock()
+        """Held by who checks and places a file: more than one at once only take the interpreter from each other."""
         self.queue: asyncio.Queue[Work] = asyncio.Queue()
 
     def __repr__(self) -> str:
@@ -118,63 +124,70 @@ class _Delivery:
 
     async def deliver(self) -> None:
         """Bring every wanted format home, then record it; the record comes last."""
-        placed: list[PlacedFile] = []
-        for audio_format in self.work.take.job.formats:
-            file = await self._one(audio_format)
-            if isinstance(file, Undelivered):
-                self._give_up(file)
-                return
-            placed.append(file)
         work = self.work
-        work.files = tuple(file.record for file in placed)
+        placed = {name: file for name in work.take.job.formats if (file := await self._known(name)) is not None}
+        missing = [name for name in work.take.job.formats if name not in placed]
+        if missing:
+            fetched = _NOT_AT_HAND if self.engine.options.frozen else await self._from_service(missing)
+            if isinstance(fetched, Undelivered):
+                self._give_up(fetched)
+                return
+            placed |= fetched
+        files = [placed[name] for name in work.take.job.formats]
+        work.files = tuple(file.record for file in files)
         work.row = replace(work.row, stage=Stage.DELIVERED)
-        await self.ports.journal.save(work.row, placed)
+        await self.ports.journal.save(work.row, files)
         self.engine.end(work, Status.SUCCEEDED)
 
-    async def _one(self, audio_format: str) -> PlacedFile | Undelivered:
-        work = self.work
-        path = work.take.path(audio_format)
-        known = work.known_files.get(audio_format)
-        target = _Target(
+    def _target(self, audio_format: str) -> _Target:
+        take, known = self.work.take, self.work.known_files.get(audio_format)
+        return _Target(
             out=self.out,
-            path=path,
+            path=take.path(audio_format),
             audio_format=audio_format,
-            requested_s=work.take.job.duration_s,
+            requested_s=take.job.duration_s,
             sha256=known.sha256 if known else None,
         )
-        if known is not None and audio_format in work.present:
-            return await self.ports.offload(placed_now, self.out, replace(known, path=path), work.external_id)
-        if known is not None:
-            brought: PlacedFile | None = await self.ports.offload(self._bring_back, target, known)
-            if brought is not None:
-                work.origin = Origin.RESTORED
-                return brought
-        return _NOT_AT_HAND if self.engine.options.frozen else await self._from_service(target)
+
+    async def _known(self, audio_format: str) -> PlacedFile | None:
+        """Take a file whose hash is known from where it is; None where it is nowhere near."""
+        work, target = self.work, self._target(audio_format)
+        known = work.known_files.get(audio_format)
+        if known is None:
+            return None
+        if audio_format in work.present:
+            return await self.ports.offload(placed_now, self.out, replace(known, path=target.path), work.external_id)
+        brought: PlacedFile | None = await self.ports.offload(self._bring_back, target, known)
+        if brought is not None:
+            work.origin = Origin.RESTORED
+        return brought
 
     def _bring_back(self, target: _Target, known: FileRecord) -> PlacedFile | None:
         """Take a known file from where it stood before, or from the store; None where neither has it."""
-        partial = self._partial(target)
-        partial.parent.mkdir(parents=True, exist_ok=True)
+        coming = self._partial(target)
+        coming.parent.mkdir(parents=True, exist_ok=True)
         old = self.out / known.path
         if known.path != target.path and old.is_file() and hash_file(old) == known.sha256:
-            partial.write_bytes(old.read_bytes())
-        elif not self._from_store(known.sha256, partial):
+            coming.write_bytes(old.read_bytes())
+        elif not self._from_store(known.sha256, coming):
             return None
-        finished = self._finish(partial, target, known.sha256)
+        finished = self._finish(coming, target, known.sha256)
         return None if isinstance(finished, Rejected) else finished
 
-    def _from_store(self, sha256: str, partial: Path) -> bool:
+    def _from_store(self, sha256: str, coming: Path) -> bool:
         """Take a sound out of the store. One that cannot be used is given up: the service may still have the file."""
         if self.deliveries.store is None:
             return False
         try:
-            return self.deliveries.store.fetch(sha256, partial)
+            return self.deliveries.store.fetch(sha256, coming)
         except DiskUnusable as error:
             self.deliveries.store = None
             self.deliveries.trouble = f"The store cannot be used: {error.message}"
             return False
 
-    async def _from_service(self, target: _Target) -> PlacedFile | Undelivered:
+    async def _from_service(self, formats: Sequence[str]) -> dict[str, PlacedFile] | Undelivered:
+        """Fetch files, with fresh URLs where another try may help."""
+        placed: dict[str, PlacedFile] = {}
         reason = ""
         for attempt in range(_TRIES):
             if attempt:
@@ -182,32 +195,46 @@ class _Delivery:
             task = await self._task(fresh=attempt > 0)
             if isinstance(task, Undelivered):
                 return task
-            audio = _audio_with(task, target.audio_format)
-            if audio is None:
-                reason = f"the service names no {target.audio_format} file"
-                continue
-            result = await self._fetch(audio, target)
-            if not isinstance(result, str):
-                return result
-            reason = result
+            targets = [self._target(name) for name in formats if name not in placed]
+            for target in targets:
+                self._emit(f"fetching {target.path}")
+            fetched = await self.ports.files.walk(partial(self._fetch_all, task, targets))
+            for target, file in zip(targets, fetched, strict=False):
+                match file:
+                    case PlacedFile():
+                        placed[target.audio_format] = file
+                    case Undelivered():
+                        return file
+                    case str():
+                        reason = file
+                    case _:
+                        assert_never(file)
+            if len(placed) == len(formats):
+                return placed
         return Undelivered(reason=reason, passing=False)
 
-    async def _fetch(self, audio: Audio, target: _Target) -> PlacedFile | Undelivered | str:
+    def _fetch_all(self, task: Task, targets: Sequence[_Target]) -> Steps[list[PlacedFile | Undelivered | str]]:
+        """Fetch file after file, up to the first that cannot be had. Walked on a thread: it only looks at the work."""
+        fetched: list[PlacedFile | Undelivered | str] = []
+        for target in targets:
+            audio = _audio_with(task, target.audio_format)
+            if audio is None:
+                fetched.append(f"the service names no {target.audio_format} file")
+                continue
+            fetched.append((yield from self._fetch(audio, target)))
+            if isinstance(fetched[-1], Undelivered):
+                break
+        return fetched
+
+    def _fetch(self, audio: Audio, target: _Target) -> Steps[PlacedFile | Undelivered | str]:
         """Fetch and finish a file; words say why another try with a fresh URL may help."""
-        self._emit(f"fetching {target.path}")
-        partial = self._partial(target)
-        outcome = await download(
-            self.ports.files,
-            audio.urls[target.audio_format],
-            partial,
-            clock=self.ports.clock,
-            rng=self.ports.rng,
-            probe=self.ports.probe,
+        outcome = yield from download(
+            audio.urls[target.audio_format], self._partial(target), rng=self.ports.rng, probe=self.ports.probe
         )
         match outcome:
-            case Downloaded(sha256=sha256):
+            case Downloaded(path=path, sha256=sha256):
                 exact = replace(target, expected_s=audio.durations_s.get(target.audio_format))
-                finished = await self.ports.offload(self._finish, partial, exact, sha256)
+                finished: PlacedFile | Rejected = yield Heavy(act=lambda: self._finish(path, exact, sha256))
                 return finished.reason if isinstance(finished, Rejected) else finished
             case UrlRefused(status=status):
                 return f"the file host refuses the URL (HTTP {status})"
@@ -216,24 +243,17 @@ class _Delivery:
             case _:
                 assert_never(outcome)
 
-    def _finish(self, partial: Path, target: _Target, sha256: str) -> PlacedFile | Rejected:
+    def _finish(self, coming: Path, target: _Target, sha256: str) -> PlacedFile | Rejected:
         """Verify a whole file, keep it in the store, and give it its final name. Runs on a thread."""
-        verdict = verify_audio(
-            partial,
-            audio_format=target.audio_format,
-            expected_s=target.expected_s,
-            requested_s=target.requested_s,
-            with_shape=target.audio_format == self.work.take.job.formats[0],
-        )
+        with self.deliveries.checking:
+            verdict = self._verdict(coming, target, sha256)
         if isinstance(verdict, Rejected):
-            partial.unlink(missing_ok=True)
+            coming.unlink(missing_ok=True)
             return verdict
-        if target.sha256 is not None and target.sha256 != sha256:
-            partial.unlink(missing_ok=True)
-            return Rejected(reason="the service gives other bytes than the lock names")
-        size = partial.stat().st_size
-        self._keep(partial, sha256)
-        self._place(partial, target, sha256)
+        size = coming.stat().st_size
+        self._keep(coming, sha256)
+        with self.deliveries.checking:
+            self._place(coming, target, sha256)
         record = FileRecord(
             path=target.path,
             format=target.audio_format,
@@ -243,19 +263,31 @@ class _Delivery:
         )
         return replace(placed_now(self.out, record, self.work.external_id), shape=verdict.shape)
 
-    def _keep(self, partial: Path, sha256: str) -> None:
+    def _verdict(self, coming: Path, target: _Target, sha256: str) -> Verified | Rejected:
+        verdict = verify_audio(
+            coming,
+            audio_format=target.audio_format,
+            expected_s=target.expected_s,
+            requested_s=target.requested_s,
+            with_shape=target.audio_format == self.work.take.job.formats[0],
+        )
+        if isinstance(verdict, Verified) and target.sha256 not in {None, sha256}:
+            return Rejected(reason="the service gives other bytes than the lock names")
+        return verdict
+
+    def _keep(self, coming: Path, sha256: str) -> None:
         """Put a sound into the store. A store that cannot be used is given up: it is only a copy."""
         if self.deliveries.store is None:
             return
         try:
-            self.deliveries.store.put(partial, sha256)
+            self.deliveries.store.put(coming, sha256)
         except DiskUnusable as error:
             self.deliveries.store = None
             self.deliveries.trouble = f"Nothing more is kept in the store: {error.message}"
 
-    def _place(self, partial: Path, target: _Target, sha256: str) -> None:
+    def _place(self, coming: Path, target: _Target, sha256: str) -> None:
         place(
-            partial,
+            coming,
             self.out / target.path,
             out=self.out,
             sha256=sha256,

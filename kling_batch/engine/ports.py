@@ -7,17 +7,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar
+from typing import ParamSpec, Protocol, TypeVar
 
 from kling_batch.clock import Clock
 from kling_batch.effects import Probe
 from kling_batch.events import Observer
+from kling_batch.files.steps import Walker
 from kling_batch.files.store import Store
 from kling_batch.journal.journal import Journal
 from kling_batch.service.client import Service
-
-if TYPE_CHECKING:
-    import httpx
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -33,10 +31,10 @@ class Offload(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ports:
-    """The world. `files` is the HTTP client for the file host, which never carries a token."""
+    """The world. `files` asks the file host, without a token."""
 
     service: Service
-    files: httpx.AsyncClient
+    files: Walker
     journal: Journal
     store: Store | None
     clock: Clock

@@ -1,21 +1,19 @@
 """A result URL becomes a partial file: resumed where it was cut, hashed while it arrives, never with a token.
 
-The one door to `httpx` for the file host: what it raises becomes an outcome here.
+The rules alone, as steps: who walks through them has the client. What `httpx` raises becomes an outcome here.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import assert_never, cast
+from typing import assert_never
 
 import httpx
 
-from kling_batch.clock import Clock
-from kling_batch.connections import spread
 from kling_batch.effects import Probe, no_probe
 from kling_batch.files.answer import (
     Again,
@@ -27,6 +25,7 @@ from kling_batch.files.answer import (
     judge,
 )
 from kling_batch.files.part import Part
+from kling_batch.files.steps import Answer, Ask, More, Pause, Steps
 
 SIZE_CAP = 256 << 20
 """Bytes. Ten seconds of the richest WAV that can be thought of are a quarter of it."""
@@ -36,7 +35,6 @@ _MOST_REDIRECTS = 5
 _REDIRECTS = {301, 302, 303, 307, 308}
 _FIRST_WAIT_S = 0.5
 _LONGEST_WAIT_S = 30.0
-_TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 
 
 class _Cut(Exception):
@@ -47,41 +45,28 @@ class _Hopeless(Exception):
     """Trying again would end the same way."""
 
 
-def file_client(*, connections: int = 4, transport: httpx.AsyncBaseTransport | None = None) -> httpx.AsyncClient:
-    """Open the client for the file host: without keys, and with connections of its own."""
-    return httpx.AsyncClient(
-        limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
-        timeout=_TIMEOUT,
-        transport=transport or spread(connections),
-    )
-
-
 def pause_s(failures: int, rng: random.Random) -> float:
     """Say how long to wait after the n-th failure in a row: half a second, doubled each time, with jitter."""
     return float(min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2 ** (failures - 1)) * rng.uniform(0.5, 1.0))
 
 
-async def download(
-    client: httpx.AsyncClient,
+def download(
     url: str,
     partial: Path,
     *,
-    clock: Clock,
     rng: random.Random,
     probe: Probe = no_probe,
     size_cap: int = SIZE_CAP,
     attempts: int = 6,
-) -> DownloadOutcome:
+) -> Steps[DownloadOutcome]:
     """Fetch a URL into a partial file, going on where an earlier download of the same file was cut.
 
     Every URL, also of a redirect, is `http` or `https`, names no user, and never steps down from `https`. The file
-    is not synced here: whoever gives it its final name does that.
+    is not synced here: whoever gives it its final name does that. Writes to the disk: walk on a thread.
 
     Args:
-        client: A client without any credentials, as `file_client` opens it.
         url: Where the file is. It is signed, so no message repeats it.
         partial: Where the bytes go, with a note in `<partial>.etag`. One path belongs to one sound.
-        clock: Tells the time between attempts.
         rng: Spreads the attempts.
         probe: Is told of every effect.
         size_cap: Bytes; a larger file is refused.
@@ -89,17 +74,14 @@ async def download(
 
     Raises:
         DiskUnusable: The partial file cannot be written.
-        ValueError: The client would send credentials to the file host.
     """
-    if client.auth is not None or "authorization" in client.headers:
-        raise ValueError("the client for the file host must not carry credentials")
     part = Part(partial, probe)
     part.load()
     again = Again(reason="")
     for failures in range(attempts):
         if failures:
-            await clock.sleep(max(again.wait_s, pause_s(failures, rng)))
-        outcome = await _attempt(client, url, part, probe=probe, size_cap=size_cap)
+            yield Pause(seconds=max(again.wait_s, pause_s(failures, rng)))
+        outcome = yield from _attempt(url, part, probe=probe, size_cap=size_cap)
         if not isinstance(outcome, Again):
             return outcome
         again = outcome
@@ -108,30 +90,25 @@ async def download(
     return DownloadFailed(reason=f"{again.reason}, also at attempt {attempts}", passing=True)
 
 
-async def _attempt(
-    client: httpx.AsyncClient, url: str, part: Part, *, probe: Probe, size_cap: int
-) -> DownloadOutcome | Again:
+def _attempt(url: str, part: Part, *, probe: Probe, size_cap: int) -> Steps[DownloadOutcome | Again]:
     """Ask once, and read the answer to its end."""
     try:
-        response = await _ask(client, url, part, probe)
-        try:
-            verdict = judge(response.status_code, response.headers, have=part.size, etag=part.etag, size_cap=size_cap)
-            match verdict:
-                case Body():
-                    return await _receive(response, part, verdict, size_cap)
-                case Again() | UrlRefused() | DownloadFailed():
-                    return verdict
-                case _:
-                    assert_never(verdict)
-        finally:
-            await response.aclose()
+        answer = yield from _ask(url, part, probe)
+        verdict = judge(answer.status, answer.headers, have=part.size, etag=part.etag, size_cap=size_cap)
+        match verdict:
+            case Body():
+                return (yield from _receive(part, verdict, size_cap))
+            case Again() | UrlRefused() | DownloadFailed():
+                return verdict
+            case _:
+                assert_never(verdict)
     except _Cut as cut:
         return Again(reason=str(cut))
     except _Hopeless as hopeless:
         return DownloadFailed(reason=str(hopeless), passing=False)
 
 
-async def _ask(client: httpx.AsyncClient, url: str, part: Part, probe: Probe) -> httpx.Response:
+def _ask(url: str, part: Part, probe: Probe) -> Steps[Answer]:
     """Send the request, and follow redirects by hand: each is checked before anything is sent to it."""
     headers = {"Accept-Encoding": "identity"}
     if part.size and part.etag is not None:
@@ -142,20 +119,18 @@ async def _ask(client: httpx.AsyncClient, url: str, part: Part, probe: Probe) ->
         for _ in range(_MOST_REDIRECTS + 1):
             _check(target, before)
             probe("file request")
-            request = client.build_request("GET", target, headers=headers)
-            response = await client.send(request, stream=True, auth=None, follow_redirects=False)
-            if response.status_code not in _REDIRECTS:
-                return response
-            await response.aclose()
-            before, target = target, target.join(response.headers.get("location", ""))
+            answer: Answer = yield Ask(url=target, headers=headers)
+            if answer.status not in _REDIRECTS:
+                return answer
+            before, target = target, target.join(answer.headers.get("location", ""))
     raise _Hopeless(f"the file host redirects more than {_MOST_REDIRECTS} times")
 
 
-async def _receive(response: httpx.Response, part: Part, body: Body, size_cap: int) -> Downloaded | DownloadFailed:
+def _receive(part: Part, body: Body, size_cap: int) -> Steps[Downloaded | DownloadFailed]:
     """Write the body behind what is there. What arrived before a cut is kept for the next attempt."""
     most = size_cap if body.total is None else body.total
     try:
-        await _write(response, part, body, most)
+        yield from _write(part, body, most)
     except (_Cut, asyncio.CancelledError):
         part.keep()
         raise
@@ -166,15 +141,13 @@ async def _receive(response: httpx.Response, part: Part, body: Body, size_cap: i
     return Downloaded(path=part.path, sha256=part.sha256, bytes=part.size)
 
 
-async def _write(response: httpx.Response, part: Part, body: Body, most: int) -> None:
+def _write(part: Part, body: Body, most: int) -> Steps[None]:
     """Write what arrives, up to the first chunk that is too much."""
-    chunks = cast("AsyncGenerator[bytes]", response.aiter_raw())
     with part.receiving(body.start, body.etag) as write, _http_border():
-        async with aclosing(chunks):
-            async for chunk in chunks:
-                write(chunk)
-                if part.size > most:
-                    return
+        while (chunk := (yield More())) is not None:
+            write(chunk)
+            if part.size > most:
+                return
     if body.total is not None and part.size < body.total:
         raise _Cut(f"the connection to the file host ended after {part.size} of {body.total} bytes")
 

@@ -32,8 +32,9 @@ DOORS = {
         "kling_batch.files.download",
         "kling_batch.files.answer",
         "kling_batch.files.part",
+        "kling_batch.files.steps",
+        "kling_batch.files.walkers",
         "kling_batch.api.access",
-        "kling_batch.engine.ports",
         "kling_batch.sandbox.transport",
     },
     "sqlite3": {"kling_batch.journal"},
@@ -47,7 +48,7 @@ DOORS = {
     "obstore": {"kling_batch.files.object_store"},
 }
 """Which modules, or packages with all that is in them, a library may be imported by."""
-TYPES_ALONE = {"kling_batch.engine.ports"}
+TYPES_ALONE = {"kling_batch.files.steps"}
 """Modules that may name httpx's types and not import it."""
 
 Breaches = list[str]
@@ -156,7 +157,7 @@ def test_no_module_imports_itself_by_way_of_others(imports: list[Any]) -> None:
         (about_the_sandbox, {"sandbox/world": "from kling_batch.service.codes import CODES", "service/codes": ""}),
         (about_the_sandbox, {"engine/run": "import kling_batch.sandbox.world", "sandbox/world": ""}),
         (past_the_door, {"engine/run": "def f():\n    import httpx"}),
-        (past_the_door, {"engine/ports": "import httpx"}),
+        (past_the_door, {"files/steps": "import httpx"}),
         (past_the_door, {"files/store": "try:\n    from sqlite3 import dbapi2\nexcept OSError:\n    pass"}),
         (past_the_door, {"service/wire": "import httpx._config"}),
         (
@@ -188,7 +189,7 @@ def test_a_breach_is_found(
             },
         ),
         (upward, {"events": "from kling_batch.model import Status", "model": ""}),
-        (past_the_door, {"engine/ports": "if typing.TYPE_CHECKING:\n    import httpx"}),
+        (past_the_door, {"files/steps": "if typing.TYPE_CHECKING:\n    import httpx"}),
         (cycle, {"a": "from kling_batch import b", "b": "if TYPE_CHECKING:\n    from kling_batch import a"}),
     ],
 )

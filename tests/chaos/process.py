@@ -23,9 +23,9 @@ from kling_batch.engine.plan import make_plan
 from kling_batch.engine.ports import Options, Ports
 from kling_batch.engine.run import Outcome, Stopper, run
 from kling_batch.errors import DiskUnusable, Interrupted
-from kling_batch.files.download import file_client
 from kling_batch.files.lock import read_lock
 from kling_batch.files.store import FolderStore
+from kling_batch.files.walkers import LoopWalker, file_client
 from kling_batch.journal.journal import Journal, _Write
 from kling_batch.journal.layout import sqlite_border
 from kling_batch.journal.looking import read_snapshot
@@ -288,14 +288,15 @@ async def _main(
     """Do what the command line does: read the lock, plan, run."""
     _schedule(machine, life, body)
     http, files = api_client(API_BASE_URL, way), file_client(transport=way)
+    offload = partial(_offload, machine.clock, Span(low=0.0, high=0.03), rng)
     ports = Ports(
         service=parts.service(http, _KEYS.signer(machine.clock.time), probe=body.probe),
-        files=files,
+        files=LoopWalker(files, machine.clock, offload),
         journal=journal,
         store=FolderStore(machine.home / "store", namespace="sandbox", probe=body.probe),
         clock=machine.clock,
         rng=rng,
-        offload=partial(_offload, machine.clock, Span(low=0.0, high=0.03), rng),
+        offload=offload,
         probe=body.probe,
         observe=lambda event: machine.tell(repr(event)),
     )

@@ -18,7 +18,8 @@ import pytest
 import soundfile
 
 from kling_batch.files.answer import DownloadOutcome
-from kling_batch.files.download import download, file_client
+from kling_batch.files.download import download
+from kling_batch.files.walkers import LoopWalker, file_client
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,12 +142,13 @@ Fetch = Callable[..., DownloadOutcome]
 
 @pytest.fixture
 def fetch(clock: VirtualClock, partial: Path) -> Fetch:
-    """Download a URL into `partial`, with a client of its own, on the virtual clock."""
+    """Download a URL into `partial`: on the loop and the virtual clock, with a client of its own."""
 
     def run(url: str, *, transport: Any = None, **options: Any) -> DownloadOutcome:
         async def go() -> DownloadOutcome:
             async with file_client(transport=transport) as client:
-                return await download(client, url, partial, clock=clock, rng=random.Random(7), **options)
+                walker = LoopWalker(client, clock, asyncio.to_thread)
+                return await walker.walk(lambda: download(url, partial, rng=random.Random(7), **options))
 
         return asyncio.run(go())
 

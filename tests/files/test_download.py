@@ -15,7 +15,8 @@ import pytest
 
 from kling_batch.errors import DiskUnusable
 from kling_batch.files.answer import Downloaded, DownloadFailed, UrlRefused
-from kling_batch.files.download import download, file_client, pause_s
+from kling_batch.files.download import download, pause_s
+from kling_batch.files.walkers import LoopWalker, file_client
 
 CONTENT = random.Random(1).randbytes(200_000)
 
@@ -260,12 +261,12 @@ def test_no_token_is_sent(host: Any, fetch: Any) -> None:
 
 
 @pytest.mark.parametrize("options", [{"auth": ("key", "secret")}, {"headers": {"Authorization": "Bearer x"}}])
-def test_a_client_with_credentials_is_refused(clock: Any, partial: Path, options: Any) -> None:
+def test_a_client_with_credentials_is_refused(clock: Any, options: Any) -> None:
     """Handing over the wrong client is a mistake that must not reach the network."""
 
     async def go() -> None:
         async with httpx.AsyncClient(**options) as client:
-            await download(client, "http://127.0.0.1:9/x", partial, clock=clock, rng=random.Random(1))
+            LoopWalker(client, clock, asyncio.to_thread)
 
     with pytest.raises(ValueError, match="credentials"):
         asyncio.run(go())
@@ -366,8 +367,9 @@ def test_a_cancelled_download_can_be_resumed(clock: Any, partial: Path) -> None:
         headers = {"ETag": '"one"', "Content-Length": "5000"}
         transport = httpx.MockTransport(lambda _: httpx.Response(200, headers=headers, stream=Dripping(given)))
         async with file_client(transport=transport) as client:
+            walker = LoopWalker(client, clock, asyncio.to_thread)
             task = asyncio.create_task(
-                download(client, "http://files.test/x", partial, clock=clock, rng=random.Random(1))
+                walker.walk(lambda: download("http://files.test/x", partial, rng=random.Random(1)))
             )
             await given.wait()
             task.cancel()

@@ -130,8 +130,8 @@ def test_a_bad_file_never_gets_its_final_name(tavern: Any, serve: Any, rule: Cal
 
 
 def test_a_paid_sound_is_fetched_later_without_paying(tavern: Any, serve: Any, rule: Callable[..., Rule]) -> None:
-    """What could not be fetched in one run is fetched in the next, from the same task."""
-    server = serve(rules=(rule("wrong-type", limit=3),))
+    """What could not be fetched in one run, three times in each format, is fetched in the next, from the same task."""
+    server = serve(rules=(rule("wrong-type", limit=6),))
     assert tavern.run("--select", "door:1") == 1
     assert tavern.run("--select", "door:1") == 0
     assert tavern.sounds() == ["door-01.mp3", "door-01.wav"]
