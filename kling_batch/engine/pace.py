@@ -27,10 +27,13 @@ _AGE_SHARE = 0.3
 """Before anything is known, a gap is this share of the oldest task's age."""
 _ENOUGH_SEEN = 3
 _LEAST_SIGMA = 0.05
-_STEPS = 12
+_STEPS = 8
+_MOST_AGES = 32
+"""More tasks in flight than that are looked at by quantiles of their ages."""
 _SLICES = 6
 _ROUNDS = 3
 _FAR_OUT = 1e-12
+_HARDLY_ANY = 1e-6
 _MOST_LEARNED = 200
 """Tasks of earlier runs that are learned from, the latest first: the service may have become another since."""
 
@@ -74,24 +77,26 @@ class GenerationTimes:
             return 0.0
         return 0.5 * math.erfc((self.mean - math.log(age_s)) / (self.sigma * math.sqrt(2)))
 
-    def counting(self, ages_s: Iterable[float]) -> GenerationTimes:
-        """Give what is known when tasks that are still in flight count too.
+    def counting(self, ages_s: Iterable[float], each: float = 1.0) -> GenerationTimes:
+        """Give what is known when tasks that are still in flight count too, each age standing for `each` of them.
 
         Those that end first are the quick ones: who learns from them alone expects everybody too early. A task that has
         not ended by its age is taken for what such tasks are expected to be (expectation maximisation for
         right-censored samples).
         """
         logs = [math.log(age) for age in ages_s if age > 0]
-        count = self.seen + len(logs)
+        count = self.seen + each * len(logs)
         found, mean, sigma = self.mean * self.seen, self.mean, self.sigma
         spread = self._squares + self.seen * self.mean**2
         for _ in range(_ROUNDS):
             hazards = [(value, _hazard((value - mean) / sigma)) for value in logs]
-            first = found + sum(mean + sigma * hazard for _, hazard in hazards)
-            second = spread + sum(mean**2 + sigma**2 + sigma * hazard * (value + mean) for value, hazard in hazards)
+            first = found + each * sum(mean + sigma * hazard for _, hazard in hazards)
+            second = spread + each * sum(
+                mean**2 + sigma**2 + sigma * hazard * (value + mean) for value, hazard in hazards
+            )
             mean = first / count
             sigma = max(_LEAST_SIGMA, math.sqrt(max(0.0, second / count - mean**2)))
-        return GenerationTimes(seen=count, mean=mean, _squares=sigma**2 * count)
+        return GenerationTimes(seen=round(count), mean=mean, _squares=sigma**2 * count)
 
 
 def _hazard(z: float) -> float:
@@ -108,20 +113,30 @@ def learned(spans: Iterable[tuple[float, float]]) -> GenerationTimes:
     return times
 
 
+def quantiles(ages_s: Sequence[float], most: int = _MOST_AGES) -> list[float]:
+    """Let at most so many ages stand for all, each for as many tasks: what is expected hardly changes."""
+    if len(ages_s) <= most:
+        return list(ages_s)
+    ordered = sorted(ages_s)
+    return [ordered[int((number + 0.5) * len(ordered) / most)] for number in range(most)]
+
+
 def expected_ends(times: GenerationTimes, ages_s: Iterable[float], gap_s: float) -> float:
     """How many tasks that had not ended at these ages are expected to end within `gap_s` seconds."""
-    total = 0.0
-    for age in ages_s:
-        left = 1.0 - times.ended_by(age)
-        # A task far older than any seen may end at any moment.
-        total += 1.0 if left < 1e-6 else (times.ended_by(age + gap_s) - (1.0 - left)) / left  # noqa: PLR2004
-    return total
+    return sum(_ends_within(times, age, 1.0 - times.ended_by(age), gap_s) for age in ages_s)
+
+
+def _ends_within(times: GenerationTimes, age_s: float, left: float, gap_s: float) -> float:
+    """How likely a task ends within a gap; `left` is the share of tasks that outlive its age."""
+    # A task far older than any seen may end at any moment.
+    return 1.0 if left < _HARDLY_ANY else (times.ended_by(age_s + gap_s) - (1.0 - left)) / left
 
 
 def expected_empty_s(times: GenerationTimes, ages_s: Sequence[float], gap_s: float) -> float:
     """How long slots are expected to stand empty, together, if nobody looks for `gap_s` seconds."""
-    slices = (gap_s * (number + 0.5) / _SLICES for number in range(_SLICES))
-    return sum(expected_ends(times, ages_s, passed) for passed in slices) * gap_s / _SLICES
+    slices = [gap_s * (number + 0.5) / _SLICES for number in range(_SLICES)]
+    left = [(age, 1.0 - times.ended_by(age)) for age in ages_s]
+    return sum(_ends_within(times, age, share, passed) for age, share in left for passed in slices) * gap_s / _SLICES
 
 
 def next_gap_s(times: GenerationTimes, ages_s: Sequence[float], *, least_s: float, takes_wait: bool) -> float:
@@ -138,14 +153,16 @@ def next_gap_s(times: GenerationTimes, ages_s: Sequence[float], *, least_s: floa
         return least_s
     if not times.known:
         return min(most, max(least_s, _AGE_SHARE * max(ages_s)))
-    times = times.counting(ages_s)
-    worth = WORTH_S * math.sqrt(times.median_s) if takes_wait else IDLE_WORTH_S
-    if expected_empty_s(times, ages_s, least_s) >= worth:
+    ages = quantiles(ages_s)
+    each = len(ages_s) / len(ages)
+    times = times.counting(ages, each)
+    worth = (WORTH_S * math.sqrt(times.median_s) if takes_wait else IDLE_WORTH_S) / each
+    if expected_empty_s(times, ages, least_s) >= worth:
         return least_s
-    if expected_empty_s(times, ages_s, most) < worth:
+    if expected_empty_s(times, ages, most) < worth:
         return most
     low, high = least_s, most
     for _ in range(_STEPS):
         middle = (low + high) / 2
-        low, high = (low, middle) if expected_empty_s(times, ages_s, middle) >= worth else (middle, high)
+        low, high = (low, middle) if expected_empty_s(times, ages, middle) >= worth else (middle, high)
     return high

@@ -8,7 +8,15 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kling_batch.engine.pace import IDLE_GAP_S, LONGEST_GAP_S, GenerationTimes, expected_ends, learned, next_gap_s
+from kling_batch.engine.pace import (
+    IDLE_GAP_S,
+    LONGEST_GAP_S,
+    GenerationTimes,
+    expected_ends,
+    learned,
+    next_gap_s,
+    quantiles,
+)
 
 
 def _times(*seconds: float) -> GenerationTimes:
@@ -34,6 +42,28 @@ def test_tasks_in_flight_count_too() -> None:
     assert ended.median_s < 1.6
     assert math.isclose(ended.counting(still_running).median_s, 2.0, rel_tol=0.12)
     assert ended.counting([]).median_s == ended.median_s
+
+
+def test_many_tasks_in_flight_are_looked_at_by_few_of_their_ages() -> None:
+    """With hundreds in flight a plan looks at a few ages, and decides as if it had looked at all."""
+    rng = random.Random(2)
+    ages = [rng.lognormvariate(math.log(1.5), 0.5) for _ in range(500)]
+    few = quantiles(ages)
+    assert len(few) <= 32
+    assert quantiles(ages[:32]) == ages[:32]
+    times = _times(*(rng.lognormvariate(math.log(2.0), 0.4) for _ in range(50)))
+    each = len(ages) / len(few)
+    assert math.isclose(times.counting(few, each).median_s, times.counting(ages).median_s, rel_tol=0.02)
+    assert math.isclose(each * expected_ends(times, few, 0.2), expected_ends(times, ages, 0.2), rel_tol=0.05)
+
+
+def test_the_gap_is_the_same_for_many_tasks_as_for_each_of_their_ages() -> None:
+    """A thousand slots of 32 ages are worth a look as often as those slots are, all together."""
+    ages = [0.05 * number for number in range(32)]
+    times = _times(1.0, 2.0, 4.0, 2.5, 1.8)
+    assert next_gap_s(times, ages * 32, least_s=0.001, takes_wait=False) < next_gap_s(
+        times, ages, least_s=0.001, takes_wait=False
+    )
 
 
 def test_earlier_runs_teach_what_to_expect_the_latest_first() -> None:
