@@ -20,9 +20,8 @@ An error carries what is wrong in its message and the repair in its `hint`. It i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import IntEnum
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 
 class ExitStatus(IntEnum):
@@ -62,9 +61,11 @@ class UsageError(KlingBatchError):
     exit_status = ExitStatus.INVALID
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, order=True)
-class Problem:
-    """One thing wrong in a manifest. Lines and columns count from 1; a column counts characters."""
+class Problem(NamedTuple):
+    """One thing wrong in a manifest. Lines and columns count from 1; a column counts characters.
+
+    A tuple, since `--help` waits for this module, and would wait for `dataclasses` with it.
+    """
 
     path: str
     line: int

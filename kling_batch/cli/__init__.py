@@ -5,7 +5,6 @@ One command, one file. A command's module is imported when the command is called
 
 from __future__ import annotations
 
-import gc
 import importlib
 import os
 import signal
@@ -24,8 +23,8 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 PROGRAM = "kling-batch"
-_YOUNG = 50_000
-"""New objects after which the collector looks for cycles: takes last, and walking them takes a fifth of a plan."""
+_USUAL_WIDTH, _LEAST_WIDTH, _MOST_WIDTH = 80, 50, 98
+"""How wide a help is, in columns: where there is no terminal, and at least and at most where there is one."""
 COMMANDS = {
     "init": "Write a starter manifest, .gitignore lines and a CI workflow.",
     "validate": "Check manifests and report every problem at its line.",
@@ -91,7 +90,7 @@ class _Commands(click.Group):
         return names + click.Command.shell_complete(self, ctx, incomplete)
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name=PROGRAM)
 def cli() -> None:
     """Turn a manifest of prompts into verified sound files, and never pay twice for a sound.
@@ -103,9 +102,8 @@ def cli() -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program. Gives the exit status; every error is worded here."""
     catch_termination()
-    gc.set_threshold(_YOUNG)
     try:
-        result = cli.main(args=argv, prog_name=PROGRAM, standalone_mode=False)
+        result = cli.main(args=argv, prog_name=PROGRAM, standalone_mode=False, terminal_width=help_width())
         sys.stdout.flush()
         return int(result or 0)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -129,6 +127,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(ExitStatus.DONE)
     except Exception as error:  # noqa: BLE001 - the one handler that turns a bug into a line and a log file
         return _internal(error)
+
+
+def help_width() -> int:
+    """Say how wide a help is to be. Left to itself click asks shutil, which imports every compressor there is."""
+    said = os.environ.get("COLUMNS", "")
+    try:
+        columns = (int(said) if said.isdecimal() else 0) or os.get_terminal_size().columns
+    except OSError:
+        columns = 0
+    return max(_LEAST_WIDTH, min((columns or _USUAL_WIDTH) - 2, _MOST_WIDTH))
 
 
 def catch_termination() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -24,6 +25,13 @@ IMPORTED = """
 import json, sys
 exec(sys.argv[1])
 print(json.dumps(sorted(sys.modules)))
+"""
+ENDED = """
+import atexit, gc, sys
+atexit.register(lambda: print(gc.get_freeze_count()))
+from kling_batch.__main__ import main
+sys.argv[1:] = ["--help"]
+main()
 """
 
 
@@ -48,7 +56,26 @@ def test_help_imports_no_library_but_the_command_lines_own() -> None:
     modules = loaded_by("--help")
     assert "click" in modules
     assert not modules & (HEAVY | {"jsonschema", "yaml", "asyncio", "kling_batch.manifest", "kling_batch.cli.run"})
-    assert not modules & {"tempfile", "traceback"}
+    assert not modules & {"tempfile", "traceback", "shutil", "dataclasses"}
+
+
+@pytest.mark.parametrize(("columns", "most"), [("60", 58), ("300", 98), ("20", 50), ("", 78), ("wide", 78)])
+def test_a_help_is_as_wide_as_the_terminal_within_reason(columns: str, most: int) -> None:
+    """Lines of help fill the terminal, and stay short enough to be read; 80 columns where there is no terminal."""
+    told = subprocess.run(
+        [sys.executable, "-m", "kling_batch", "run", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "COLUMNS": columns},
+    )
+    assert most - 4 <= max(map(len, told.stdout.splitlines())) <= most
+
+
+def test_the_end_is_not_waited_for() -> None:
+    """What is left at the end is not looked through for cycles, which takes a tenth of a `--help`."""
+    told = subprocess.run([sys.executable, "-c", ENDED], capture_output=True, text=True, check=True)
+    assert int(told.stdout.splitlines()[-1]) > 0
 
 
 @pytest.mark.parametrize(
