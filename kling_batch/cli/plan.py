@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
@@ -47,7 +46,7 @@ def command(
     plan = make_plan(opened, select=select, retries=retries, store=place, snapshot=snapshot)
     outlook = opened.outlook(snapshot, concurrency if isinstance(concurrency, int) else None)
     if output == "json":
-        click.echo(json.dumps(plan_json(plan, outlook), indent=2, ensure_ascii=False))
+        sys.stdout.writelines(plan_json(plan, outlook))
     else:
         say("\n".join(plan_lines(plan, outlook, columns=columns_of(sys.stdout))))
     return 0

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import textwrap
 from collections.abc import Iterator
 from decimal import ROUND_HALF_UP, Decimal
-from typing import Any, TextIO
+from typing import TextIO
 
 import click
 
@@ -53,11 +54,11 @@ _MINUTE_S = 60
 _HOUR_S = 3600
 
 
-def plan_json(plan: Plan, outlook: Outlook) -> dict[str, Any]:
-    """Give the plan in the contract's shape, as `schemas/plan.schema.json` describes it."""
+def plan_json(plan: Plan, outlook: Outlook) -> Iterator[str]:
+    """Write the plan in the contract's shape, as `schemas/plan.schema.json` describes it, a take at a time."""
     counts = {action.value: plan.count(action) for action in Action}
     seconds = outlook.seconds(plan)
-    return {
+    head = {
         "schema_version": 1,
         "summary": {
             **counts,
@@ -68,18 +69,23 @@ def plan_json(plan: Plan, outlook: Outlook) -> dict[str, Any]:
             "seconds": None if seconds is None else round(seconds, 1),
             "concurrency": outlook.at_once,
         },
-        "takes": [
-            {
-                "job_id": step.key.job_id,
-                "take": step.key.number,
-                "action": step.action.value,
-                "reason": step.reason,
-                "external_task_id": step.external_id,
-                "units": units_text(step.units),
-            }
-            for step in plan.steps
-        ],
     }
+    yield _indented(head).removesuffix("\n}") + ',\n  "takes": ['
+    for index, step in enumerate(plan.steps):
+        take = {
+            "job_id": step.key.job_id,
+            "take": step.key.number,
+            "action": step.action.value,
+            "reason": step.reason,
+            "external_task_id": step.external_id,
+            "units": units_text(step.units),
+        }
+        yield ("," if index else "") + "\n    " + _indented(take).replace("\n", "\n    ")
+    yield "\n  ]\n}\n" if plan.steps else "]\n}\n"
+
+
+def _indented(value: object) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False)
 
 
 def plan_lines(plan: Plan, outlook: Outlook, *, most: int | None = None, columns: int | None = None) -> list[str]:
