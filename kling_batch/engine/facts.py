@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import Enum, auto
+from functools import cache
 from pathlib import Path
 
 from kling_batch.files.disk import hash_file
@@ -16,6 +17,8 @@ from kling_batch.identity import external_task_id
 from kling_batch.journal.looking import Snapshot
 from kling_batch.journal.records import Attempt, PlacedFile, Stage
 from kling_batch.model import FileRecord, Take, TakeKey
+
+_NOTHING: Mapping[str, FileRecord] = {}
 
 
 class Presence(Enum):
@@ -96,11 +99,14 @@ def _facts(take: Take, snapshot: Snapshot, lock: Lock, out: Path, moved: LockEnt
     if sound is not None and sound.external_id in snapshot.attempts:
         attempt = snapshot.attempts[sound.external_id]
     placed: Mapping[str, PlacedFile] = {}
-    known: dict[str, FileRecord] = {record.format: record for record in sound.files} if sound else {}
+    known: Mapping[str, FileRecord] = {record.format: record for record in sound.files} if sound else _NOTHING
     if attempt is not None and attempt.stage is Stage.DELIVERED:
         placed = {file.record.format: file for file in snapshot.files.get(attempt.external_id, ())}
-        known |= {name: file.record for name, file in placed.items()}
-    looks = {name: _look(out, take.path(name), known.get(name), placed.get(name)) for name in take.job.formats}
+        known = {**known, **{name: file.record for name, file in placed.items()}}
+    looks = {
+        name: _look(out, take.path(name), known[name], placed.get(name)) for name in take.job.formats if name in known
+    }
+    never = _never(take.job.formats)
     latest = sound or attempt
     return Facts(
         take=take,
@@ -110,7 +116,7 @@ def _facts(take: Take, snapshot: Snapshot, lock: Lock, out: Path, moved: LockEnt
         finished=finished,
         moved=moved,
         known_files=known,
-        presence={name: presence for name, (presence, _) in looks.items()},
+        presence={**never, **{name: presence for name, (presence, _) in looks.items()}} if looks else never,
         earlier_units=_earlier_units(take, attempt, snapshot.attempts),
         touched=any(touched for _, touched in looks.values()),
     )
@@ -179,10 +185,14 @@ def _is_genuine(entry: LockEntry, take: Take) -> bool:
     return entry.external_id == external_task_id(made_as, entry.attempt)
 
 
-def _look(out: Path, path: str, record: FileRecord | None, placed: PlacedFile | None) -> tuple[Presence, bool]:
+@cache
+def _never(formats: tuple[str, ...]) -> Mapping[str, Presence]:
+    """Say of every format that it was never made: one mapping for all takes of which nothing is there."""
+    return dict.fromkeys(formats, Presence.NEVER)
+
+
+def _look(out: Path, path: str, record: FileRecord, placed: PlacedFile | None) -> tuple[Presence, bool]:
     """Say how a file stands, and whether it was touched since it was placed and is nevertheless what it should be."""
-    if record is None:
-        return Presence.NEVER, False
     file = os.path.join(out, path)  # noqa: PTH118 - a Path for each of 100,000 takes costs half a second
     try:
         found = os.stat(file)  # noqa: PTH116 - the same

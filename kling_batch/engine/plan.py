@@ -118,7 +118,8 @@ def make_plan(
         wanted: All takes of the manifest, selected or not.
         prices: What a task of a kind costs, in units, where that is not the list price.
     """
-    steps = [_step(fact, retries, (prices or {}).get(fact.take.job.kind)) for fact in facts]
+    known_prices = prices or {}
+    steps = [_step(fact, retries, known_prices.get(fact.take.job.kind)) for fact in facts]
     known = {*wanted, *(fact.moved.key for fact in facts if fact.moved)}
     dropped = [
         Step(
@@ -134,10 +135,10 @@ def make_plan(
 
 def _step(facts: Facts, retries: int, price: Decimal | None) -> Step:
     take, attempt = facts.take, facts.attempt
-    lacking = {name: state for name, state in facts.presence.items() if state is not Presence.PRESENT}
     if facts.moved is not None:
         return _moved(facts, facts.moved)
     if facts.finished is not None or (attempt is not None and attempt.stage is Stage.DELIVERED):
+        lacking = {name: state for name, state in facts.presence.items() if state is not Presence.PRESENT}
         if not lacking:
             return _free(facts, Action.KEEP, "every file is in place")
         return _free(facts, Action.RESTORE, _lacking_reason(facts, lacking), _file_changes(facts, lacking))
@@ -228,9 +229,10 @@ def _file_changes(facts: Facts, lacking: Mapping[str, Presence]) -> tuple[Change
 
 def _request_changes(take: Take, entry: LockEntry) -> tuple[Change, ...]:
     old, new = entry.request, take.job.request
+    names = sorted({*old, *new}) if old != new else ()
     changes = [
         Change(name=name, old=_shown(old.get(name)), new=_shown(new.get(name)))
-        for name in sorted({*old, *new})
+        for name in names
         if old.get(name) != new.get(name)
     ]
     if entry.edition != take.edition:
