@@ -53,6 +53,8 @@ _LEAST_COLUMN = 20
 _MINUTE_S = 60
 _HOUR_S = 3600
 
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+
 
 def plan_json(plan: Plan, outlook: Outlook) -> Iterator[str]:
     """Write the plan in the contract's shape, as `schemas/plan.schema.json` describes it, a take at a time."""
@@ -70,7 +72,7 @@ def plan_json(plan: Plan, outlook: Outlook) -> Iterator[str]:
             "concurrency": outlook.at_once,
         },
     }
-    yield _indented(head).removesuffix("\n}") + ',\n  "takes": ['
+    yield json.dumps(head, indent=2).removesuffix("\n}") + ',\n  "takes": ['
     for index, step in enumerate(plan.steps):
         take = {
             "job_id": step.key.job_id,
@@ -80,12 +82,9 @@ def plan_json(plan: Plan, outlook: Outlook) -> Iterator[str]:
             "external_task_id": step.external_id,
             "units": units_text(step.units),
         }
-        yield ("," if index else "") + "\n    " + _indented(take).replace("\n", "\n    ")
+        fields = ",\n".join(f'      "{name}": {_encode(value)}' for name, value in take.items())
+        yield ("," if index else "") + f"\n    {{\n{fields}\n    }}"
     yield "\n  ]\n}\n" if plan.steps else "]\n}\n"
-
-
-def _indented(value: object) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False)
 
 
 def plan_lines(plan: Plan, outlook: Outlook, *, most: int | None = None, columns: int | None = None) -> list[str]:
