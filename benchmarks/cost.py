@@ -55,7 +55,9 @@ def use_of_run(manifest: Path, sandbox: Service) -> Use:
 
 def cpu_a_take(takes: int = 1000, rounds: int = 3) -> list[dict[str, Any]]:
     """Measure program, floor and decoding in turns, so that a slow moment of the machine meets all of them."""
-    found = [_round(takes) for _ in range(rounds)]
+    with tempfile.TemporaryDirectory() as name:
+        # Nothing is deleted in between: ext4 makes files slowly for half a minute after many were deleted.
+        found = [_round(takes, Path(name) / str(number)) for number in range(rounds)]
     start, run, floor, decoding = (statistics.median(figures) for figures in zip(*found, strict=True))
     above = run - decoding
     return [
@@ -71,10 +73,9 @@ def cpu_a_take(takes: int = 1000, rounds: int = 3) -> list[dict[str, Any]]:
     ]
 
 
-def _round(takes: int) -> tuple[float, float, float, float]:
-    with tempfile.TemporaryDirectory() as name, service(slots=2 * takes, median_s=0.0) as sandbox:
-        folder = Path(name)
-        (folder / "one").mkdir()
+def _round(takes: int, folder: Path) -> tuple[float, float, float, float]:
+    with service(slots=2 * takes, median_s=0.0) as sandbox:
+        (folder / "one").mkdir(parents=True)
         (folder / "all").mkdir()
         start = use_of_run(write_manifest(folder / "one", 1, formats="wav,mp3"), sandbox).cpu_s
         run = use_of_run(write_manifest(folder / "all", takes, formats="wav,mp3"), sandbox).cpu_s

@@ -52,6 +52,12 @@ def disk_border(path: Path, *, option: str = "--out") -> Iterator[None]:
         raise DiskUnusable(f"{path}: {cause}", hint=hint.format(option=option)) from error
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it, unless it is there: a look is a tenth of an attempt to make it."""
+    if not os.path.isdir(folder):  # noqa: PTH112 - twice for each file of a run
+        folder.mkdir(parents=True, exist_ok=True)
+
+
 def sync_folder(folder: Path, probe: Probe) -> None:
     """Make the names in a folder last. Windows has no such call and needs none."""
     if os.name == "nt":
@@ -67,8 +73,11 @@ def sync_folder(folder: Path, probe: Probe) -> None:
 def sync_file(path: Path, probe: Probe) -> None:
     """Make a file's bytes last."""
     probe("fsync file")
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def hash_file(path: Path) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from kling_batch.effects import Probe
 from kling_batch.files.answer import strong_etag
-from kling_batch.files.disk import CHUNK, disk_border, sync_file
+from kling_batch.files.disk import CHUNK, disk_border, make_folder, sync_file
 
 
 class Part:
@@ -40,7 +40,7 @@ class Part:
     def load(self) -> None:
         """Take up what an earlier download left, if its note can be relied on."""
         with disk_border(self.path):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self.path.parent)
             noted = self._read_note()
             if noted is not None and self.path.is_file() and self.path.stat().st_size >= noted[1]:
                 self.etag, size = noted

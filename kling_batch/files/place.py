@@ -5,11 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import stat
 from pathlib import Path
 
 from kling_batch.effects import Probe, no_probe
 from kling_batch.errors import DiskUnusable
-from kling_batch.files.disk import disk_border, hash_file, sync_file, sync_folder
+from kling_batch.files.disk import disk_border, hash_file, make_folder, sync_file, sync_folder
 
 
 def place(
@@ -35,7 +36,7 @@ def place(
     """
     with disk_border(dest):
         _refuse_way_out(dest, out)
-        dest.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(dest.parent)
         sync_file(src, probe)
         replaced = _set_aside(dest, sha256, keep_replaced_in, probe)
         _rename(src, dest, probe)
@@ -54,16 +55,15 @@ def _refuse_way_out(dest: Path, out: Path) -> None:
 
 def _set_aside(dest: Path, sha256: str, folder: Path, probe: Probe) -> Path | None:
     """Move a different file away from `dest`, under a name that tells its bytes, so that none hides another."""
-    if dest.is_symlink():
-        found = "link"
-    elif not dest.exists():
+    try:
+        mode = os.lstat(dest).st_mode
+    except FileNotFoundError:
         return None
-    elif dest.is_dir():
+    if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(dest))
-    else:
-        found = hash_file(dest)
-        if found == sha256:
-            return None
+    found = "link" if stat.S_ISLNK(mode) else hash_file(dest)
+    if found == sha256:
+        return None
     folder.mkdir(parents=True, exist_ok=True)
     kept = _free_name(folder / f"{dest.stem}.{found[:12]}{dest.suffix}")
     probe("rename replaced")

@@ -150,7 +150,8 @@ def _read_through(sound: soundfile.SoundFile, audio_format: str, *, with_shape: 
     frames, peak = 0, 0.0
     seen = with_shape and 0 < sound.frames <= _LONGEST_SHAPED_S * sound.samplerate
     shaping = Shaping(sound.samplerate, sound.channels) if seen else None
-    for block in sound.blocks(out=np.empty((_BLOCK, sound.channels), np.float32)):
+    size = max(1, min(_BLOCK, sound.frames))
+    for block in sound.blocks(out=np.empty((size, sound.channels), np.float32)):
         frames += len(block)
         highest, lowest = float(block.max()), float(block.min())
         if not (math.isfinite(highest) and math.isfinite(lowest)):
