@@ -37,6 +37,8 @@ _LOUDEST = 8.0
 _MOST_CHANNELS = 8
 _BLOCK = 65536
 _LONGEST_SHAPED_S = 30
+_SHAPED_RATES = range(1000, 400_000)
+"""Samples a second of sounds that are looked at: with others a step of 100 ms is hardly a sample, or a gigabyte."""
 
 
 def decoders() -> tuple[str, frozenset[str]]:
@@ -148,7 +150,8 @@ def _read_through(sound: soundfile.SoundFile, audio_format: str, *, with_shape: 
     if sound.channels > _MOST_CHANNELS:
         return Rejected(reason=f"it has {sound.channels} channels, and no sound of the service has that many")
     frames, peak = 0, 0.0
-    seen = with_shape and 0 < sound.frames <= _LONGEST_SHAPED_S * sound.samplerate
+    short = 0 < sound.frames <= _LONGEST_SHAPED_S * sound.samplerate
+    seen = with_shape and short and sound.samplerate in _SHAPED_RATES
     shaping = Shaping(sound.samplerate, sound.channels) if seen else None
     size = max(1, min(_BLOCK, sound.frames))
     for block in sound.blocks(out=np.empty((size, sound.channels), np.float32)):

@@ -148,3 +148,13 @@ def test_a_sound_is_looked_at_where_that_is_asked_for(tmp_path: Any, wanted: boo
     if found.shape is not None:
         assert found.shape.peak == found.peak
         assert found.shape.loudness == pytest.approx(-9.03, abs=0.1)
+
+
+@pytest.mark.parametrize("rate", [1, 20, 2_000_000_000])
+def test_a_rate_that_no_sound_has_is_not_looked_at(tmp_path: Any, rate: int) -> None:
+    """A file can state any rate: it is judged all the same, at once and without a gigabyte."""
+    path = tmp_path / "odd.wav"
+    soundfile.write(path, np.full(60, 0.5), rate)
+    found = verify_audio(path, audio_format="wav", expected_s=None, requested_s=60 / rate, with_shape=True)
+    assert isinstance(found, Verified)
+    assert found.shape is None
