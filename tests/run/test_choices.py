@@ -359,12 +359,15 @@ def test_picks_and_rerolls_move_with_the_job(
 
 
 def test_a_budget_holds_across_kills(tavern: Any, serve: Any) -> None:
-    """2.00 units at 0.25 a take are 8 sounds, also when the process is killed three times on the way."""
-    server = serve(concurrency=2, seconds=0.3)
+    """2.00 units at 0.25 a take are 8 sounds, also when the process is killed three times on the way.
+
+    Two are in flight at once and take longer than a kill: each process has sounds left to be killed over.
+    """
+    server = serve(concurrency=2, seconds=0.6)
     tavern.manifest.write_text(
         "version: 1\nproject: tavern\njobs:\n  - {id: rain, prompt: Rain, takes: 20, duration: 3}\n"
     )
-    for takes in (2, 3, 3):
+    for takes in (2, 2, 1):
         _run_and_kill(tavern.manifest, tavern.folder, until=takes)
     assert main(["run", str(tavern.manifest), *_BUDGET]) == 4
     assert len(server.world.ledger.charges) == 8
@@ -379,7 +382,8 @@ _BUDGET = ("--max-units", "2.00", "--settle-time", "0.3", "--poll-interval", "0.
 
 def _run_and_kill(manifest: Path, folder: Path, *, until: int) -> None:
     """Start the program as a process, and kill it as soon as it says that so many takes are in flight."""
-    words = [sys.executable, "-m", "kling_batch", "run", str(manifest), *_BUDGET, "--verbose", "--out", "out/tavern"]
+    words = [sys.executable, "-m", "kling_batch", "run", str(manifest), *_BUDGET, "--concurrency", "2"]
+    words += ["--verbose", "--out", "out/tavern"]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(words, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
