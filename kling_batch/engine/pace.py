@@ -33,7 +33,6 @@ _MOST_AGES = 32
 _SLICES = 6
 _ROUNDS = 3
 _FAR_OUT = 1e-12
-_HARDLY_ANY = 1e-6
 _MOST_LEARNED = 200
 """Tasks of earlier runs that are learned from, the latest first: the service may have become another since."""
 
@@ -113,30 +112,28 @@ def learned(spans: Iterable[tuple[float, float]]) -> GenerationTimes:
     return times
 
 
-def quantiles(ages_s: Sequence[float], most: int = _MOST_AGES) -> list[float]:
-    """Let at most so many ages stand for all, each for as many tasks: what is expected hardly changes."""
-    if len(ages_s) <= most:
+def quantiles(ages_s: Sequence[float]) -> list[float]:
+    """Let at most 32 ages stand for all, each for as many tasks: what is expected hardly changes."""
+    if len(ages_s) <= _MOST_AGES:
         return list(ages_s)
     ordered = sorted(ages_s)
-    return [ordered[int((number + 0.5) * len(ordered) / most)] for number in range(most)]
+    return [ordered[int((number + 0.5) * len(ordered) / _MOST_AGES)] for number in range(_MOST_AGES)]
 
 
 def expected_ends(times: GenerationTimes, ages_s: Iterable[float], gap_s: float) -> float:
     """How many tasks that had not ended at these ages are expected to end within `gap_s` seconds."""
-    return sum(_ends_within(times, age, 1.0 - times.ended_by(age), gap_s) for age in ages_s)
-
-
-def _ends_within(times: GenerationTimes, age_s: float, left: float, gap_s: float) -> float:
-    """How likely a task ends within a gap; `left` is the share of tasks that outlive its age."""
-    # A task far older than any seen may end at any moment.
-    return 1.0 if left < _HARDLY_ANY else (times.ended_by(age_s + gap_s) - (1.0 - left)) / left
+    total = 0.0
+    for age in ages_s:
+        left = 1.0 - times.ended_by(age)
+        # A task far older than any seen may end at any moment.
+        total += 1.0 if left < 1e-6 else (times.ended_by(age + gap_s) - (1.0 - left)) / left  # noqa: PLR2004
+    return total
 
 
 def expected_empty_s(times: GenerationTimes, ages_s: Sequence[float], gap_s: float) -> float:
     """How long slots are expected to stand empty, together, if nobody looks for `gap_s` seconds."""
-    slices = [gap_s * (number + 0.5) / _SLICES for number in range(_SLICES)]
-    left = [(age, 1.0 - times.ended_by(age)) for age in ages_s]
-    return sum(_ends_within(times, age, share, passed) for age, share in left for passed in slices) * gap_s / _SLICES
+    slices = (gap_s * (number + 0.5) / _SLICES for number in range(_SLICES))
+    return sum(expected_ends(times, ages_s, passed) for passed in slices) * gap_s / _SLICES
 
 
 def next_gap_s(times: GenerationTimes, ages_s: Sequence[float], *, least_s: float, takes_wait: bool) -> float:

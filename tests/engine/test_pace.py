@@ -57,8 +57,8 @@ def test_many_tasks_in_flight_are_looked_at_by_few_of_their_ages() -> None:
     assert math.isclose(each * expected_ends(times, few, 0.2), expected_ends(times, ages, 0.2), rel_tol=0.05)
 
 
-def test_the_gap_is_the_same_for_many_tasks_as_for_each_of_their_ages() -> None:
-    """A thousand slots of 32 ages are worth a look as often as those slots are, all together."""
+def test_many_slots_are_worth_a_look_sooner_than_few_of_the_same_ages() -> None:
+    """An age that stands for many tasks counts as many."""
     ages = [0.05 * number for number in range(32)]
     times = _times(1.0, 2.0, 4.0, 2.5, 1.8)
     assert next_gap_s(times, ages * 32, least_s=0.001, takes_wait=False) < next_gap_s(
