@@ -68,6 +68,10 @@ class _Target:
     sha256: str | None = None
 
 
+_Fetched = PlacedFile | Undelivered | str
+"""What came of a fetch. Words say why another try with a fresh URL may help."""
+
+
 class Deliveries:
     """A queue of finished tasks and the workers that bring their files home."""
 
@@ -199,10 +203,10 @@ class _Delivery:
             for target in targets:
                 self._emit(f"fetching {target.path}")
             fetched = await self.ports.files.walk(partial(self._fetch_all, task, targets))
-            for target, file in zip(targets, fetched, strict=False):
+            for name, file in fetched.items():
                 match file:
                     case PlacedFile():
-                        placed[target.audio_format] = file
+                        placed[name] = file
                     case Undelivered():
                         return file
                     case str():
@@ -213,21 +217,21 @@ class _Delivery:
                 return placed
         return Undelivered(reason=reason, passing=False)
 
-    def _fetch_all(self, task: Task, targets: Sequence[_Target]) -> Steps[list[PlacedFile | Undelivered | str]]:
+    def _fetch_all(self, task: Task, targets: Sequence[_Target]) -> Steps[dict[str, _Fetched]]:
         """Fetch file after file, up to the first that cannot be had. Walked on a thread: it only looks at the work."""
-        fetched: list[PlacedFile | Undelivered | str] = []
+        fetched: dict[str, _Fetched] = {}
         for target in targets:
-            audio = _audio_with(task, target.audio_format)
-            if audio is None:
-                fetched.append(f"the service names no {target.audio_format} file")
-                continue
-            fetched.append((yield from self._fetch(audio, target)))
-            if isinstance(fetched[-1], Undelivered):
+            file = yield from self._fetch(task, target)
+            fetched[target.audio_format] = file
+            if isinstance(file, Undelivered):
                 break
         return fetched
 
-    def _fetch(self, audio: Audio, target: _Target) -> Steps[PlacedFile | Undelivered | str]:
-        """Fetch and finish a file; words say why another try with a fresh URL may help."""
+    def _fetch(self, task: Task, target: _Target) -> Steps[_Fetched]:
+        """Fetch a file, and finish it."""
+        audio = _audio_with(task, target.audio_format)
+        if audio is None:
+            return f"the service names no {target.audio_format} file"
         outcome = yield from download(
             audio.urls[target.audio_format], self._partial(target), rng=self.ports.rng, probe=self.ports.probe
         )
