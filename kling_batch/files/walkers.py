@@ -1,4 +1,4 @@
-"""Where downloads happen: the one door to `httpx` for the file host.
+"""Where downloads happen: the clients for the file host. What they raise is thrown into the steps, which sort it.
 
 For users each download has a thread and a connection of its own: a synchronous client needs half of an asynchronous
 one's time, and what is fetched is checked and placed where it is, without a way back over the event loop. The sandbox
@@ -32,6 +32,34 @@ def file_client(*, transport: httpx.AsyncBaseTransport | None = None) -> httpx.A
     return httpx.AsyncClient(timeout=_TIMEOUT, transport=transport)
 
 
+class _Course(Generic[T]):
+    """How far a walk is: the step to take next, or None at the end, when there is the result."""
+
+    def __init__(self, steps: Steps[T]) -> None:
+        self._steps = steps
+        self.result: T
+        self._advance(lambda: next(steps))
+
+    def send(self, reply: object) -> None:
+        """Go on with what came of the step."""
+        self._advance(lambda: self._steps.send(reply))
+
+    def throw(self, error: BaseException) -> None:
+        """Go on with what the step met."""
+        self._advance(lambda: self._steps.throw(error))
+
+    def _advance(self, go_on: Callable[[], Step]) -> None:
+        self.step: Step | None
+        try:
+            self.step = go_on()
+        except StopIteration as end:
+            self.step, self.result = None, end.value
+
+    def close(self) -> None:
+        """Let the steps put down what they hold."""
+        self._steps.close()
+
+
 class LoopWalker:
     """Walks on the event loop.
 
@@ -56,21 +84,18 @@ class LoopWalker:
 
     async def walk(self, make: Callable[[], Steps[T]]) -> T:
         """See `Walker.walk`."""
-        steps, held = make(), _Held()
+        course, held = _Course(make()), _Held()
         try:
-            step = next(steps)
-            while True:
+            while course.step is not None:
                 try:
-                    reply = await self._take(step, held)
+                    reply = await self._take(course.step, held)
                 except BaseException as error:  # noqa: BLE001 - it belongs to the steps
-                    step = steps.throw(error)
+                    course.throw(error)
                 else:
-                    step = steps.send(reply)
-        except StopIteration as end:
-            result: T = end.value
-            return result
+                    course.send(reply)
+            return course.result
         finally:
-            steps.close()
+            course.close()
             await held.shut()
 
     async def _take(self, step: Step, held: _Held) -> object:
@@ -201,28 +226,25 @@ class _Walk(Generic[T]):
             self._loop.call_soon_threadsafe(act, *args)
 
     def _through(self, client: httpx.Client) -> T:
-        steps = self._make()
+        course = _Course(self._make())
         try:
-            step = next(steps)
-            while True:
+            while course.step is not None:
                 try:
-                    reply = None if self._cancelled.is_set() else self._take(step, client)
+                    reply = None if self._cancelled.is_set() else self._take(course.step, client)
                     failure = None
                 except BaseException as error:  # noqa: BLE001 - it belongs to the steps
                     failure = error
                 if self._left:
                     raise asyncio.CancelledError
                 if self._cancelled.is_set():
-                    step = steps.throw(asyncio.CancelledError())
+                    course.throw(asyncio.CancelledError())
                 elif failure is not None:
-                    step = steps.throw(failure)
+                    course.throw(failure)
                 else:
-                    step = steps.send(reply)
-        except StopIteration as end:
-            result: T = end.value
-            return result
+                    course.send(reply)
+            return course.result
         finally:
-            steps.close()
+            course.close()
             self._shut()
 
     def _take(self, step: Step, client: httpx.Client) -> object:
