@@ -30,8 +30,6 @@ DOORS = {
         "kling_batch.connections",
         "kling_batch.service.client",
         "kling_batch.files.download",
-        "kling_batch.files.answer",
-        "kling_batch.files.part",
         "kling_batch.files.steps",
         "kling_batch.files.walkers",
         "kling_batch.api.access",
