@@ -14,6 +14,7 @@ from typing import assert_never
 
 import httpx
 
+from kling_batch import __version__
 from kling_batch.effects import Probe, no_probe
 from kling_batch.files.answer import (
     Again,
@@ -30,6 +31,7 @@ from kling_batch.files.steps import Answer, Ask, More, Pause, Steps
 SIZE_CAP = 256 << 20
 """Bytes. Ten seconds of the richest WAV that can be thought of are a quarter of it."""
 
+_HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": f"kling-batch/{__version__}"}
 _LAST_PORT = 65535
 _MOST_REDIRECTS = 5
 _REDIRECTS = {301, 302, 303, 307, 308}
@@ -110,9 +112,9 @@ def _attempt(url: str, part: Part, *, probe: Probe, size_cap: int) -> Steps[Down
 
 def _ask(url: str, part: Part, probe: Probe) -> Steps[Answer]:
     """Send the request, and follow redirects by hand: each is checked before anything is sent to it."""
-    headers = {"Accept-Encoding": "identity"}
+    headers = _HEADERS
     if part.size and part.etag is not None:
-        headers |= {"Range": f"bytes={part.size}-", "If-Range": part.etag}
+        headers = headers | {"Range": f"bytes={part.size}-", "If-Range": part.etag}
     before = None
     with _http_border():
         target = httpx.URL(url)

@@ -12,19 +12,18 @@ import queue
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Generic, TypeVar, assert_never
 
 import httpx
 
 from kling_batch.clock import Clock
-from kling_batch.connections import certificates
+from kling_batch.connections import line
 from kling_batch.files.steps import Answer, Ask, Heavy, More, Pause, Step, Steps
 
 T = TypeVar("T")
 
 _TIMEOUT = httpx.Timeout(30.0, connect=10.0)
-_ONE = httpx.Limits(max_connections=1, max_keepalive_connections=1)
 
 
 def file_client(*, transport: httpx.AsyncBaseTransport | None = None) -> httpx.AsyncClient:
@@ -133,19 +132,26 @@ class _Held:
 class ThreadWalker:
     """Walks on threads, one for each walk at once, up to `most`. Lives on one event loop.
 
-    Their number grows with what is asked for. A thread that hangs in the network, such as in a name server's silence,
-    keeps nobody from leaving: it is left behind, and touches no disk any more.
+    Their number grows with what is asked for, and with how long it takes: from a host that is near, walks side by side
+    only take the interpreter from each other, which costs more than a request. A thread that hangs in the network, such
+    as in a name server's silence, keeps nobody from leaving: it is left behind, and touches no disk any more.
 
     Args:
         most: How many downloads there may be at once; more of them wait.
+        gap_s: How long a download must have gone on, in seconds, before another one begins beside it.
         grace_s: How long a cancelled download may take to put down what it holds, in seconds.
     """
 
-    def __init__(self, most: int, *, grace_s: float = 5.0) -> None:
-        self._most = most
+    def __init__(self, most: int, *, gap_s: float = 0.01, grace_s: float = 5.0) -> None:
+        self._gap_s = gap_s
         self._grace_s = grace_s
         self._threads = 0
         self._busy = 0
+        self._room = asyncio.Semaphore(most)
+        self._next = asyncio.Lock()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._began = 0.0
         self._walks: queue.SimpleQueue[_Walk[Any] | None] = queue.SimpleQueue()
 
     def __repr__(self) -> str:
@@ -153,22 +159,37 @@ class ThreadWalker:
 
     async def walk(self, make: Callable[[], Steps[T]]) -> T:
         """See `Walker.walk`."""
-        self._busy += 1
-        try:
-            if self._threads < min(self._busy, self._most):
-                client = httpx.Client(timeout=_TIMEOUT, verify=certificates(), limits=_ONE)
-                threading.Thread(target=self._work, args=(client,), name="download", daemon=True).start()
+        loop = asyncio.get_running_loop()
+        async with self._room, self._one_more(loop):
+            if self._threads < self._busy:
+                threading.Thread(target=self._work, args=(line(),), name="download", daemon=True).start()
                 self._threads += 1
-            walk = _Walk(make, asyncio.get_running_loop())
+            walk = _Walk(make, loop)
             self._walks.put(walk)
             return await walk.outcome(self._grace_s)
+
+    @asynccontextmanager
+    async def _one_more(self, loop: asyncio.AbstractEventLoop) -> AsyncIterator[None]:
+        """Wait until nothing else is walked, or the latest walk has gone on for a while."""
+        async with self._next:
+            if self._busy:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout_at(self._began + self._gap_s):
+                        await self._idle.wait()
+            self._began = loop.time()
+            self._busy += 1
+            self._idle.clear()
+        try:
+            yield
         finally:
             self._busy -= 1
+            if not self._busy:
+                self._idle.set()
 
-    def _work(self, client: httpx.Client) -> None:
-        with client:
+    def _work(self, connection: httpx.BaseTransport) -> None:
+        with connection:
             while (walk := self._walks.get()) is not None:
-                walk.run(client)
+                walk.run(connection)
 
     def close(self) -> None:
         """Let the threads end."""
@@ -210,10 +231,10 @@ class _Walk(Generic[T]):
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
 
-    def run(self, client: httpx.Client) -> None:
+    def run(self, connection: httpx.BaseTransport) -> None:
         """Go through the steps, on this thread."""
         try:
-            result = self._through(client)
+            result = self._through(connection)
         except asyncio.CancelledError:
             self._tell(self._future.cancel)
         except BaseException as error:  # noqa: BLE001 - it is raised where the walk is waited for
@@ -225,12 +246,12 @@ class _Walk(Generic[T]):
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more
             self._loop.call_soon_threadsafe(act, *args)
 
-    def _through(self, client: httpx.Client) -> T:
+    def _through(self, connection: httpx.BaseTransport) -> T:
         course = _Course(self._make())
         try:
             while course.step is not None:
                 try:
-                    reply = None if self._cancelled.is_set() else self._take(course.step, client)
+                    reply = None if self._cancelled.is_set() else self._take(course.step, connection)
                     failure = None
                 except BaseException as error:  # noqa: BLE001 - it belongs to the steps
                     failure = error
@@ -247,12 +268,12 @@ class _Walk(Generic[T]):
             course.close()
             self._shut()
 
-    def _take(self, step: Step, client: httpx.Client) -> object:
+    def _take(self, step: Step, connection: httpx.BaseTransport) -> object:
         match step:
             case Ask(url=url, headers=headers):
                 self._shut()
-                request = client.build_request("GET", url, headers=headers)
-                response = client.send(request, stream=True, follow_redirects=False)
+                request = httpx.Request("GET", url, headers=headers, extensions={"timeout": _TIMEOUT.as_dict()})
+                response = connection.handle_request(request)
                 self._response, self._chunks = response, response.iter_raw()
                 return Answer(status=response.status_code, headers=response.headers)
             case More():

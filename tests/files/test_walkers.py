@@ -198,6 +198,55 @@ def test_walks_share_few_threads(host: Any, tmp_path: Path) -> None:
     assert threading.get_ident() not in threads
 
 
+def test_from_a_near_host_one_download_follows_another(host: Any, tmp_path: Path, sha256: Any) -> None:
+    """No second thread is begun while the first one gets on."""
+    host.serve(CONTENT)
+    threads: set[int] = set()
+
+    def steps(path: Path) -> Steps[Any]:
+        threads.add(threading.get_ident())
+        return (yield from download(host.url, path, rng=random.Random(1)))
+
+    async def go() -> list[Any]:
+        with closing(ThreadWalker(3, gap_s=3600)) as walker:
+            return await asyncio.gather(*(walker.walk(bind(steps, tmp_path / str(number))) for number in range(6)))
+
+    assert {each.sha256 for each in asyncio.run(go())} == {sha256(CONTENT)}
+    assert len(threads) == 1
+
+
+def test_others_begin_beside_a_download_that_takes_long() -> None:
+    """Each waits here for all three."""
+    together = threading.Barrier(3)
+
+    def steps() -> Steps[Any]:
+        yield Heavy(act=lambda: together.wait(30))
+
+    async def go() -> None:
+        with closing(ThreadWalker(3)) as walker:
+            await asyncio.gather(*(walker.walk(steps) for _ in range(3)))
+
+    asyncio.run(go())
+
+
+def test_the_file_host_is_told_who_asks(host: Any, walk: Any) -> None:
+    """And that bytes are wanted as they are."""
+    host.serve(CONTENT)
+    walk(host.url)
+    assert host.requests[0]["user-agent"].startswith("kling-batch/")
+    assert host.requests[0]["accept-encoding"] == "identity"
+
+
+def test_downloads_go_by_way_of_a_proxy(host: Any, walk: Any, sha256: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The proxy, here the host itself, is asked for the whole address."""
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", host.base)
+    host.serve(CONTENT)
+    assert walk("http://files.example/sound.wav").sha256 == sha256(CONTENT)
+    assert host.paths == ["http://files.example/sound.wav"]
+
+
 def test_what_is_heavy_is_called_on_the_walks_thread() -> None:
     """It needs no way over the loop."""
 
