@@ -152,7 +152,7 @@ def _read_through(sound: soundfile.SoundFile, audio_format: str, *, with_shape: 
     frames, peak = 0, 0.0
     short = 0 < sound.frames <= _LONGEST_SHAPED_S * sound.samplerate
     seen = with_shape and short and sound.samplerate in _SHAPED_RATES
-    shaping = Shaping(sound.samplerate, sound.channels) if seen else None
+    shaping = Shaping(sound.samplerate, sound.channels, sound.frames) if seen else None
     size = max(1, min(_BLOCK, sound.frames))
     for block in sound.blocks(out=np.empty((size, sound.channels), np.float32)):
         frames += len(block)

@@ -72,7 +72,7 @@ def loudness_by_the_book(samples: Any, rate: int) -> float:
 
 def shape_of(samples: Any, rate: int, block: int = 65_536) -> Shape:
     """Look at a whole sound, so many samples at a time."""
-    shaping = Shaping(rate, samples.shape[1])
+    shaping = Shaping(rate, samples.shape[1], len(samples))
     for start in range(0, len(samples), block):
         shaping.feed(samples[start : start + block])
     return shaping.shape()
@@ -135,6 +135,32 @@ def test_it_does_not_matter_where_a_sound_is_cut(block: int) -> None:
 def test_a_sound_of_few_samples_has_a_whole_waveform() -> None:
     """Fewer samples than columns are no trouble."""
     assert set(shape_of(np.full((7, 1), 0.5, np.float32), 8000).waveform) == {255}
+
+
+@pytest.mark.parametrize("block", [1, 3])
+def test_few_samples_may_come_one_by_one(block: int) -> None:
+    """Each column shows the sample that is there, wherever the blocks begin."""
+    samples = columns(np.array([0.25, -0.5, 0.75, 0.0, 1.0]))
+    assert shape_of(samples, 8000, block) == shape_of(samples, 8000)
+
+
+def test_columns_are_cut_to_the_sample() -> None:
+    """A column begins where its share of the sound does."""
+    samples = np.zeros((12_000, 1), np.float32)
+    samples[[0, 199, 300, 11_999]] = 1.0
+    assert [column for column, level in enumerate(shape_of(samples, 8000, 1250).waveform) if level] == [0, 1, 3, 119]
+
+
+def test_sounds_looked_at_at_once_do_not_disturb_each_other() -> None:
+    """Each has its own memory, and what was in it is not heard."""
+    loud, soft = columns(CHANCE.standard_normal(24_100)), columns(0.01 * CHANCE.standard_normal(20_000))
+    alone = [shape_of(loud, 8000), shape_of(soft, 8000)]
+    looks = [Shaping(8000, 1, len(samples)) for samples in (loud, soft)]
+    for samples, look in zip((loud, soft), looks, strict=True):
+        look.feed(samples[:9000])
+    for samples, look in zip((loud, soft), looks, strict=True):
+        look.feed(samples[9000:])
+    assert [look.shape() for look in looks] == alone
 
 
 @pytest.mark.parametrize("wanted", [True, False])
