@@ -19,9 +19,14 @@ import httpx
 _ONE = httpx.Limits(max_connections=1, max_keepalive_connections=1)
 
 
-def spread(connections: int) -> httpx.AsyncBaseTransport | None:
-    """Make a transport of so many connections; None, for httpx's own pool, where proxies are set: it knows them."""
-    return None if getproxies() else Spread(connections)
+def spread(connections: int) -> httpx.AsyncBaseTransport:
+    """Make a transport of so many connections, by way of the proxies that are set. It follows no redirect.
+
+    Raises:
+        ValueError: A proxy's address is none.
+        ImportError: A proxy is of a kind that needs another library.
+    """
+    return _AsyncProxied(connections) if getproxies() else Spread(connections)
 
 
 @cache
@@ -31,12 +36,7 @@ def certificates() -> ssl.SSLContext:
 
 
 def line() -> httpx.BaseTransport:
-    """Make one connection, for one thread, by way of the proxies that are set.
-
-    Raises:
-        ValueError: A proxy's address is none.
-        ImportError: A proxy is of a kind that needs another library.
-    """
+    """Make one connection, for one thread, as `spread` makes many."""
     return _Proxied() if getproxies() else httpx.HTTPTransport(verify=certificates(), limits=_ONE)
 
 
@@ -51,6 +51,20 @@ class _Proxied(httpx.BaseTransport):
 
     def close(self) -> None:
         self._client.close()
+
+
+class _AsyncProxied(httpx.AsyncBaseTransport):
+    """Connections through httpx's client and its own pool."""
+
+    def __init__(self, connections: int) -> None:
+        limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
+        self._client = httpx.AsyncClient(verify=certificates(), limits=limits)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return await self._client.send(request, stream=True, follow_redirects=False)
+
+    async def aclose(self) -> None:
+        await self._client.aclose()
 
 
 class Spread(httpx.AsyncBaseTransport):

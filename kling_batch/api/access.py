@@ -17,7 +17,7 @@ from kling_batch.files.steps import Walker
 from kling_batch.files.store import Store
 from kling_batch.journal.journal import Journal
 from kling_batch.service.auth import Keys, keys_from
-from kling_batch.service.client import DEFAULT_BASE_URL, KlingService, api_client, checked_base_url
+from kling_batch.service.client import DEFAULT_BASE_URL, ApiClient, KlingService, api_client, checked_base_url
 
 if TYPE_CHECKING:
     import httpx
@@ -47,7 +47,7 @@ class Access:
         keys = keys_from(variables)
         return cls(base_url=base_url, keys=keys, fingerprint=keys.fingerprint(base_url))
 
-    def service(self) -> tuple[KlingService, httpx.AsyncClient]:
+    def service(self) -> tuple[KlingService, ApiClient]:
         """Open the API's client; whoever asks for it closes it."""
         http = api_client(self.base_url, self.transport)
         return KlingService(http, self.keys.signer(SystemClock().time)), http

@@ -110,6 +110,32 @@ def test_a_path_in_the_base_url_is_kept(api: Any, answer: Any, ask: Any) -> None
     assert api.calls[0].path == f"/kling/v2{PATH}/{OURS}"
 
 
+def test_calls_go_by_way_of_a_proxy(api: Any, answer: Any, ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody listens at the address itself: the proxy answers."""
+    monkeypatch.setenv("http_proxy", api.base)
+    api.then(answer(body=ok(TASK)))
+    assert isinstance(ask(query, base="http://localhost:9"), Found)
+    assert [call.headers["host"] for call in api.calls] == ["localhost:9"]
+
+
+def test_a_redirect_behind_a_proxy_leads_the_token_nowhere(
+    api: Any, answer: Any, ask: Any, another_host: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There httpx's own client makes the call, and it could follow."""
+    monkeypatch.setenv("http_proxy", api.base)
+    api.then(answer(status=307, headers={"Location": f"{another_host.base}{PATH}"}))
+    assert isinstance(ask(create, base="http://localhost:9"), Unclear)
+    assert len(api.calls) == 1
+    assert another_host.calls == []
+
+
+def test_cookies_are_not_kept(api: Any, answer: Any, ask: Any) -> None:
+    """Nothing but the token says who asks."""
+    api.then(answer(status=401, body={"code": 1004}, headers={"Set-Cookie": "who=somebody"}), answer(body=ok(TASK)))
+    ask(query)
+    assert [call.headers.get("cookie") for call in api.calls] == [None, None]
+
+
 def test_a_closed_port_is_not_sent(ask: Any) -> None:
     """Nobody read the call: it may be repeated."""
     with socket.create_server(("127.0.0.1", 0)) as server:

@@ -11,7 +11,7 @@ from threading import Thread
 import httpx
 import pytest
 
-from kling_batch.connections import Spread, spread
+from kling_batch.connections import Spread
 
 
 class _Host(ThreadingHTTPServer):
@@ -118,12 +118,3 @@ def test_a_connection_comes_back_however_its_request_ends(ending: str) -> None:
         assert (await client.get("/")).content == b"sound"
 
     _with_client(work, connections=1)
-
-
-def test_behind_a_proxy_httpx_keeps_its_own_pool(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It knows which hosts a proxy is for."""
-    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    assert isinstance(spread(2), Spread)
-    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
-    assert spread(2) is None
