@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import assert_never
 
+from kling_batch.engine.account import Shown
 from kling_batch.engine.engine import Engine
 from kling_batch.engine.limits import wait_s
 from kling_batch.engine.locking import LockKeeper
@@ -83,12 +84,16 @@ class Deliveries:
         self.checking = threading.Lock()
         """Held by who checks and places a file: more than one at once only take the interpreter from each other."""
         self.queue: asyncio.Queue[Work] = asyncio.Queue()
+        self._unseen: set[str] = set()
+        self._shown: Shown | None = None
 
     def __repr__(self) -> str:
         return f"Deliveries({self.queue.qsize()} waiting)"
 
     def add(self, work: Work) -> None:
         """Queue a work whose task has succeeded."""
+        if work.task is None:
+            self._unseen.add(work.external_id)
         self.queue.put_nowait(work)
 
     async def work(self, engine: Engine) -> None:
@@ -108,6 +113,13 @@ class Deliveries:
             except KlingBatchError as error:
                 engine.halt(error)
                 return
+
+    async def shown(self, engine: Engine, work: Work) -> Task | None:
+        """Look into the account's list for a finished task, where there are several to look for."""
+        if self._shown is None and len(self._unseen) > 1:
+            self._shown = Shown(engine.account, self._unseen)
+        task = await self._shown.find(work.external_id) if self._shown is not None else None
+        return task if task is not None and work.row.task_id in {None, task.task_id} else None
 
     def _tell(self, engine: Engine) -> None:
         if self.trouble is not None:
@@ -300,17 +312,20 @@ class _Delivery:
         )
 
     async def _task(self, *, fresh: bool) -> Task | Undelivered:
-        """What the service says of the task, asked again where a fresh URL is needed."""
+        """What the service says of the task; asked for it alone where a fresh URL is needed."""
         if self.work.task is not None and self.work.task.audios and not fresh:
             return self.work.task
-        task_id = self.work.row.task_id or self.work.external_id
-        outcome = await self._ask(task_id)
-        if not isinstance(outcome, Found):
-            return Undelivered(reason=f"task {task_id} is not known to the service any more", passing=False)
+        task = None if fresh else await self.deliveries.shown(self.engine, self.work)
+        if task is None:
+            task_id = self.work.row.task_id or self.work.external_id
+            outcome = await self._ask(task_id)
+            if not isinstance(outcome, Found):
+                return Undelivered(reason=f"task {task_id} is not known to the service any more", passing=False)
+            task = outcome.task
         if self.work.origin is Origin.GENERATED and not self.work.posted:
             self.work.origin = Origin.RESUMED
-        self.work.task = outcome.task
-        return outcome.task
+        self.work.task = task
+        return task
 
     async def _ask(self, task_id: str) -> Found | Absent:
         """Ask for the task until the settle time has passed: the list may have shown it before a query does."""

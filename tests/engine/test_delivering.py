@@ -12,6 +12,9 @@ from kling_batch.errors import DiskUnusable
 class _FullOnTheWayOut:
     """A work whose files cannot be looked at: the disk is full in the moment in which the run lets go of it."""
 
+    task = None
+    external_id = "kb-full"
+
     def __init__(self) -> None:
         self.reached = asyncio.Event()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 from kling_batch.cli import main
 from kling_batch.sandbox.faults import Call, Rule
+from kling_batch.sandbox.settings import Behaviour, ListOrder
 
 TAKES = 7
 SERVICE = ("KLING_BASE_URL", "KLING_ACCESS_KEY", "KLING_SECRET_KEY")
@@ -68,6 +70,48 @@ def test_what_the_store_has_not_is_fetched_from_the_service(tavern: Any, serve: 
     assert main(["restore", str(tavern.manifest), "--no-store"]) == 0
     assert _bytes(tavern.out) == before
     assert sum(server.world.ledger.posts.values()) == posts
+
+
+@pytest.mark.parametrize("order", ["newest", "oldest", "random", "shuffled"])
+def test_one_look_at_the_list_finds_every_sound_to_fetch(tavern: Any, serve: Any, order: ListOrder) -> None:
+    """There are no queries one by one for what the list shows."""
+    server = serve(behaviour=Behaviour(list_order=order))
+    tavern.run("--no-store")
+    before = _bytes(tavern.out)
+    shutil.rmtree(tavern.out)
+    asked = Counter(server.world.ledger.requests)
+    assert main(["restore", str(tavern.manifest), "--no-store"]) == 0
+    assert _bytes(tavern.out) == before
+    asked_again = Counter(server.world.ledger.requests) - asked
+    assert asked_again == {"list": 1, "download": TAKES * 2}
+
+
+@pytest.mark.parametrize("selected", ["door:1", "*"])
+def test_what_the_list_does_not_show_is_asked_for_by_name(tavern: Any, serve: Any, selected: str) -> None:
+    """A list that tells no ids of ours is read once, and for one take not at all."""
+    server = serve(behaviour=Behaviour(external_id_in_reply=False))
+    tavern.run("--no-store", "--select", selected)
+    before = _bytes(tavern.out)
+    shutil.rmtree(tavern.out)
+    asked = Counter(server.world.ledger.requests)
+    assert main(["restore", str(tavern.manifest), "--no-store", "--select", selected]) == 0
+    assert _bytes(tavern.out) == before
+    takes = len(before) // 2
+    asked_again = Counter(server.world.ledger.requests) - asked
+    assert asked_again == Counter({"query": takes, "download": takes * 2, "list": takes > 1})
+
+
+def test_urls_of_the_list_that_have_expired_are_asked_for_anew(
+    tavern: Any, serve: Any, rule: Callable[..., Rule]
+) -> None:
+    """The list shows a sound, the file host refuses its URL, and a query gives a fresh one."""
+    server = serve(rules=(rule("expire", on=Call.DOWNLOAD, from_nth=TAKES * 2 + 1, limit=1),))
+    tavern.run("--no-store")
+    before = _bytes(tavern.out)
+    shutil.rmtree(tavern.out)
+    assert main(["restore", str(tavern.manifest), "--no-store"]) == 0
+    assert _bytes(tavern.out) == before
+    assert server.world.ledger.requests["query"] == 1
 
 
 def test_what_cannot_be_had_is_listed_with_prompt_and_price(
