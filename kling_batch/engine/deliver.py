@@ -24,7 +24,7 @@ from kling_batch.engine.work import Work
 from kling_batch.errors import DiskUnusable, KlingBatchError
 from kling_batch.events import TakeChanged, Warned
 from kling_batch.files.answer import Downloaded, DownloadFailed, UrlRefused
-from kling_batch.files.disk import hash_file
+from kling_batch.files.disk import disk_border, hash_file
 from kling_batch.files.download import download
 from kling_batch.files.place import place
 from kling_batch.files.steps import Heavy, Steps
@@ -181,12 +181,13 @@ class _Delivery:
     def _bring_back(self, target: _Target, known: FileRecord) -> PlacedFile | None:
         """Take a known file from where it stood before, or from the store; None where neither has it."""
         coming = self._partial(target)
-        coming.parent.mkdir(parents=True, exist_ok=True)
-        old = self.out / known.path
-        if known.path != target.path and old.is_file() and hash_file(old) == known.sha256:
-            coming.write_bytes(old.read_bytes())
-        elif not self._from_store(known.sha256, coming):
-            return None
+        with disk_border(coming):
+            coming.parent.mkdir(parents=True, exist_ok=True)
+            old = self.out / known.path
+            if known.path != target.path and old.is_file() and hash_file(old) == known.sha256:
+                coming.write_bytes(old.read_bytes())
+            elif not self._from_store(known.sha256, coming):
+                return None
         finished = self._finish(coming, target, known.sha256)
         return None if isinstance(finished, Rejected) else finished
 
@@ -372,8 +373,14 @@ class _Delivery:
 
 
 def placed_now(out: Path, record: FileRecord, external_id: str) -> PlacedFile:
-    """Note how a file stands under its final name at this moment."""
-    return PlacedFile(external_id=external_id, record=record, mtime_ns=(out / record.path).stat().st_mtime_ns)
+    """Note how a file stands under its final name at this moment.
+
+    Raises:
+        DiskUnusable: It does not stand there any more.
+    """
+    path = out / record.path
+    with disk_border(path):
+        return PlacedFile(external_id=external_id, record=record, mtime_ns=path.stat().st_mtime_ns)
 
 
 def _audio_with(task: Task, audio_format: str) -> Audio | None:
