@@ -21,7 +21,7 @@ _TAKES = 300
 
 
 def downloads(rounds: int = 3) -> list[dict[str, Any]]:
-    """Bring 300 sounds of 3 s at 44.1 kHz home by `restore`, which also asks for their URLs, checks and records them."""
+    """Bring 300 sounds of 3 s at 44.1 kHz home by `restore`, which also finds their URLs, checks and records them."""
     found = [_round() for _ in range(rounds)]
     curl_s, restore_s = (statistics.median(figures) for figures in zip(*found, strict=True))
     return [

@@ -10,13 +10,11 @@ in `.gitattributes` does; order is therefore written but not asked for.
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import json
 import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import groupby
@@ -27,6 +25,7 @@ from typing import Any, NoReturn
 from kling_batch.effects import Probe, no_probe
 from kling_batch.errors import LockInvalid, UsageError
 from kling_batch.files.disk import disk_border, sync_folder
+from kling_batch.memory import no_cycles
 from kling_batch.model import AUDIO_FORMATS, FileRecord, TakeKey
 from kling_batch.resources import schema
 
@@ -105,7 +104,7 @@ def read_lock(path: Path, *, project: str) -> Lock:
             data = path.read_bytes()
         except FileNotFoundError:
             return Lock(project=project)
-    with _no_collecting():
+    with no_cycles():
         return _Reader(str(path), data).lock(project)
 
 
@@ -125,7 +124,7 @@ def read_any_lock(path: Path) -> Lock:
                 f"{path}: there is no such lock.",
                 hint="The lock of a set stands beside its manifest, as MANIFEST.lock.",
             ) from None
-    with _no_collecting():
+    with no_cycles():
         return _Reader(str(path), data).lock(None)
 
 
@@ -400,18 +399,6 @@ def _next_value(text: str, position: int) -> int:
     while text[position] in ", \t\r\n":
         position += 1
     return position
-
-
-@contextmanager
-def _no_collecting() -> Iterator[None]:
-    """Keep the garbage collector from walking, again and again, what is only ever added to: a third of the time."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def _no_constant(name: str) -> NoReturn:

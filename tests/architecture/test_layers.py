@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 FLOORS = [
-    {"", "errors", "model", "events", "clock", "effects", "resources", "identity", "connections"},
+    {"", "errors", "model", "events", "clock", "effects", "resources", "identity", "connections", "memory"},
     {"manifest", "service", "journal", "files"},
     {"engine"},
     {"report"},
