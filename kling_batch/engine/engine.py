@@ -11,7 +11,6 @@ import asyncio
 import heapq
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from decimal import Decimal
 from typing import assert_never
 
 from kling_batch.engine.account import Account
@@ -22,7 +21,7 @@ from kling_batch.engine.pace import GenerationTimes
 from kling_batch.engine.ports import Options, Ports
 from kling_batch.engine.reading import stop_for
 from kling_batch.engine.settling import Settling
-from kling_batch.engine.work import Work, with_task
+from kling_batch.engine.work import NOTHING, Work, with_task
 from kling_batch.errors import AccountStop, KlingBatchError, ServiceUnavailable
 from kling_batch.events import LimitChanged, TakeChanged, TakeEnded, Waiting
 from kling_batch.journal.records import Attempt, Stage
@@ -33,7 +32,6 @@ from kling_batch.service.outcomes import Created, NotSent, Refused, Unclear
 
 LOOKED = "looked_at_account"
 """The journal's note that the account was looked through for the whole manifest, and for how many seconds."""
-NOTHING = Decimal(0)
 _LEAST_WAIT_S = 0.001
 """A clock far from zero cannot tell a shorter while from none."""
 _COLLECT_S = 10.0
@@ -460,7 +458,8 @@ class Engine:
         self._enqueue(work)
 
     def end(self, work: Work, status: Status, error: TakeError | None = None) -> None:
-        """Give a take its final status in this run."""
+        """Give a take its final status in this run. What the service said of its task is let go."""
+        work.task = None
         work.status = status
         work.error = error
         self.unfinished -= 1

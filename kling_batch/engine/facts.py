@@ -19,6 +19,7 @@ from kling_batch.journal.records import Attempt, PlacedFile, Stage
 from kling_batch.model import FileRecord, Take, TakeKey
 
 _NOTHING: Mapping[str, FileRecord] = {}
+_NO_UNITS = Decimal(0)
 
 
 class Presence(Enum):
@@ -51,7 +52,7 @@ class Facts:
     moved: LockEntry | None = None
     known_files: Mapping[str, FileRecord]
     presence: Mapping[str, Presence]
-    earlier_units: Decimal = Decimal(0)
+    earlier_units: Decimal = _NO_UNITS
     touched: bool = False
 
 
@@ -143,7 +144,7 @@ def _earlier_units(take: Take, latest: Attempt | None, attempts: Mapping[str, At
     """Add up what was charged for a take's attempts before the latest: nothing, where failures are free."""
     numbers = range(1, latest.attempt) if latest is not None else ()
     rows = (attempts.get(external_task_id(take, number)) for number in numbers)
-    return sum((row.units for row in rows if row is not None), Decimal(0))
+    return sum((row.units for row in rows if row is not None), _NO_UNITS)
 
 
 def _moves(takes: Sequence[Take], lock: Lock) -> dict[TakeKey, LockEntry]:

@@ -124,6 +124,6 @@ def entry_of(work: Work) -> LockEntry:
         request=take.job.request,
         external_id=row.external_id,
         task_id=row.task_id or "",
-        units=row.units + work.earlier_units,
+        units=work.units,
         files=work.files,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
@@ -9,6 +10,9 @@ from kling_batch.files.lock import LockEntry
 from kling_batch.identity import external_task_id
 from kling_batch.journal.records import Attempt, Stage
 from kling_batch.model import FileRecord, Origin, Status, Take, TakeError, TakeResult, Task
+
+NOTHING = Decimal(0)
+"""Units; the same object for every take, of which there may be 100,000."""
 
 
 @dataclass(slots=True, eq=False)
@@ -29,10 +33,10 @@ class Work:
     stranger: bool = False
     posted: bool = False
     resends: int = 0
-    earlier_units: Decimal = Decimal(0)
+    earlier_units: Decimal = NOTHING
     flying_since: float = 0.0
     task: Task | None = None
-    known_files: dict[str, FileRecord] = field(default_factory=dict)
+    known_files: Mapping[str, FileRecord] = field(default_factory=dict)
     present: frozenset[str] = frozenset()
     moved: LockEntry | None = None
     files: tuple[FileRecord, ...] = ()
@@ -43,6 +47,11 @@ class Work:
     def external_id(self) -> str:
         """The name of the attempt it is at."""
         return self.row.external_id
+
+    @property
+    def units(self) -> Decimal:
+        """What was charged for it, failed attempts and all."""
+        return self.row.units + self.earlier_units if self.earlier_units else self.row.units
 
     def waits_for(self, name: str) -> bool:
         """Whether the POST of the attempt of this name is still open; a late answer may be to an earlier attempt."""
@@ -67,9 +76,9 @@ class Work:
             external_id=row.external_id,
             task_id=row.task_id,
             attempts=row.attempt if row.stage is not Stage.WITHDRAWN else row.attempt - 1,
-            units=row.units + self.earlier_units,
-            reserved=row.units if row.stage in {Stage.INTENT, Stage.CREATED} else Decimal(0),
-            undelivered=row.units if row.stage is Stage.SUCCEEDED else Decimal(0),
+            units=self.units,
+            reserved=row.units if row.stage in {Stage.INTENT, Stage.CREATED} else NOTHING,
+            undelivered=row.units if row.stage is Stage.SUCCEEDED else NOTHING,
             files=self.files,
             error=self.error or (_UNSETTLED if status is Status.UNKNOWN else None),
             submitted_at=row.sent_at,
@@ -92,7 +101,7 @@ def first_row(take: Take, run_id: int, *, attempt: int = 1) -> Attempt:
         take=take.number,
         attempt=attempt,
         stage=Stage.WITHDRAWN,
-        units=Decimal(0),
+        units=NOTHING,
         run_id=run_id,
     )
 
@@ -100,7 +109,7 @@ def first_row(take: Take, run_id: int, *, attempt: int = 1) -> Attempt:
 def with_task(row: Attempt, task: Task, run_id: int, now: float, price: Decimal) -> Attempt:
     """Move an attempt on by what the service says of its task. `price` is reserved until it says what it charged."""
     stage = _STAGES[task.status.value]
-    failed_units = task.units if task.units is not None else Decimal(0)
+    failed_units = task.units if task.units is not None else NOTHING
     units = failed_units if stage is Stage.FAILED else task.units if task.units is not None else price
     ended = now if task.status.ended else None
     if ended is not None and task.updated_ms is not None:

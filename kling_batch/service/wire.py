@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Any
 
 from kling_batch.model import AUDIO_FORMATS, Audio, Task, TaskStatus
@@ -247,8 +248,14 @@ def _time_ms(value: Any) -> int | None:
 def _decimal(value: Any) -> Decimal | None:
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         return None
+    return _number(str(value))
+
+
+@lru_cache(maxsize=1024)
+def _number(text: str) -> Decimal | None:
+    """Read a number; most takes have the same price and one of few lengths."""
     try:
-        number = Decimal(str(value))
+        number = Decimal(text)
     except (InvalidOperation, ValueError):
         return None
     return number if number.is_finite() and 0 <= number < 1_000_000 else None  # noqa: PLR2004 - far above any price
