@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 
-WORTH_S = 0.030
+WORTH_S = 0.029
 """Empty slot-seconds that a request is worth, times the root of the median generation time: about two and a half
 requests a take at 10 slots and 2 s, and less than 2 % of the time lost at 20 s."""
 IDLE_WORTH_S = 1.0
@@ -25,13 +25,18 @@ IDLE_GAP_S = 2.0
 """The same where no take waits: only the delivery of the last sounds depends on it."""
 _AGE_SHARE = 0.3
 """Before anything is known, a gap is this share of the oldest task's age."""
-_ENOUGH_SEEN = 3
+_UNKNOWN_GAP_S = 0.3
+"""And at least so long, once a first look has shown that tasks do not end at once."""
 _LEAST_SIGMA = 0.05
-_STEPS = 8
+_USUAL_SIGMA = 0.4
+"""The spread of queues, so that the first end of a task already tells when the others are likely to end."""
+_USUAL_COUNTS = 3
+"""As many tasks it counts for when one has ended, for half as many when two have, and so on."""
+_STEPS = 10
 _MOST_AGES = 32
 """More tasks in flight than that are looked at by quantiles of their ages."""
 _SLICES = 6
-_ROUNDS = 3
+_ROUNDS = 8
 _FAR_OUT = 1e-12
 _MOST_LEARNED = 200
 """Tasks of earlier runs that are learned from, the latest first: the service may have become another since."""
@@ -39,11 +44,15 @@ _MOST_LEARNED = 200
 
 @dataclass(slots=True)
 class GenerationTimes:
-    """What is known of generation times: count, mean and variance of their logarithms, updated one by one."""
+    """What is known of generation times: count, mean and variance of their logarithms, updated one by one.
+
+    Of the `seen` tasks `ended` were seen to their end; the others count by what their ages let expect.
+    """
 
     seen: int = 0
     mean: float = 0.0
     _squares: float = 0.0
+    ended: int = 0
 
     def add(self, seconds: float) -> None:
         """Learn from a task that took `seconds` from its creation to its end."""
@@ -51,14 +60,15 @@ class GenerationTimes:
             return
         value = math.log(seconds)
         self.seen += 1
+        self.ended += 1
         before = value - self.mean
         self.mean += before / self.seen
         self._squares += before * (value - self.mean)
 
     @property
     def known(self) -> bool:
-        """Whether enough was seen to expect anything."""
-        return self.seen >= _ENOUGH_SEEN
+        """Whether anything was seen, to expect something of."""
+        return self.ended > 0
 
     @property
     def median_s(self) -> float:
@@ -67,8 +77,8 @@ class GenerationTimes:
 
     @property
     def sigma(self) -> float:
-        """The spread of the logarithms."""
-        return max(_LEAST_SIGMA, math.sqrt(self._squares / self.seen)) if self.seen else _LEAST_SIGMA
+        """The spread of the logarithms, as far as it is known."""
+        return _spread(self._squares, self.seen, self.ended)
 
     def ended_by(self, age_s: float) -> float:
         """The share of tasks that have ended by an age."""
@@ -85,17 +95,26 @@ class GenerationTimes:
         """
         logs = [math.log(age) for age in ages_s if age > 0]
         count = self.seen + each * len(logs)
-        found, mean, sigma = self.mean * self.seen, self.mean, self.sigma
-        spread = self._squares + self.seen * self.mean**2
+        found, mean, squares = self.mean * self.seen, self.mean, self._squares
+        sigma = self.sigma
+        moment = squares + self.seen * self.mean**2
         for _ in range(_ROUNDS):
             hazards = [(value, _hazard((value - mean) / sigma)) for value in logs]
             first = found + each * sum(mean + sigma * hazard for _, hazard in hazards)
-            second = spread + each * sum(
+            second = moment + each * sum(
                 mean**2 + sigma**2 + sigma * hazard * (value + mean) for value, hazard in hazards
             )
             mean = first / count
-            sigma = max(_LEAST_SIGMA, math.sqrt(max(0.0, second / count - mean**2)))
-        return GenerationTimes(seen=round(count), mean=mean, _squares=sigma**2 * count)
+            squares = max(0.0, second - count * mean**2)
+            sigma = _spread(squares, count, self.ended)
+        return GenerationTimes(seen=round(count), mean=mean, _squares=squares, ended=self.ended)
+
+
+def _spread(squares: float, count: float, ended: int) -> float:
+    """Give the spread that so many tasks show, drawn towards the usual one while few have ended."""
+    usual = _USUAL_COUNTS / max(1, ended)
+    known = (squares + usual * _USUAL_SIGMA**2) / (count + usual)
+    return max(_LEAST_SIGMA, math.sqrt(known))
 
 
 def _hazard(z: float) -> float:
@@ -149,7 +168,8 @@ def next_gap_s(times: GenerationTimes, ages_s: Sequence[float], *, least_s: floa
     if not ages_s:
         return least_s
     if not times.known:
-        return min(most, max(least_s, _AGE_SHARE * max(ages_s)))
+        oldest = max(ages_s)
+        return least_s if oldest < least_s else min(most, max(least_s, _UNKNOWN_GAP_S, _AGE_SHARE * oldest))
     ages = quantiles(ages_s)
     each = len(ages_s) / len(ages)
     times = times.counting(ages, each)
@@ -162,4 +182,4 @@ def next_gap_s(times: GenerationTimes, ages_s: Sequence[float], *, least_s: floa
     for _ in range(_STEPS):
         middle = (low + high) / 2
         low, high = (low, middle) if expected_empty_s(times, ages, middle) >= worth else (middle, high)
-    return high
+    return (low + high) / 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,9 +29,39 @@ def _times(*seconds: float) -> GenerationTimes:
 
 def test_generation_times_are_learned_as_log_normal() -> None:
     """Median and spread are those of the logarithms."""
-    times = _times(1.0, 2.0, 4.0)
+    times = _times(*[1.0, 2.0, 4.0] * 10)
     assert math.isclose(times.median_s, 2.0)
-    assert math.isclose(times.sigma, math.log(2) * math.sqrt(2 / 3))
+    assert math.isclose(times.sigma, math.log(2) * math.sqrt(2 / 3), rel_tol=0.01)
+
+
+@pytest.mark.parametrize(("sigma", "ends"), [(0.0, 12), (0.8, 60)])
+def test_the_usual_spread_is_expected_until_another_is_seen(sigma: float, ends: int) -> None:
+    """One end tells the median alone; a service that is steadier or less steady than most is soon known as such."""
+    rng = random.Random(4)
+    assert math.isclose(_times(2.0).sigma, 0.4, rel_tol=0.2)
+    known = _times(*(rng.lognormvariate(math.log(2.0), sigma) for _ in range(ends)))
+    assert math.isclose(known.sigma, max(0.05, sigma), rel_tol=0.25, abs_tol=0.02)
+
+
+def test_the_first_end_tells_when_to_look_for_the_others() -> None:
+    """Tasks that may end any moment are looked for soon, and young ones are left alone."""
+    first = _times(2.0)
+    soon = next_gap_s(first, [1.9] * 9, least_s=0.05, takes_wait=True)
+    later = next_gap_s(first, [0.2] * 9, least_s=0.05, takes_wait=True)
+    assert soon < 0.2
+    assert later > 0.4
+
+
+def test_until_then_the_looks_come_later_and_later() -> None:
+    """The first after the poll interval, the next when a sound can have been made."""
+
+    def gap(age: float) -> float:
+        return next_gap_s(_times(), [age], least_s=0.1, takes_wait=True)
+
+    assert gap(0.0) == 0.1
+    assert gap(0.1) == 0.3
+    assert math.isclose(gap(2.0), 0.6)
+    assert gap(60.0) == LONGEST_GAP_S
 
 
 def test_tasks_in_flight_count_too() -> None:
@@ -81,7 +112,7 @@ def test_nothing_is_looked_for_while_nothing_can_have_ended() -> None:
 
 def test_tasks_that_are_due_are_looked_for_at_once() -> None:
     """At the age at which tasks end, the gap is the poll interval."""
-    times = _times(2.0, 2.0, 2.0, 2.01)
+    times = _times(*[2.0] * 12)
     assert next_gap_s(times, [2.0] * 10, least_s=0.1, takes_wait=True) == 0.1
 
 
