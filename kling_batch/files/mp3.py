@@ -7,6 +7,7 @@ right, and says so on the terminal. So every frame is walked from header to head
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 _KBIT_1 = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
 _KBIT_2 = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
@@ -60,8 +61,9 @@ def _no_frame(data: bytes, position: int, end: int, frames: int) -> str | None:
     return f"the file is damaged: at byte {position} a frame should begin and does not"
 
 
+@lru_cache(maxsize=1024)
 def _frame(header: bytes) -> _Frame | None:
-    """Read a frame's header; None when it is none of MPEG layer III with a stated bit rate."""
+    """Read a frame's header; None when it is none of MPEG layer III with a stated bit rate. Few headers differ."""
     if len(header) < _HEADER or int.from_bytes(header[:2]) & _SYNC != _SYNC:
         return None
     version, layer, protected = header[1] >> 3 & 3, header[1] >> 1 & 3, not header[1] & 1
