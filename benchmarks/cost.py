@@ -150,9 +150,9 @@ def memory(*, quick: bool) -> list[dict[str, Any]]:
         with tempfile.TemporaryDirectory() as name, service(slots=1000, median_s=0.0) as sandbox:
             manifest = write_manifest(Path(name), takes)
             first = use_of_run(manifest, sandbox)
-            asked = sandbox.books()["api_requests"]
+            asked = sandbox.api_requests()
             again = use_of_run(manifest, sandbox)
-            asked_again = sandbox.books()["api_requests"] - asked
+            asked_again = sandbox.api_requests() - asked
         rows.append(
             {
                 "takes": takes,
