@@ -63,7 +63,7 @@ class Account:
         ended = False
         while not ended and number < min(most_pages, _MOST_PAGES):
             number += 1
-            page = await self.page(number)
+            page = await self._page(number)
             rows += page.rows
             for task in page.tasks:
                 seen.add(task.task_id)
@@ -123,13 +123,7 @@ class Account:
         await together((f"look-up {number}", work()) for number in range(_AT_ONCE))
         return found
 
-    async def page(self, number: int) -> Page:
-        """Read one page of the list, of `LONGEST_PAGE` rows.
-
-        Raises:
-            AccountStop: The account has to be mended first.
-            ServiceUnavailable: The page could not be read.
-        """
+    async def _page(self, number: int) -> Page:
         return await insist(
             lambda: self.service.page(self.path, number, LONGEST_PAGE),
             clock=self.clock,
@@ -141,15 +135,18 @@ class Account:
 class Shown:
     """Finished tasks as the account's list shows them, read page by page while they are asked for.
 
-    Each question reads one more page at most, so that all together never cost more than twice the best way.
+    A hint, no more: whoever is not shown is asked for alone. A page that shows nothing wanted, or that cannot be read,
+    is the last that is tried.
 
     Args:
-        account: Whose list it is.
+        service: Has the list.
+        path: Where, of the kind of task.
         wanted: The external ids that will be asked for; it may grow. Nothing is kept of other tasks.
     """
 
-    def __init__(self, account: Account, wanted: Collection[str]) -> None:
-        self._account = account
+    def __init__(self, service: Service, path: str, wanted: Collection[str]) -> None:
+        self._service = service
+        self._path = path
         self._wanted = wanted
         self._tasks: dict[str, Task] = {}
         self._page = 1
@@ -157,25 +154,22 @@ class Shown:
         self._reading = asyncio.Lock()
 
     async def find(self, external_id: str) -> Task | None:
-        """Give a task that has sounds; None where the list, as far as it was read, does not show it.
-
-        Raises:
-            AccountStop: The account has to be mended first.
-            ServiceUnavailable: The list could not be read.
-        """
+        """Give a task that has sounds; None where the list, as far as it was read, does not show it."""
         async with self._reading:
             if external_id not in self._tasks and not self._ended:
                 await self._read_on()
             return self._tasks.pop(external_id, None)
 
     async def _read_on(self) -> None:
-        page = await self._account.page(self._page)
-        for task in page.tasks:
+        page = await self._service.page(self._path, self._page, LONGEST_PAGE)
+        known = len(self._tasks)
+        for task in page.tasks if isinstance(page, Page) else ():
             name = task.external_id
             if name is not None and name in self._wanted and task.audios:
                 self._tasks[name] = better(self._tasks.get(name), task)
         self._page += 1
-        self._ended = page.rows < LONGEST_PAGE or self._page > _MOST_PAGES
+        nothing_new = len(self._tasks) == known
+        self._ended = nothing_new or not isinstance(page, Page) or page.rows < LONGEST_PAGE
 
 
 def better(known: Task | None, task: Task) -> Task:

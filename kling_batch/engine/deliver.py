@@ -117,7 +117,7 @@ class Deliveries:
     async def shown(self, engine: Engine, work: Work) -> Task | None:
         """Look into the account's list for a finished task, where there are several to look for."""
         if self._shown is None and len(self._unseen) > 1:
-            self._shown = Shown(engine.account, self._unseen)
+            self._shown = Shown(engine.ports.service, engine.kind.path, self._unseen)
         task = await self._shown.find(work.external_id) if self._shown is not None else None
         return task if task is not None and work.row.task_id in {None, task.task_id} else None
 

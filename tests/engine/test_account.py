@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import random
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import pytest
 
-from kling_batch.clock import SystemClock
-from kling_batch.engine.account import Account, Shown
+from kling_batch.engine.account import Shown
 from kling_batch.model import Audio, Task, TaskStatus
-from kling_batch.service.outcomes import Page
+from kling_batch.service.outcomes import Page, ReadFailed
 
 _SOUNDS = (Audio(id="a", urls={"wav": "https://files.example/a.wav"}, durations_s={}),)
 
@@ -22,27 +21,33 @@ def task(number: int, name: str | None, *, audios: tuple[Audio, ...] = _SOUNDS) 
 
 
 class Listing:
-    """A service that has nothing but a list, of whole pages but for the last."""
+    """A service that has nothing but a list, of whole pages but for the last. None is a page that cannot be read."""
 
-    def __init__(self, *pages: list[Task]) -> None:
+    def __init__(self, pages: Sequence[list[Task] | None]) -> None:
         self.pages = pages
         self.read: list[int] = []
 
-    async def page(self, path: str, number: int, size: int) -> Page:
+    async def page(self, path: str, number: int, size: int) -> Page | ReadFailed:
         del path
         self.read.append(number)
         rows = self.pages[number - 1]
+        if rows is None:
+            return ReadFailed(reason="no answer")
         return Page(tasks=tuple(rows), rows=size if number < len(self.pages) else len(rows))
 
 
+Look = Callable[..., tuple[list[str | None], list[int]]]
+
+
 @pytest.fixture
-def look() -> Any:
+def look() -> Look:
     """Ask for names, one after another; gives the task ids that were found, and the pages that were read."""
 
-    def run(names: list[str], *pages: list[Task], wanted: set[str] | None = None) -> tuple[list[str | None], list[int]]:
-        listing = Listing(*pages)
-        account = Account(cast("Any", listing), "/x", SystemClock(), random.Random(1), patience_s=1.0)
-        shown = Shown(account, set(names) if wanted is None else wanted)
+    def run(
+        names: list[str], *pages: list[Task] | None, wanted: set[str] | None = None
+    ) -> tuple[list[str | None], list[int]]:
+        listing = Listing(pages)
+        shown = Shown(cast("Any", listing), "/x", set(names) if wanted is None else wanted)
 
         async def go() -> list[Task | None]:
             return [await shown.find(name) for name in names]
@@ -53,7 +58,7 @@ def look() -> Any:
     return run
 
 
-def test_what_one_page_shows_is_read_once(look: Any) -> None:
+def test_what_one_page_shows_is_read_once(look: Look) -> None:
     """However many ask."""
     page = [task(number, f"kb-{number}") for number in range(40)]
     found, read = look([f"kb-{number}" for number in range(40)], page)
@@ -61,24 +66,36 @@ def test_what_one_page_shows_is_read_once(look: Any) -> None:
     assert read == [1]
 
 
-def test_each_question_reads_one_page_at_most(look: Any) -> None:
-    """What stands deep in a long list is cheaper asked for alone."""
+def test_each_question_reads_one_page_at_most(look: Look) -> None:
+    """What stands deeper in the list is cheaper asked for alone."""
     pages = [[task(number, f"kb-{number}")] for number in range(4)]
-    assert look(["kb-3"], *pages) == ([None], [1])
-    assert look(["kb-3", "kb-3", "kb-0", "kb-3"], *pages) == ([None, None, "0", None], [1, 2, 3])
-    assert look(["kb-1", "kb-1"], *pages) == ([None, "1"], [1, 2])
+    wanted = {f"kb-{number}" for number in range(4)}
+    assert look(["kb-3"], *pages, wanted=wanted) == ([None], [1])
+    assert look(["kb-3", "kb-3", "kb-0", "kb-3"], *pages, wanted=wanted) == ([None, None, "0", None], [1, 2, 3])
 
 
-def test_nothing_is_read_past_the_end(look: Any) -> None:
+def test_a_page_that_shows_nothing_wanted_is_the_last(look: Look) -> None:
+    """The account may be full of what others made since."""
+    pages = [[task(1, "kb-1")], [task(2, "kb-2")], [task(3, "kb-3")]]
+    assert look(["kb-2", "kb-3", "kb-2"], *pages) == ([None, None, None], [1])
+
+
+def test_nothing_is_read_past_the_end(look: Look) -> None:
     """A page that is not full is the last."""
-    assert look(["kb-7", "kb-8", "kb-9"], [task(1, "kb-1")], [task(2, "kb-2")]) == ([None, None, None], [1, 2])
+    assert look(["kb-1", "kb-3", "kb-3"], [task(1, "kb-1")], [task(2, "kb-1")]) == (["1", None, None], [1, 2])
 
 
-def test_tasks_without_sounds_or_names_are_not_taken(look: Any) -> None:
+def test_a_list_that_cannot_be_read_holds_nobody_up(look: Look) -> None:
+    """It is tried once: whoever is not shown is asked for alone."""
+    assert look(["kb-1", "kb-2"], None) == ([None, None], [1])
+    assert look(["kb-1", "kb-2", "kb-2"], [task(1, "kb-1")], None) == (["1", None, None], [1, 2])
+
+
+def test_tasks_without_sounds_or_names_are_not_taken(look: Look) -> None:
     """A list may leave out either."""
     assert look(["kb-1", "kb-2"], [task(1, "kb-1", audios=()), task(2, None)]) == ([None, None], [1])
 
 
-def test_nothing_is_kept_of_other_tasks(look: Any) -> None:
+def test_nothing_is_kept_of_other_tasks(look: Look) -> None:
     """An account may hold far more than is wanted."""
     assert look(["kb-1", "kb-2"], [task(1, "kb-1"), task(2, "kb-2")], wanted={"kb-2"}) == ([None, "2"], [1])

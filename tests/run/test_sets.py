@@ -6,13 +6,14 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kling_batch.cli import main
-from kling_batch.sandbox.faults import Call, Rule
+from kling_batch.sandbox.faults import Call, Rule, Scenario
 from kling_batch.sandbox.settings import Behaviour, ListOrder
 
 TAKES = 7
@@ -99,6 +100,34 @@ def test_what_the_list_does_not_show_is_asked_for_by_name(tavern: Any, serve: An
     takes = len(before) // 2
     asked_again = Counter(server.world.ledger.requests) - asked
     assert asked_again == Counter({"query": takes, "download": takes * 2, "list": takes > 1})
+
+
+@pytest.mark.parametrize(
+    "fault", [("error-before", 5000), ("refuse", 1302), ("refuse", 1203), ("garbage-before", "html")]
+)
+def test_a_list_that_cannot_be_read_keeps_no_sound_away(
+    tavern: Any, serve: Any, rule: Callable[..., Rule], fault: tuple[str, Any]
+) -> None:
+    """Each task is then asked for by name, and nobody's patience is spent on the list."""
+    server = serve()
+    tavern.run("--no-store")
+    before = _bytes(tavern.out)
+    shutil.rmtree(tavern.out)
+    server.world.apply(Scenario(rules=(rule(*fault, on=Call.LIST),)))
+    asked = Counter(server.world.ledger.requests)
+    assert main(["restore", str(tavern.manifest), "--no-store", "--patience", "5"]) == 0
+    assert _bytes(tavern.out) == before
+    assert (Counter(server.world.ledger.requests) - asked)["list"] == 1
+
+
+@pytest.mark.parametrize(("charged", "locked"), [("0.30000000000000004", "0.3"), ("-0.0", "0"), ("12.50", "12.5")])
+def test_whatever_is_charged_the_lock_can_be_read_again(tavern: Any, serve: Any, charged: str, locked: str) -> None:
+    """A service may calculate in floating point."""
+    serve(behaviour=Behaviour(units=Decimal(charged)))
+    assert tavern.run("--no-store") == 0
+    lock = json.loads((tavern.folder / "tavern.yaml.lock").read_text())
+    assert {take["units"] for take in lock["takes"] if "units" in take} == {locked}
+    assert main(["plan", str(tavern.manifest)]) == 0
 
 
 def test_urls_of_the_list_that_have_expired_are_asked_for_anew(
