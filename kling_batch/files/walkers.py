@@ -149,9 +149,9 @@ class ThreadWalker:
         self._busy = 0
         self._room = asyncio.Semaphore(most)
         self._next = asyncio.Lock()
-        self._idle = asyncio.Event()
-        self._idle.set()
         self._began = 0.0
+        self._ended = asyncio.Event()
+        self._ended.set()
         self._walks: queue.SimpleQueue[_Walk[Any] | None] = queue.SimpleQueue()
 
     def __repr__(self) -> str:
@@ -170,21 +170,19 @@ class ThreadWalker:
 
     @asynccontextmanager
     async def _one_more(self, loop: asyncio.AbstractEventLoop) -> AsyncIterator[None]:
-        """Wait until nothing else is walked, or the latest walk has gone on for a while."""
+        """Wait until the walk that began last has ended, or has gone on for a while."""
         async with self._next:
-            if self._busy:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout_at(self._began + self._gap_s):
-                        await self._idle.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(self._began + self._gap_s):
+                    await self._ended.wait()
             self._began = loop.time()
+            self._ended = ended = asyncio.Event()
             self._busy += 1
-            self._idle.clear()
         try:
             yield
         finally:
             self._busy -= 1
-            if not self._busy:
-                self._idle.set()
+            ended.set()
 
     def _work(self, connection: httpx.BaseTransport) -> None:
         with connection:

@@ -229,6 +229,33 @@ def test_others_begin_beside_a_download_that_takes_long() -> None:
     asyncio.run(go())
 
 
+def test_a_download_that_hangs_makes_room_for_the_others() -> None:
+    """They follow each other beside it, and none waits for it."""
+    hangs, over = threading.Event(), threading.Event()
+
+    def hanging() -> Steps[Any]:
+        hangs.set()
+        yield Heavy(act=lambda: over.wait(60))
+
+    def quick() -> Steps[Any]:
+        yield Heavy(act=lambda: None)
+
+    async def go() -> int:
+        with closing(ThreadWalker(3, gap_s=0.5)) as walker:
+            first = asyncio.create_task(walker.walk(hanging))
+            await asyncio.to_thread(hangs.wait, 30)
+            done = 0
+            async with asyncio.timeout(20):
+                for _ in range(200):
+                    await walker.walk(quick)
+                    done += 1
+            over.set()
+            await first
+            return done
+
+    assert asyncio.run(go()) == 200
+
+
 def test_the_file_host_is_told_who_asks(host: Any, walk: Any) -> None:
     """And that bytes are wanted as they are."""
     host.serve(CONTENT)
