@@ -45,6 +45,7 @@ _TASK_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.:~-]{0,199}")
 _DIGITS = re.compile(r"[0-9]{1,19}")
 _LEAST, _MOST = -(2**63), 2**63 - 1
 """What SQLite holds as a number."""
+_DECIMALS = 12
 _YEAR_10000_MS = 253_402_300_800_000
 """From here on a time is no date any more."""
 
@@ -253,9 +254,11 @@ def _decimal(value: Any) -> Decimal | None:
 
 @lru_cache(maxsize=1024)
 def _number(text: str) -> Decimal | None:
-    """Read a number; most takes have the same price and one of few lengths."""
+    """Read a number, to the decimals that a lock holds; most takes have the same price and one of few lengths."""
     try:
         number = Decimal(text)
     except (InvalidOperation, ValueError):
         return None
-    return number if number.is_finite() and 0 <= number < 1_000_000 else None  # noqa: PLR2004 - far above any price
+    if not number.is_finite() or not 0 <= number < 1_000_000:  # noqa: PLR2004 - far above any price
+        return None
+    return abs(round(number, _DECIMALS)).normalize()
