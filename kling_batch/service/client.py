@@ -119,15 +119,17 @@ def api_client(base_url: str, transport: httpx.AsyncBaseTransport | None = None)
     """
     import httpx
 
-    from kling_batch.connections import spread
+    from kling_batch.connections import Spread, spread
 
     try:
         _address(base_url)
-        return ApiClient(base_url, transport or spread(MOST_CONNECTIONS))
+        # Plain http is for this machine alone: no proxy is told a token.
+        way = Spread if urlsplit(base_url).scheme == "http" else spread
+        return ApiClient(base_url, transport or way(MOST_CONNECTIONS))
     except (httpx.InvalidURL, ValueError, ImportError) as error:
         raise UsageError(
             f"No HTTP client can be made for KLING_BASE_URL or the proxy that is set ({type(error).__name__}).",
-            hint="One of KLING_BASE_URL, HTTPS_PROXY, HTTP_PROXY and ALL_PROXY is no address: mend or unset it.",
+            hint="KLING_BASE_URL, HTTPS_PROXY, HTTP_PROXY, ALL_PROXY or NO_PROXY is no address: mend or unset it.",
         ) from None
 
 

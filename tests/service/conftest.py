@@ -90,6 +90,9 @@ def _serve() -> Iterator[Api]:
         def do_POST(self) -> None:
             found.answer(self)
 
+        def do_CONNECT(self) -> None:
+            found.answer(self)
+
         def log_message(self, *args: object) -> None:
             del args
 

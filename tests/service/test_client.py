@@ -111,21 +111,25 @@ def test_a_path_in_the_base_url_is_kept(api: Any, answer: Any, ask: Any) -> None
 
 
 def test_calls_go_by_way_of_a_proxy(api: Any, answer: Any, ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody listens at the address itself: the proxy answers."""
-    monkeypatch.setenv("http_proxy", api.base)
-    api.then(answer(body=ok(TASK)))
-    assert isinstance(ask(query, base="http://localhost:9"), Found)
-    assert [call.headers["host"] for call in api.calls] == ["localhost:9"]
+    """It is asked for a way to the host, and sees no token; where it refuses, the answer is lost."""
+    monkeypatch.setenv("https_proxy", api.base)
+    api.then(answer(status=407))
+    outcome = ask(create, base="https://api.example")
+    assert isinstance(outcome, Unclear)
+    assert "ProxyError" in outcome.reason
+    [call] = api.calls
+    assert (call.method, call.headers["host"]) == ("CONNECT", "api.example:443")
+    assert "authorization" not in call.headers
 
 
-def test_a_redirect_behind_a_proxy_leads_the_token_nowhere(
+def test_no_proxy_is_told_a_token_in_the_clear(
     api: Any, answer: Any, ask: Any, another_host: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """There httpx's own client makes the call, and it could follow."""
-    monkeypatch.setenv("http_proxy", api.base)
-    api.then(answer(status=307, headers={"Location": f"{another_host.base}{PATH}"}))
-    assert isinstance(ask(create, base="http://localhost:9"), Unclear)
-    assert len(api.calls) == 1
+    """Plain http is for this machine alone, whatever proxies are set."""
+    for name in ("http_proxy", "all_proxy"):
+        monkeypatch.setenv(name, another_host.base)
+    api.then(answer(body=ok(TASK)))
+    assert isinstance(ask(query), Found)
     assert another_host.calls == []
 
 
