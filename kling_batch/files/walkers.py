@@ -142,7 +142,7 @@ class ThreadWalker:
         grace_s: How long a cancelled download may take to put down what it holds, in seconds.
     """
 
-    def __init__(self, most: int, *, gap_s: float = 0.01, grace_s: float = 5.0) -> None:
+    def __init__(self, most: int, *, gap_s: float = 0.015, grace_s: float = 5.0) -> None:
         self._gap_s = gap_s
         self._grace_s = grace_s
         self._threads = 0
