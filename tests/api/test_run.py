@@ -171,9 +171,10 @@ def test_a_run_that_is_cancelled_twice_waits_for_no_answer(
 
 
 SCRIPT = """
-import sys
+import signal, sys
 from kling_batch import Access, load, run_sync
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has it ignored by what it starts in the background
 access = Access.of({"KLING_BASE_URL": sys.argv[1], "KLING_ACCESS_KEY": sys.argv[2], "KLING_SECRET_KEY": sys.argv[3]})
 options = {"settle_time_s": 0.0, "consent": True, "observe": lambda event: print(event, flush=True)}
 try:
