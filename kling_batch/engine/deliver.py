@@ -24,7 +24,7 @@ from kling_batch.engine.work import Work
 from kling_batch.errors import DiskUnusable, KlingBatchError
 from kling_batch.events import TakeChanged, Warned
 from kling_batch.files.answer import Downloaded, DownloadFailed, UrlRefused
-from kling_batch.files.disk import disk_border, hash_file
+from kling_batch.files.disk import disk_border, hash_file, make_folder
 from kling_batch.files.download import download
 from kling_batch.files.place import place
 from kling_batch.files.steps import Heavy, Steps
@@ -182,7 +182,7 @@ class _Delivery:
         """Take a known file from where it stood before, or from the store; None where neither has it."""
         coming = self._partial(target)
         with disk_border(coming):
-            coming.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(coming.parent)
             old = self.out / known.path
             if known.path != target.path and old.is_file() and hash_file(old) == known.sha256:
                 coming.write_bytes(old.read_bytes())

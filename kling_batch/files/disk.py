@@ -63,17 +63,17 @@ def sync_folder(folder: Path, probe: Probe) -> None:
     if os.name == "nt":
         return
     probe("fsync folder")
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    _sync(folder, os.O_RDONLY)
 
 
 def sync_file(path: Path, probe: Probe) -> None:
     """Make a file's bytes last."""
     probe("fsync file")
-    descriptor = os.open(path, os.O_RDWR)
+    _sync(path, os.O_RDWR)
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
     try:
         os.fsync(descriptor)
     finally:
