@@ -162,14 +162,16 @@ class Shown:
 
     async def _read_on(self) -> None:
         page = await self._service.page(self._path, self._page, LONGEST_PAGE)
+        self._page += 1
+        if not isinstance(page, Page):
+            self._ended = True
+            return
         known = len(self._tasks)
-        for task in page.tasks if isinstance(page, Page) else ():
+        for task in page.tasks:
             name = task.external_id
             if name is not None and name in self._wanted and task.audios:
                 self._tasks[name] = better(self._tasks.get(name), task)
-        self._page += 1
-        nothing_new = len(self._tasks) == known
-        self._ended = nothing_new or not isinstance(page, Page) or page.rows < LONGEST_PAGE
+        self._ended = len(self._tasks) == known or page.rows < LONGEST_PAGE
 
 
 def better(known: Task | None, task: Task) -> Task:
