@@ -11,6 +11,7 @@ from enum import Enum, auto
 from functools import cache
 from pathlib import Path
 
+from kling_batch.engine.work import NOTHING
 from kling_batch.files.disk import hash_file
 from kling_batch.files.lock import Lock, LockEntry
 from kling_batch.identity import external_task_id
@@ -18,8 +19,7 @@ from kling_batch.journal.looking import Snapshot
 from kling_batch.journal.records import Attempt, PlacedFile, Stage
 from kling_batch.model import FileRecord, Take, TakeKey
 
-_NOTHING: Mapping[str, FileRecord] = {}
-_NO_UNITS = Decimal(0)
+_NO_FILES: Mapping[str, FileRecord] = {}
 
 
 class Presence(Enum):
@@ -52,7 +52,7 @@ class Facts:
     moved: LockEntry | None = None
     known_files: Mapping[str, FileRecord]
     presence: Mapping[str, Presence]
-    earlier_units: Decimal = _NO_UNITS
+    earlier_units: Decimal = NOTHING
     touched: bool = False
 
 
@@ -100,7 +100,7 @@ def _facts(take: Take, snapshot: Snapshot, lock: Lock, out: Path, moved: LockEnt
     if sound is not None and sound.external_id in snapshot.attempts:
         attempt = snapshot.attempts[sound.external_id]
     placed: Mapping[str, PlacedFile] = {}
-    known: Mapping[str, FileRecord] = {record.format: record for record in sound.files} if sound else _NOTHING
+    known: Mapping[str, FileRecord] = {record.format: record for record in sound.files} if sound else _NO_FILES
     if attempt is not None and attempt.stage is Stage.DELIVERED:
         placed = {file.record.format: file for file in snapshot.files.get(attempt.external_id, ())}
         known = {**known, **{name: file.record for name, file in placed.items()}}
@@ -144,7 +144,7 @@ def _earlier_units(take: Take, latest: Attempt | None, attempts: Mapping[str, At
     """Add up what was charged for a take's attempts before the latest: nothing, where failures are free."""
     numbers = range(1, latest.attempt) if latest is not None else ()
     rows = (attempts.get(external_task_id(take, number)) for number in numbers)
-    return sum((row.units for row in rows if row is not None), _NO_UNITS)
+    return sum((row.units for row in rows if row is not None), NOTHING)
 
 
 def _moves(takes: Sequence[Take], lock: Lock) -> dict[TakeKey, LockEntry]:
