@@ -101,10 +101,9 @@ class Shaping:
         """Raise each column to its largest sample; a column may begin in one block and end in the next."""
         import numpy as np
 
-        first = -(-self._seen * BUCKETS // self._frames)
+        first, last = np.searchsorted(self._starts, (self._seen, self._seen + len(block)))
         if first == BUCKETS or self._starts[first] > self._seen:
-            first -= 1
-        last = -(-(self._seen + len(block)) * BUCKETS // self._frames)
+            first -= 1  # the one that began in an earlier block
         starts = np.maximum(self._starts[first:last] - self._seen, 0) * block.shape[1]
         samples, highest = block.ravel(), self._highest[first:last]
         np.maximum(highest, np.maximum.reduceat(samples, starts), out=highest)
