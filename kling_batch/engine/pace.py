@@ -38,6 +38,7 @@ _MOST_AGES = 32
 _SLICES = 6
 _ROUNDS = 8
 _FAR_OUT = 1e-12
+_HARDLY_ANY = 1e-6
 _MOST_LEARNED = 200
 """Tasks of earlier runs that are learned from, the latest first: the service may have become another since."""
 
@@ -145,7 +146,7 @@ def expected_ends(times: GenerationTimes, ages_s: Iterable[float], gap_s: float)
     for age in ages_s:
         left = 1.0 - times.ended_by(age)
         # A task far older than any seen may end at any moment.
-        total += 1.0 if left < 1e-6 else (times.ended_by(age + gap_s) - (1.0 - left)) / left  # noqa: PLR2004
+        total += 1.0 if left < _HARDLY_ANY else (times.ended_by(age + gap_s) - (1.0 - left)) / left
     return total
 
 

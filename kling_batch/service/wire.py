@@ -46,6 +46,7 @@ _DIGITS = re.compile(r"[0-9]{1,19}")
 _LEAST, _MOST = -(2**63), 2**63 - 1
 """What SQLite holds as a number."""
 _DECIMALS = 12
+"""What a lock holds of a number of units."""
 _YEAR_10000_MS = 253_402_300_800_000
 """From here on a time is no date any more."""
 
