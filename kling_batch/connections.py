@@ -1,9 +1,9 @@
-"""Connections, of httpx, past what it does around them where proxies need none of it.
+"""httpx's connections, without what it does around them, unless a proxy is set that needs it.
 
 Its pool looks at every idle connection, with a system call each, whenever a request begins and whenever one ends: with
 eight connections that is more work than the request. Here each connection is a pool of its own, a request takes
 the one that was used last, and waits where all are taken. Its client adds redirects, cookies and ways to log in, none
-of which is wanted here, for two thirds of what a request costs.
+of which is wanted here, for up to half of what a request costs.
 """
 
 from __future__ import annotations
