@@ -266,8 +266,6 @@ def test_the_file_host_is_told_who_asks(host: Any, walk: Any) -> None:
 
 def test_downloads_go_by_way_of_a_proxy(host: Any, walk: Any, sha256: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The proxy, here the host itself, is asked for the whole address."""
-    for name in ("NO_PROXY", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("http_proxy", host.base)
     host.serve(CONTENT)
     assert walk("http://files.example/sound.wav").sha256 == sha256(CONTENT)
