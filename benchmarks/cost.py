@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 
 from benchmarks.service import ROOT, Service, service, write_manifest
-from kling_batch.files.verify import verify_audio
+from kling_batch.delivery.verify import verify_audio
 
 _PATH = "/v1/audio/text-to-audio"
 _CONNECTIONS = 8

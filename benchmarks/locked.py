@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.cost import Use, use_of
-from kling_batch.files.lock import Lock, LockEntry, write_lock
 from kling_batch.identity import external_task_id
-from kling_batch.journal.journal import Journal
-from kling_batch.journal.records import Attempt, PlacedFile, Stage
 from kling_batch.manifest import load
 from kling_batch.model import FileRecord, Take
+from kling_batch.records.attempts import Attempt, PlacedFile, Stage
+from kling_batch.records.journal import Journal
+from kling_batch.records.lock import Lock, LockEntry, write_lock
 
 TAKES = 10_000
 _TAKES_A_JOB = 4
@@ -39,7 +39,7 @@ locked_set(Path(sys.argv[1]), int(sys.argv[2]))
 """
 _READ_LOCK = """
 from pathlib import Path
-from kling_batch.files.lock import read_lock
+from kling_batch.records.lock import read_lock
 read_lock(Path("set.yaml.lock"), project="set")
 """
 

@@ -19,16 +19,16 @@ import httpx
 
 from benchmarks.baselines import Reach, jobs_of, poll_each
 from benchmarks.service import Span, span_of, write_manifest
+from kling_batch.delivery.walkers import LoopWalker, file_client
 from kling_batch.effects import no_probe
-from kling_batch.engine.facts import gather
-from kling_batch.engine.plan import make_plan
-from kling_batch.engine.ports import Options, Ports
-from kling_batch.engine.run import run
-from kling_batch.files.lock import Lock
-from kling_batch.files.walkers import LoopWalker, file_client
-from kling_batch.journal.journal import Journal
-from kling_batch.journal.looking import read_snapshot
 from kling_batch.manifest import load
+from kling_batch.planning.plan import make_plan
+from kling_batch.records.journal import Journal
+from kling_batch.records.lock import Lock
+from kling_batch.records.looking import read_snapshot
+from kling_batch.records.state import gather
+from kling_batch.running.ports import Options, Ports
+from kling_batch.running.run import run
 from kling_batch.sandbox.quick import quick_clip
 from kling_batch.sandbox.settings import API_BASE_URL, SANDBOX_ACCESS_KEY, SANDBOX_SECRET_KEY, WorldSettings
 from kling_batch.sandbox.settings import Span as Times

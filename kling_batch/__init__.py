@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from kling_batch.api.access import Access
     from kling_batch.api.project import Project, load, plan
     from kling_batch.api.run import run, run_sync
-    from kling_batch.engine.plan import Plan
-    from kling_batch.engine.run import Outcome
+    from kling_batch.planning.plan import Plan
+    from kling_batch.running.run import Outcome
 
 __version__ = "0.1.0"
 
@@ -22,8 +22,8 @@ __all__ = ["Access", "Outcome", "Plan", "Project", "load", "plan", "run", "run_s
 
 _HOMES = {
     "Access": "kling_batch.api.access",
-    "Outcome": "kling_batch.engine.run",
-    "Plan": "kling_batch.engine.plan",
+    "Outcome": "kling_batch.running.run",
+    "Plan": "kling_batch.planning.plan",
     "Project": "kling_batch.api.project",
     "load": "kling_batch.api.project",
     "plan": "kling_batch.api.project",

@@ -8,6 +8,9 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+NOTHING = Decimal(0)
+"""Units; the same object for every take, of which there may be 100,000."""
+
 AUDIO_FORMATS = ("wav", "mp3")
 """The formats that the service delivers for every sound [S]."""
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kling_batch.clock import SystemClock
+from kling_batch.delivery.steps import Walker
 from kling_batch.effects import no_probe
-from kling_batch.engine.ports import Ports
 from kling_batch.events import Observer
-from kling_batch.files.steps import Walker
-from kling_batch.files.store import Store
-from kling_batch.journal.journal import Journal
+from kling_batch.records.journal import Journal
+from kling_batch.records.store import Store
+from kling_batch.running.ports import Ports
 from kling_batch.service.auth import Keys, keys_from
 from kling_batch.service.client import DEFAULT_BASE_URL, ApiClient, KlingService, api_client, checked_base_url
 
@@ -101,8 +101,8 @@ class Session:
 
     async def _walker(self) -> Walker:
         """Open the way to the file host: threads for a real one, the event loop for the sandbox in the process."""
-        from kling_batch.engine.deliver import WORKERS
-        from kling_batch.files.walkers import LoopWalker, ThreadWalker, file_client
+        from kling_batch.delivery.walkers import LoopWalker, ThreadWalker, file_client
+        from kling_batch.running.deliver import WORKERS
 
         if self._access.transport is None:
             return self._open.enter_context(closing(ThreadWalker(WORKERS)))

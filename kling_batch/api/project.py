@@ -7,18 +7,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import overload
 
-from kling_batch.engine.facts import gather, with_rerolls
-from kling_batch.engine.outlook import Outlook, outlook
-from kling_batch.engine.plan import Action, Plan, make_plan
-from kling_batch.engine.select import select as select_steps
-from kling_batch.engine.sources import with_sources
-from kling_batch.files.disk import disk_border
-from kling_batch.files.lock import Lock, read_lock
-from kling_batch.files.store import Store
-from kling_batch.files.store_at import store_at
-from kling_batch.journal.looking import Snapshot, read_snapshot
+from kling_batch.disk import disk_border
 from kling_batch.manifest import load as load_manifest
 from kling_batch.model import Manifest, Take
+from kling_batch.planning.outlook import Outlook, outlook
+from kling_batch.planning.plan import Action, Plan, make_plan
+from kling_batch.planning.select import select as select_steps
+from kling_batch.planning.sources import with_sources
+from kling_batch.records.lock import Lock, read_lock
+from kling_batch.records.looking import Snapshot, read_snapshot
+from kling_batch.records.state import gather, with_rerolls
+from kling_batch.records.store import Store
+from kling_batch.records.store_at import store_at
 from kling_batch.service.catalog import kind
 
 KIND = "text-to-audio"

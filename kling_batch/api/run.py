@@ -13,13 +13,13 @@ from kling_batch.api import bounds
 from kling_batch.api.access import Access
 from kling_batch.api.project import Project, expressions_of, open_store
 from kling_batch.api.running import Held, Running, nobody_agreed
-from kling_batch.engine.outlook import Outlook
-from kling_batch.engine.plan import Plan
-from kling_batch.engine.ports import Options
-from kling_batch.engine.run import Outcome, Stopper
 from kling_batch.errors import Interrupted, UsageError
 from kling_batch.events import Event, Observer
+from kling_batch.planning.outlook import Outlook
+from kling_batch.planning.plan import Plan
 from kling_batch.report.facts import units_text
+from kling_batch.running.ports import Options
+from kling_batch.running.run import Outcome, Stopper
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -9,22 +9,22 @@ from dataclasses import dataclass, replace
 from kling_batch.api.access import Access, Session, no_access, sandbox_access
 from kling_batch.api.project import Project
 from kling_batch.clock import SystemClock
-from kling_batch.engine.drift import frozen_drift, locked_drift
-from kling_batch.engine.facts import Presence
-from kling_batch.engine.outlook import Outlook
-from kling_batch.engine.plan import Action, Plan, Step
-from kling_batch.engine.ports import Options
-from kling_batch.engine.run import Outcome, Stopper
-from kling_batch.engine.run import run as run_plan
-from kling_batch.engine.standing import note_standing
 from kling_batch.errors import BudgetStop
 from kling_batch.events import Observer
-from kling_batch.files.lock import Lock, check_lock_place, write_lock
-from kling_batch.files.store import Store
-from kling_batch.journal.journal import Journal
-from kling_batch.journal.looking import Snapshot, read_snapshot
 from kling_batch.model import FileRecord
+from kling_batch.planning.drift import frozen_drift, locked_drift
+from kling_batch.planning.outlook import Outlook
+from kling_batch.planning.plan import Action, Plan, Step
+from kling_batch.records.journal import Journal
+from kling_batch.records.lock import Lock, check_lock_place, write_lock
+from kling_batch.records.looking import Snapshot, read_snapshot
+from kling_batch.records.state import Presence
+from kling_batch.records.store import Store
 from kling_batch.report.facts import units_text
+from kling_batch.running.ports import Options
+from kling_batch.running.run import Outcome, Stopper
+from kling_batch.running.run import run as run_plan
+from kling_batch.running.standing import note_standing
 
 _REPORTS = "reports"
 """The journal's note of which reports are there, so that those that say the same are not written again."""

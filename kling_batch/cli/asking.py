@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from kling_batch.cli.environment import own_access
 from kling_batch.clock import SystemClock
-from kling_batch.engine.reading import insist
+from kling_batch.running.reading import insist
 from kling_batch.service.client import KlingService
 from kling_batch.service.outcomes import ReadFailed, Refused
 

@@ -12,9 +12,9 @@ from importlib import metadata
 from typing import Any
 
 from kling_batch import __version__
-from kling_batch.engine.reading import stop_for
 from kling_batch.errors import AccountStop, ExitStatus, KlingBatchError
 from kling_batch.model import Manifest
+from kling_batch.running.reading import stop_for
 from kling_batch.service.auth import BACKDATED_S, TOKEN_LIFE_S
 from kling_batch.service.client import DEFAULT_BASE_URL
 from kling_batch.service.outcomes import ReadFailed, Refused

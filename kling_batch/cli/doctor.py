@@ -20,13 +20,13 @@ from kling_batch.cli.completing import complete_manifest
 from kling_batch.cli.environment import own_access, own_store
 from kling_batch.cli.options import out_option, project_option, text_or_json
 from kling_batch.clock import SystemClock
+from kling_batch.delivery.verify import decoders
+from kling_batch.disk import disk_border
 from kling_batch.errors import DiskUnusable, ExitStatus, KlingBatchError, ManifestInvalid, UsageError
-from kling_batch.files.disk import disk_border
-from kling_batch.files.store import FolderStore
-from kling_batch.files.verify import decoders
-from kling_batch.journal.local_disk import MOUNTS, file_system, refuse_network_disk
 from kling_batch.manifest import load
 from kling_batch.model import Manifest
+from kling_batch.records.local_disk import MOUNTS, file_system, refuse_network_disk
+from kling_batch.records.store import FolderStore
 from kling_batch.service.outcomes import ReadFailed, Refused
 
 _DAY_MS = 86_400_000

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from kling_batch.api.access import Access
-from kling_batch.files.store import default_store_root
+from kling_batch.records.store import default_store_root
 
 
 def own_access() -> Access:

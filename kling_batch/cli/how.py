@@ -13,8 +13,8 @@ from kling_batch.api.bounds import CONCURRENCY, DEADLINE_S, PATIENCE_S, POLL_INT
 from kling_batch.api.project import Project, open_store
 from kling_batch.cli.environment import own_store
 from kling_batch.cli.options import retries_option
-from kling_batch.engine.ports import Options
-from kling_batch.files.store import Store
+from kling_batch.records.store import Store
+from kling_batch.running.ports import Options
 
 F = TypeVar("F", bound=Callable[..., Any])
 

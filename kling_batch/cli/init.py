@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from kling_batch import resources
-from kling_batch.files.disk import disk_border
+from kling_batch.disk import disk_border
 
 MANIFEST = "sounds.yaml"
 WORKFLOW = ".github/workflows/sounds.yml"

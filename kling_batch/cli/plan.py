@@ -14,7 +14,7 @@ from kling_batch.cli.environment import own_store
 from kling_batch.cli.how import concurrency_option, store_options
 from kling_batch.cli.options import place_options, retries_option, text_or_json
 from kling_batch.cli.planning import columns_of, plan_json, plan_lines
-from kling_batch.journal.looking import read_snapshot
+from kling_batch.records.looking import read_snapshot
 
 
 @click.command()

@@ -12,8 +12,8 @@ from typing import TextIO
 import click
 
 from kling_batch.cli.colour import Tone, toned
-from kling_batch.engine.outlook import Outlook
-from kling_batch.engine.plan import Action, Plan, Step
+from kling_batch.planning.outlook import Outlook
+from kling_batch.planning.plan import Action, Plan, Step
 from kling_batch.report.facts import units_text
 
 USD_PER_UNIT = Decimal("0.14")

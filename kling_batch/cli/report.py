@@ -10,13 +10,13 @@ import click
 from kling_batch.api.project import load
 from kling_batch.cli.options import place_options
 from kling_batch.clock import SystemClock
-from kling_batch.engine.recount import recount
-from kling_batch.engine.shapes import look_at, without_shape
 from kling_batch.errors import DiskUnusable, FolderHeld
-from kling_batch.journal.journal import Journal
-from kling_batch.journal.looking import read_snapshot
-from kling_batch.journal.shapes import shapes_of
 from kling_batch.model import RunResult
+from kling_batch.records.journal import Journal
+from kling_batch.records.looking import read_snapshot
+from kling_batch.records.shapes import shapes_of
+from kling_batch.running.recount import recount
+from kling_batch.running.shapes import look_at, without_shape
 
 
 @click.command()

@@ -14,8 +14,8 @@ from kling_batch.cli.how import How, paying_options
 from kling_batch.cli.keys import locked_takes, parse_key
 from kling_batch.cli.options import lock_option, manifest_argument, out_option, project_option, sandbox_option
 from kling_batch.cli.running import carry_out
-from kling_batch.files.lock import Lock
 from kling_batch.model import TakeKey
+from kling_batch.records.lock import Lock
 
 
 @click.command()

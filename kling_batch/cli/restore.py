@@ -20,11 +20,11 @@ from kling_batch.cli.how import How, fetching_options
 from kling_batch.cli.options import place_options, text_or_json
 from kling_batch.cli.running import watched
 from kling_batch.clock import SystemClock
-from kling_batch.engine.plan import Action, Plan, Step
 from kling_batch.errors import Drift, ExitStatus, KlingBatchError, UsageError
-from kling_batch.journal.journal import Journal
-from kling_batch.journal.looking import read_snapshot
 from kling_batch.model import Status, Take
+from kling_batch.planning.plan import Action, Plan, Step
+from kling_batch.records.journal import Journal
+from kling_batch.records.looking import read_snapshot
 from kling_batch.report.facts import units_text
 
 if TYPE_CHECKING:

@@ -21,14 +21,14 @@ from kling_batch.cli.how import How
 from kling_batch.cli.planning import MOST_ASKED, columns_of, plan_lines, summary_lines
 from kling_batch.cli.progress import Heartbeat, JsonLines, Lines, Show, Tally
 from kling_batch.clock import SystemClock
-from kling_batch.engine.outlook import Outlook
-from kling_batch.engine.plan import Action, Plan
-from kling_batch.engine.run import Outcome, Stopper
 from kling_batch.errors import BudgetStop, Interrupted, KlingBatchError, Terminated
 from kling_batch.events import Event
-from kling_batch.files.lock import Lock
 from kling_batch.model import RunResult, Status
+from kling_batch.planning.outlook import Outlook
+from kling_batch.planning.plan import Action, Plan
+from kling_batch.records.lock import Lock
 from kling_batch.report.facts import money, problems, reason, repair, units_text
+from kling_batch.running.run import Outcome, Stopper
 
 _MOST_NAMED = 12
 

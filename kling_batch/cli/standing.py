@@ -13,11 +13,11 @@ from kling_batch.cli import github
 from kling_batch.cli.how import How
 from kling_batch.cli.progress import JsonLines, Lines
 from kling_batch.clock import SystemClock
-from kling_batch.engine.standing import Standing, stands, state_of
 from kling_batch.errors import ExitStatus
 from kling_batch.events import Observer, RunEnded, RunStarted
-from kling_batch.journal.journal import Journal
-from kling_batch.journal.looking import read_standing
+from kling_batch.records.journal import Journal
+from kling_batch.records.looking import read_standing
+from kling_batch.running.standing import Standing, stands, state_of
 
 
 def run_standing(manifest: Path, places: Places, expressions: tuple[str, ...], how: How) -> ExitStatus | None:

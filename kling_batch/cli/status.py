@@ -11,12 +11,12 @@ import click
 from kling_batch.api.project import Project, load
 from kling_batch.cli.options import place_options, text_or_json
 from kling_batch.clock import SystemClock, iso
-from kling_batch.engine.recount import recount
-from kling_batch.journal.hold import is_held
-from kling_batch.journal.layout import FOLDER
-from kling_batch.journal.looking import read_snapshot
 from kling_batch.model import RunResult, Status
+from kling_batch.records.hold import is_held
+from kling_batch.records.layout import FOLDER
+from kling_batch.records.looking import read_snapshot
 from kling_batch.report.facts import money, units_text
+from kling_batch.running.recount import recount
 
 
 @click.command()

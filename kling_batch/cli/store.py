@@ -15,8 +15,8 @@ from kling_batch.cli.environment import own_store
 from kling_batch.cli.options import text_or_json
 from kling_batch.clock import SystemClock
 from kling_batch.errors import LockInvalid, UsageError
-from kling_batch.files.lock import read_any_lock
-from kling_batch.files.store import StoreEntry, disused
+from kling_batch.records.lock import read_any_lock
+from kling_batch.records.store import StoreEntry, disused
 
 _DAY_S = 86400.0
 

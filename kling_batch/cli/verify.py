@@ -16,7 +16,7 @@ from kling_batch.errors import ExitStatus
 from kling_batch.model import Take
 
 if TYPE_CHECKING:
-    from kling_batch.engine.audit import Flaw
+    from kling_batch.planning.audit import Flaw
     from kling_batch.report.github import Note
 
 
@@ -35,8 +35,8 @@ def command(
     output: str,
 ) -> int:
     """Hash and decode every file against the lock. Exit status 3 when one is missing, modified, broken or extra."""
-    from kling_batch.engine.audit import audit
-    from kling_batch.engine.picks import picks_of
+    from kling_batch.planning.audit import audit
+    from kling_batch.planning.picks import picks_of
 
     opened = load(manifest, project=project, out=out, lock=lock_path, sandbox=sandbox)
     takes = opened.takes(select)

@@ -20,9 +20,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kling_batch import __version__
-from kling_batch.files.disk import disk_border
-from kling_batch.journal.shapes import shapes_of
+from kling_batch.disk import disk_border
 from kling_batch.model import RunResult
+from kling_batch.records.shapes import shapes_of
 from kling_batch.report.disk import write_whole
 from kling_batch.report.facts import Summary, span_s, summary
 

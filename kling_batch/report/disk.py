@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from kling_batch.files.disk import disk_border
+from kling_batch.disk import disk_border
 
 _WORKSHOP = ".kling-batch"
 

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from kling_batch.journal.shapes import FindShape
 from kling_batch.model import RunResult, Shape, Status, TakeKey, TakeResult
+from kling_batch.records.shapes import FindShape
 from kling_batch.report.facts import headline, money, problems, reason, repair, span_s, summary
 from kling_batch.report.page_chart import chart, time_text
 from kling_batch.report.page_data import blocks

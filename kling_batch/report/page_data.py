@@ -13,8 +13,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from kling_batch.journal.shapes import FindShape
 from kling_batch.model import Job, Origin, RunResult, Shape, Status, TakeResult
+from kling_batch.records.shapes import FindShape
 from kling_batch.report.facts import by_job, reason, repair, units_text
 from kling_batch.report.text import printable
 

@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 
 from kling_batch import Access, load, plan, run, run_sync
-from kling_batch.engine.plan import Action
 from kling_batch.errors import BudgetStop, Drift, ExitStatus, FolderHeld, ManifestInvalid, UsageError
 from kling_batch.events import Event, RunEnded, RunStarted, TakeChanged, TakeEnded
-from kling_batch.journal.hold import is_held
 from kling_batch.model import Origin, Status
+from kling_batch.planning.plan import Action
+from kling_batch.records.hold import is_held
 from kling_batch.sandbox.settings import SANDBOX_ACCESS_KEY, SANDBOX_SECRET_KEY
 
 TAKES = 3

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 FLOORS = [
-    {"", "errors", "model", "events", "clock", "effects", "resources", "identity", "connections", "memory"},
-    {"manifest", "service", "journal", "files"},
-    {"engine"},
+    {"", "errors", "model", "events", "clock", "effects", "resources", "identity", "connections", "memory", "disk"},
+    {"manifest", "service", "records"},
+    {"delivery"},
+    {"planning"},
+    {"running"},
     {"report"},
     {"api"},
     {"cli"},
@@ -29,13 +31,13 @@ DOORS = {
     "httpx": {
         "kling_batch.connections",
         "kling_batch.service.client",
-        "kling_batch.files.download",
-        "kling_batch.files.steps",
-        "kling_batch.files.walkers",
+        "kling_batch.delivery.download",
+        "kling_batch.delivery.steps",
+        "kling_batch.delivery.walkers",
         "kling_batch.api.access",
         "kling_batch.sandbox.transport",
     },
-    "sqlite3": {"kling_batch.journal"},
+    "sqlite3": {"kling_batch.records"},
     "jwt": {"kling_batch.service.auth", "kling_batch.sandbox.auth"},
     "yaml": {"kling_batch.manifest.yaml_text", "kling_batch.sandbox.scenario"},
     "tqdm": {"kling_batch.cli.bar"},
@@ -43,10 +45,10 @@ DOORS = {
     "pandas": {"kling_batch.report.csv_"},
     "jinja2": {"kling_batch.report.html"},
     "junitparser": {"kling_batch.report.junit"},
-    "obstore": {"kling_batch.files.object_store"},
+    "obstore": {"kling_batch.records.object_store"},
 }
 """Which modules, or packages with all that is in them, a library may be imported by."""
-TYPES_ALONE = {"kling_batch.files.steps"}
+TYPES_ALONE = {"kling_batch.delivery.steps"}
 """Modules that may name httpx's types and not import it."""
 
 Breaches = list[str]
@@ -149,14 +151,14 @@ def test_no_module_imports_itself_by_way_of_others(imports: list[Any]) -> None:
     ("check", "modules"),
     [
         (upward, {"errors": "from kling_batch.service import wire", "service/wire": ""}),
-        (upward, {"journal/a": "def f():\n    import kling_batch.files.store", "files/store": ""}),
-        (upward, {"engine/plan": "from kling_batch.report.html import x", "report/html": ""}),
-        (upward, {"files/a": "if TYPE_CHECKING:\n    from kling_batch import engine", "engine/__init__": ""}),
+        (upward, {"records/a": "def f():\n    import kling_batch.delivery.part", "delivery/part": ""}),
+        (upward, {"planning/plan": "from kling_batch.report.html import x", "report/html": ""}),
+        (upward, {"records/a": "if TYPE_CHECKING:\n    from kling_batch import running", "running/__init__": ""}),
         (about_the_sandbox, {"sandbox/world": "from kling_batch.service.codes import CODES", "service/codes": ""}),
-        (about_the_sandbox, {"engine/run": "import kling_batch.sandbox.world", "sandbox/world": ""}),
-        (past_the_door, {"engine/run": "def f():\n    import httpx"}),
-        (past_the_door, {"files/steps": "import httpx"}),
-        (past_the_door, {"files/store": "try:\n    from sqlite3 import dbapi2\nexcept OSError:\n    pass"}),
+        (about_the_sandbox, {"running/run": "import kling_batch.sandbox.world", "sandbox/world": ""}),
+        (past_the_door, {"running/run": "def f():\n    import httpx"}),
+        (past_the_door, {"delivery/steps": "import httpx"}),
+        (past_the_door, {"delivery/part": "try:\n    from sqlite3 import dbapi2\nexcept OSError:\n    pass"}),
         (past_the_door, {"service/wire": "import httpx._config"}),
         (
             cycle,
@@ -181,13 +183,13 @@ def test_a_breach_is_found(
         (
             upward,
             {
-                "engine/a": "from kling_batch.files import store",
-                "files/store": "from kling_batch import model",
+                "running/a": "from kling_batch.records import store",
+                "records/store": "from kling_batch import model",
                 "model": "",
             },
         ),
         (upward, {"events": "from kling_batch.model import Status", "model": ""}),
-        (past_the_door, {"files/steps": "if typing.TYPE_CHECKING:\n    import httpx"}),
+        (past_the_door, {"delivery/steps": "if typing.TYPE_CHECKING:\n    import httpx"}),
         (cycle, {"a": "from kling_batch import b", "b": "if TYPE_CHECKING:\n    from kling_batch import a"}),
     ],
 )

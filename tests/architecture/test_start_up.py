@@ -102,7 +102,7 @@ def test_planning_needs_no_network(tmp_path: Path) -> None:
     """A plan imports neither the HTTP client nor a decoder."""
     (tmp_path / "m.yaml").write_text(YAML, encoding="utf-8")
     modules = loaded_by("plan", str(tmp_path / "m.yaml"), "--out", str(tmp_path / "out"))
-    assert "kling_batch.engine.plan" in modules
+    assert "kling_batch.planning.plan" in modules
     assert not modules & {"pandas", "httpx", "soundfile", "numpy"}
 
 

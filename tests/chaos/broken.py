@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from kling_batch.journal.records import Attempt, PlacedFile, Stage
+from kling_batch.records.attempts import Attempt, PlacedFile, Stage
 from kling_batch.service.client import KlingService
 from kling_batch.service.outcomes import CreateOutcome, ListOutcome, Page, Unclear
 from tests.chaos.process import LateJournal, Parts

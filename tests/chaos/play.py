@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from kling_batch.engine.run import Outcome
 from kling_batch.model import Origin, Status
+from kling_batch.running.run import Outcome
 from kling_batch.sandbox.faults import Scenario
 from kling_batch.sandbox.quick import quick_clip
 from kling_batch.sandbox.settings import Span

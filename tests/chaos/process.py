@@ -17,20 +17,20 @@ from typing import ParamSpec, TypeVar
 
 import httpx
 
+from kling_batch.delivery.walkers import LoopWalker, file_client
 from kling_batch.effects import Probe
-from kling_batch.engine.facts import gather
-from kling_batch.engine.plan import make_plan
-from kling_batch.engine.ports import Options, Ports
-from kling_batch.engine.run import Outcome, Stopper, run
 from kling_batch.errors import DiskUnusable, Interrupted
-from kling_batch.files.lock import read_lock
-from kling_batch.files.store import FolderStore
-from kling_batch.files.walkers import LoopWalker, file_client
-from kling_batch.journal.journal import Journal, _Write
-from kling_batch.journal.layout import sqlite_border
-from kling_batch.journal.looking import read_snapshot
-from kling_batch.journal.rows import Statement
 from kling_batch.model import Manifest
+from kling_batch.planning.plan import make_plan
+from kling_batch.records.journal import Journal, _Write
+from kling_batch.records.layout import sqlite_border
+from kling_batch.records.lock import read_lock
+from kling_batch.records.looking import read_snapshot
+from kling_batch.records.rows import Statement
+from kling_batch.records.state import gather
+from kling_batch.records.store import FolderStore
+from kling_batch.running.ports import Options, Ports
+from kling_batch.running.run import Outcome, Stopper, run
 from kling_batch.sandbox.settings import API_BASE_URL, SANDBOX_ACCESS_KEY, SANDBOX_SECRET_KEY, Span
 from kling_batch.sandbox.transport import SandboxTransport
 from kling_batch.sandbox.wire import Request

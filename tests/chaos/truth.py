@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from functools import lru_cache
 
-from kling_batch.engine.run import Outcome
 from kling_batch.errors import AccountStop, BudgetStop, Interrupted, NotFinished
-from kling_batch.files.lock import read_lock
 from kling_batch.identity import external_task_id
 from kling_batch.model import Status, Take, TakeResult
+from kling_batch.records.lock import read_lock
+from kling_batch.running.run import Outcome
 from kling_batch.sandbox.clips import ClipSpec
 from kling_batch.sandbox.ledger import Ledger, LedgerTask
 from kling_batch.sandbox.quick import quick_clip

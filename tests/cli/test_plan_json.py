@@ -8,9 +8,9 @@ from decimal import Decimal
 import pytest
 
 from kling_batch.cli.planning import plan_json
-from kling_batch.engine.outlook import Outlook
-from kling_batch.engine.plan import Action, Plan, Step
 from kling_batch.model import TakeKey
+from kling_batch.planning.outlook import Outlook
+from kling_batch.planning.plan import Action, Plan, Step
 
 OUTLOOK = Outlook(list_units=Decimal("0.25"), units=Decimal("0.25"))
 

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from kling_batch.files.lock import read_lock
 from kling_batch.model import RunResult, TakeKey
+from kling_batch.records.lock import read_lock
 
 AUDIO = "document.querySelector('audio')"
 MANIFEST = """

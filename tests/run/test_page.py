@@ -11,9 +11,9 @@ import pytest
 
 from kling_batch.api.project import load
 from kling_batch.cli import main
-from kling_batch.journal.journal import Journal
-from kling_batch.journal.layout import FOLDER
-from kling_batch.journal.shapes import shapes_of
+from kling_batch.records.journal import Journal
+from kling_batch.records.layout import FOLDER
+from kling_batch.records.shapes import shapes_of
 
 Jobs = dict[str, list[Any]]
 

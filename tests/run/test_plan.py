@@ -11,11 +11,11 @@ import jsonschema
 import pytest
 
 from kling_batch.cli import main
-from kling_batch.engine.outlook import Outlook, outlook
-from kling_batch.engine.plan import Action
-from kling_batch.files.lock import Lock
-from kling_batch.journal.looking import Snapshot
-from kling_batch.journal.records import Attempt, Stage
+from kling_batch.planning.outlook import Outlook, outlook
+from kling_batch.planning.plan import Action
+from kling_batch.records.attempts import Attempt, Stage
+from kling_batch.records.lock import Lock
+from kling_batch.records.looking import Snapshot
 from kling_batch.resources import schema
 from kling_batch.sandbox.settings import Behaviour
 

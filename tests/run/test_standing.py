@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from kling_batch.cli import main
-from kling_batch.journal.journal import Journal
-from kling_batch.journal.looking import read_snapshot, read_standing
+from kling_batch.records.journal import Journal
+from kling_batch.records.looking import read_snapshot, read_standing
 from kling_batch.sandbox.faults import Call
 
 WATCHED = """

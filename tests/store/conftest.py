@@ -17,8 +17,8 @@ import pytest
 from obstore.store import from_url
 
 from kling_batch.effects import Probe
-from kling_batch.files.object_store import ObjectStore
-from kling_batch.files.store import FolderStore, Store
+from kling_batch.records.object_store import ObjectStore
+from kling_batch.records.store import FolderStore, Store
 
 
 @pytest.fixture(autouse=True)

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from kling_batch.cli import main
-from kling_batch.files.lock import Lock, LockEntry, write_lock
-from kling_batch.files.store import key_of
-from kling_batch.files.store_at import store_at
 from kling_batch.model import FileRecord, TakeKey
+from kling_batch.records.lock import Lock, LockEntry, write_lock
+from kling_batch.records.store import key_of
+from kling_batch.records.store_at import store_at
 
 A, B, C = "a" * 64, "b" * 64, "c" * 64
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kling_batch.errors import DiskUnusable
-from kling_batch.files.store import FolderStore, default_store_root
+from kling_batch.records.store import FolderStore, default_store_root
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import pytest
 from obstore import exceptions
 
 from kling_batch.errors import DiskUnusable, UsageError
-from kling_batch.files.object_store import ObjectStore, object_border
-from kling_batch.files.store import Store, StoreEntry, key_of
+from kling_batch.records.object_store import ObjectStore, object_border
+from kling_batch.records.store import Store, StoreEntry, key_of
 
 FAILURES = [
     kind for kind in vars(exceptions).values() if isinstance(kind, type) and issubclass(kind, exceptions.BaseError)

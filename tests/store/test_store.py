@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from kling_batch.errors import DiskUnusable
-from kling_batch.files.store import Store, StoreEntry, disused, key_of
-from kling_batch.files.store_at import store_at
+from kling_batch.records.store import Store, StoreEntry, disused, key_of
+from kling_batch.records.store_at import store_at
 
 LATER = 9e9
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kling_batch.errors import UsageError
-from kling_batch.files.store_at import store_at
+from kling_batch.records.store_at import store_at
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_keys_in_a_url_are_refused_and_not_repeated() -> None:
 def test_a_missing_extra_is_told_with_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
     """Object storage is an extra; folders need none."""
     monkeypatch.setitem(sys.modules, "obstore", None)
-    monkeypatch.delitem(sys.modules, "kling_batch.files.object_store", raising=False)
+    monkeypatch.delitem(sys.modules, "kling_batch.records.object_store", raising=False)
     with pytest.raises(UsageError, match="needs the extra `s3`") as caught:
         store_at("s3://sounds", namespace="live")
     assert "pip install 'kling-batch[s3]'" in str(caught.value.hint)

@@ -1,0 +1,176 @@
+"""Chosen takes under plain names: the files of the take that a person picked stand a second time, as the job's."""
+
+from __future__ import annotations
+
+import shutil
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kling_batch.delivery.place import place
+from kling_batch.disk import disk_border, hash_file
+from kling_batch.effects import Probe, no_probe
+from kling_batch.model import FileRecord, Job, Take, TakeKey
+from kling_batch.planning.plan import Step
+from kling_batch.records.layout import FOLDER
+from kling_batch.records.lock import Lock, LockEntry
+from kling_batch.records.state import is_of
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Chosen:
+    """A picked take whose sound the lock has, with the files that are asked for."""
+
+    take: Take
+    records: tuple[FileRecord, ...]
+
+    def path(self, record: FileRecord) -> str:
+        """Where a file stands under the job's plain name, under the output folder."""
+        return f"{self.take.job.picked_stem}.{record.format}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unplaceable:
+    """A pick that cannot have its plain name, and why."""
+
+    job_id: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Picks:
+    """What a lock says of picks, as far as it can be done."""
+
+    chosen: tuple[Chosen, ...] = ()
+    unplaceable: tuple[Unplaceable, ...] = ()
+
+
+def picks_of(takes: Sequence[Take], lock: Lock) -> Picks:
+    """Read the picks of a manifest's takes.
+
+    Args:
+        takes: All takes of the manifest: their paths are taken.
+        lock: What the lock says.
+    """
+    picked: dict[str, list[tuple[Take, LockEntry]]] = {}
+    for take in takes:
+        entry = lock.entries.get(take.key)
+        if entry is not None and entry.picked:
+            picked.setdefault(take.job.id, []).append((take, entry))
+    if not picked:
+        return Picks()
+    taken = taken_names(takes)
+    chosen, unplaceable = [], []
+    for job_id, found in picked.items():
+        take, entry = found[0]
+        reason = _several(job_id, [one.number for one, _ in found]) or why_unplaceable(take, taken)
+        if reason is not None:
+            unplaceable.append(Unplaceable(job_id=job_id, reason=reason))
+        elif take.job.picked_stem != take.stem and is_of(entry, take):
+            records = tuple(record for record in entry.files if record.format in take.job.formats)
+            chosen.append(Chosen(take=take, records=records))
+    return Picks(chosen=tuple(chosen), unplaceable=tuple(unplaceable))
+
+
+def recorded(steps: Iterable[Step]) -> tuple[TakeKey, ...]:
+    """Give the takes of a plan that the lock says were picked, also under the name of a job that is gone."""
+    found = ((step.key, step.facts.moved or step.facts.entry) for step in steps if step.facts is not None)
+    return tuple(key for key, entry in found if entry is not None and entry.picked)
+
+
+def taken_names(takes: Sequence[Take]) -> set[str]:
+    """Give the paths of all takes, in the form in which large and small letters are one."""
+    return {_folded(take.stem) for take in takes}
+
+
+def why_unplaceable(take: Take, taken: set[str]) -> str | None:
+    """Say why a take cannot stand under its job's plain name; None when it can. For `taken` see `taken_names`."""
+    job = take.job
+    if not job.picked_stem:
+        return f"the plain name `{job.id}` can be no path: give the job another with `picked` in the manifest"
+    own = job.picked_stem == take.stem and job.takes == 1
+    if not own and _folded(job.picked_stem) in taken:
+        return f"its plain name {job.picked_stem} is the path of a take: give the job another with `picked`"
+    return None
+
+
+def _several(job_id: str, numbers: list[int]) -> str | None:
+    if len(numbers) == 1:
+        return None
+    words = " and ".join(map(str, numbers))
+    return f"takes {words} are both picked; choose one, such as: kling-batch pick MANIFEST {job_id}={numbers[0]}"
+
+
+def bring_picks(chosen: Sequence[Chosen], out: Path, *, probe: Probe = no_probe) -> list[Path]:
+    """Copy the files of chosen takes to their plain names, where their own files are in place. Blocks.
+
+    A copy has the time of its original, so that what is in place is seen without reading it.
+
+    Returns:
+        What is not in place, since its original is missing or modified.
+
+    Raises:
+        DiskUnusable: A file cannot be read or written.
+    """
+    lacking = []
+    for one in chosen:
+        for record in one.records:
+            source, dest = out / one.take.path(record.format), out / one.path(record)
+            with disk_border(dest):
+                if _is_copy(source, dest, record):
+                    continue
+                if not source.is_file() or hash_file(source) != record.sha256:
+                    lacking.append(dest)
+                    continue
+                coming = out / FOLDER / "partial" / f"picked.{record.sha256}"
+                coming.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(source, coming)
+            replaced = out / FOLDER / "replaced"
+            place(coming, dest, out=out, sha256=record.sha256, keep_replaced_in=replaced, probe=probe)
+    return lacking
+
+
+def drop_picks(job: Job, records: Iterable[FileRecord], out: Path, taken: set[str]) -> list[Path]:
+    """Remove a job's files under its plain name, where they are a take's: a file that was edited stays.
+
+    Args:
+        job: Whose pick is taken back.
+        records: What the job's takes are.
+        out: The output folder.
+        taken: See `taken_names`; a take's own file is never removed.
+
+    Returns:
+        What stayed.
+    """
+    if not job.picked_stem or _folded(job.picked_stem) in taken:
+        return []
+    known = {(record.format, record.sha256) for record in records}
+    stayed = []
+    for audio_format in {name for name, _ in known}:
+        file = out / f"{job.picked_stem}.{audio_format}"
+        with disk_border(file):
+            if not file.is_file():
+                continue
+            if (audio_format, hash_file(file)) in known:
+                file.unlink()
+            else:
+                stayed.append(file)
+    return stayed
+
+
+def _is_copy(source: Path, dest: Path, record: FileRecord) -> bool:
+    """Whether a plain name's file is in place: by size and time if that says so, else by its hash."""
+    try:
+        there = dest.stat()
+        original = source.stat() if source.is_file() else None
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    if there.st_size != record.bytes or dest.is_symlink():
+        return False
+    untouched = original is not None and (there.st_mtime_ns, there.st_size) == (original.st_mtime_ns, original.st_size)
+    return untouched or hash_file(dest) == record.sha256
+
+
+def _folded(stem: str) -> str:
+    return unicodedata.normalize("NFC", stem.casefold())

@@ -1,0 +1,250 @@
+"""Wanted minus present: what a run would do to each take, and why. Plain functions; no keys and no network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+from kling_batch.identity import external_task_id
+from kling_batch.model import Take, TakeKey
+from kling_batch.records.attempts import Attempt, Stage
+from kling_batch.records.lock import Lock, LockEntry
+from kling_batch.records.state import Facts, Presence
+from kling_batch.service.catalog import kind
+
+
+class Action(StrEnum):
+    """What a run would do to a take, in the order in which a plan tells it."""
+
+    GENERATE = "generate"
+    RETRY = "retry"
+    RESUME = "resume"
+    MOVED = "moved"
+    RESTORE = "restore"
+    KEEP = "keep"
+    DROP = "drop"
+
+
+PAYING = {Action.GENERATE, Action.RETRY}
+"""Actions that ask the service for a new task. A resumed take whose answer was lost may be sent again as well."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Change:
+    """A field whose value differs from what was before, as people read it."""
+
+    name: str
+    old: str
+    new: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.old} -> {self.new}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Step:
+    """A take's part of the plan. `units` is what the step may cost; `facts` is None for a take no longer asked for.
+
+    `changes` are the fields because of which the take is not what it was; `reason` has them in words.
+    """
+
+    key: TakeKey
+    action: Action
+    reason: str
+    external_id: str
+    units: Decimal = Decimal(0)
+    changes: tuple[Change, ...] = ()
+    facts: Facts | None = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether the take failed for good: it is left as it is, and there is no sound."""
+        facts = self.facts
+        if facts is None or facts.attempt is None or facts.finished is not None:
+            return False
+        return self.action is Action.KEEP and facts.attempt.stage in {Stage.FAILED, Stage.REFUSED}
+
+    @property
+    def may_pay(self) -> bool:
+        """Whether a paid call may come of it, also where a lost answer has to be sent again."""
+        attempt = self.facts.attempt if self.facts else None
+        unsettled = self.action is Action.RESUME and attempt is not None and attempt.stage is Stage.INTENT
+        return self.action in PAYING or unsettled
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """What a run would do, in the manifest's order; what is dropped comes last."""
+
+    steps: tuple[Step, ...]
+
+    def count(self, action: Action) -> int:
+        """How many takes get this action."""
+        return sum(1 for step in self.steps if step.action is action)
+
+    @property
+    def pays(self) -> bool:
+        """Whether the service is asked for a new task."""
+        return any(step.action in PAYING for step in self.steps)
+
+    @property
+    def needs_consent(self) -> bool:
+        """Whether somebody has to agree first: it pays, or takes over the sounds of a renamed job."""
+        return self.pays or any(step.action is Action.MOVED for step in self.steps)
+
+    @property
+    def units(self) -> Decimal:
+        """The most that a run of this plan would pay, retries of tasks that fail left out: those cost nothing."""
+        return sum((step.units for step in self.steps), Decimal(0))
+
+
+def make_plan(
+    facts: Sequence[Facts],
+    lock: Lock,
+    *,
+    retries: int,
+    wanted: Iterable[TakeKey],
+    prices: Mapping[str, Decimal] | None = None,
+) -> Plan:
+    """Decide an action for every take.
+
+    Args:
+        facts: What is present.
+        lock: What the lock says.
+        retries: How many new attempts a task may have that failed for a passing reason.
+        wanted: All takes of the manifest, selected or not.
+        prices: What a task of a kind costs, in units, where that is not the list price.
+    """
+    known_prices = prices or {}
+    steps = [_step(fact, retries, known_prices.get(fact.take.job.kind)) for fact in facts]
+    known = {*wanted, *(fact.moved.key for fact in facts if fact.moved)}
+    dropped = [
+        Step(
+            key=key,
+            action=Action.DROP,
+            reason="locked, and no longer in the manifest; its files stay where they are",
+            external_id=lock.entries[key].external_id,
+        )
+        for key in sorted(lock.entries.keys() - known)
+    ]
+    return Plan(steps=(*steps, *dropped))
+
+
+def _step(facts: Facts, retries: int, price: Decimal | None) -> Step:
+    take, attempt = facts.take, facts.attempt
+    if facts.moved is not None:
+        return _moved(facts, facts.moved)
+    if facts.finished is not None or (attempt is not None and attempt.stage is Stage.DELIVERED):
+        lacking = {name: state for name, state in facts.presence.items() if state is not Presence.PRESENT}
+        if not lacking:
+            return _free(facts, Action.KEEP, "every file is in place")
+        return _free(facts, Action.RESTORE, _lacking_reason(facts, lacking), _file_changes(facts, lacking))
+    units = kind(take.job.kind).units if price is None else price
+    if attempt is None or attempt.stage is Stage.WITHDRAWN:
+        changes = _request_changes(take, facts.entry) if facts.entry else ()
+        return Step(
+            key=take.key,
+            action=Action.GENERATE,
+            reason=_new_reason(facts.entry, changes),
+            external_id=facts.external_id,
+            units=units,
+            changes=changes,
+            facts=facts,
+        )
+    return _unfinished(facts, attempt, retries, units)
+
+
+def _free(facts: Facts, action: Action, reason: str, changes: tuple[Change, ...] = ()) -> Step:
+    """Make a step that costs nothing."""
+    return Step(
+        key=facts.take.key,
+        action=action,
+        reason=reason,
+        external_id=facts.external_id,
+        changes=changes,
+        facts=facts,
+    )
+
+
+def _moved(facts: Facts, entry: LockEntry) -> Step:
+    old, new = entry.job_id, facts.take.job.id
+    reason = f"job renamed: {old} -> {new}; the sound is adopted without paying"
+    return _free(facts, Action.MOVED, reason, (Change(name="id", old=old, new=new),))
+
+
+def _unfinished(facts: Facts, attempt: Attempt, retries: int, units: Decimal) -> Step:
+    words = f"{attempt.code}: {attempt.message}" if attempt.code is not None else attempt.message
+    match attempt.stage:
+        case Stage.INTENT:
+            reason = "its answer was lost: looked for on the service, sent again only if not there"
+        case Stage.CREATED:
+            reason = f"task {attempt.task_id} is on the service"
+        case Stage.SUCCEEDED:
+            reason = f"task {attempt.task_id} is done and paid for; its files are fetched"
+        case Stage.FAILED if not attempt.final and attempt.attempt <= retries:
+            return Step(
+                key=facts.take.key,
+                action=Action.RETRY,
+                reason=f"attempt {attempt.attempt} failed ({words})",
+                external_id=external_task_id(facts.take, attempt.attempt + 1),
+                units=units,
+                facts=facts,
+            )
+        case _:
+            reason = f"failed for good ({words}): nothing is sent; change the request or raise its edition"
+            return _free(facts, Action.KEEP, reason)
+    return _free(facts, Action.RESUME, reason)
+
+
+def _lacking_reason(facts: Facts, lacking: Mapping[str, Presence]) -> str:
+    words = []
+    for name, state in lacking.items():
+        path = facts.take.path(name)
+        known = facts.known_files.get(name)
+        if state is Presence.NEVER:
+            words.append(f"{path}: {name} is newly asked for, of a task that is paid for")
+        elif state is Presence.MODIFIED:
+            words.append(f"{path} was modified")
+        elif known is not None and known.path != path:
+            words.append(f"{path}: file was {known.path}")
+        else:
+            words.append(f"{path} is missing")
+    return "; ".join(words)
+
+
+def _file_changes(facts: Facts, lacking: Mapping[str, Presence]) -> tuple[Change, ...]:
+    """Tell which fields of the manifest, other than the request, changed: `formats` and `file`."""
+    changes = []
+    if Presence.NEVER in lacking.values() and facts.known_files:
+        old, new = (", ".join(sorted(names)) for names in (facts.known_files, facts.presence))
+        changes.append(Change(name="formats", old=old, new=new))
+    for name, record in facts.known_files.items():
+        if name in lacking and record.path != facts.take.path(name):
+            changes.append(Change(name="file", old=record.path, new=facts.take.path(name)))
+    return tuple(changes)
+
+
+def _request_changes(take: Take, entry: LockEntry) -> tuple[Change, ...]:
+    old, new = entry.request, take.job.request
+    names = sorted({*old, *new}) if old != new else ()
+    changes = [
+        Change(name=name, old=_shown(old.get(name)), new=_shown(new.get(name)))
+        for name in names
+        if old.get(name) != new.get(name)
+    ]
+    if entry.edition != take.edition:
+        changes.append(Change(name="edition", old=str(entry.edition), new=str(take.edition)))
+    return tuple(changes)
+
+
+def _new_reason(entry: LockEntry | None, changes: tuple[Change, ...]) -> str:
+    if entry is None:
+        return "new"
+    return "changed: " + "; ".join(map(str, changes)) if changes else "new under this project's name"
+
+
+def _shown(value: Any) -> str:
+    return f'"{value}"' if isinstance(value, str) else str(value)

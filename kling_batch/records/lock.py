@@ -1,0 +1,405 @@
+"""The lock: what the team knows of every finished take, as a text file beside the manifest.
+
+Its layout is made for git, which merges two branches unless both changed lines that touch. Every take has a line of
+its own that no other take's line depends on: the last element of the list is a constant, so no comma ever moves.
+A constant line ends every job, so that a change in one does not touch the next. And like the tabs of a filing
+cabinet, a constant line stands before the jobs of every letter, so that jobs added to one gap by two branches
+mostly come to stand apart. Where they do not, keeping the lines of both sides is right, which is what `merge=union`
+in `.gitattributes` does; order is therefore written but not asked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import Any, NoReturn
+
+from kling_batch.disk import disk_border, sync_folder
+from kling_batch.effects import Probe, no_probe
+from kling_batch.errors import LockInvalid, UsageError
+from kling_batch.memory import no_cycles
+from kling_batch.model import AUDIO_FORMATS, FileRecord, TakeKey
+from kling_batch.resources import schema
+
+LOCK_VERSION = 1
+
+_COMMENT = (
+    "Written by kling-batch; commit it beside the manifest. It pins the bytes of every take, "
+    "not the power to make them again: the service has no seed."
+)
+_CONFLICT = re.compile(r"^(?:<{7}|={7}|>{7}|\|{7})(?: |$)", re.MULTILINE)
+_JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_UNITS = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,12})?")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_PATH = re.compile(r"(?![/\\]|[A-Za-z]:)[^\x00-\x1f]+")
+_UP = re.compile(r"(?:^|[/\\])\.\.(?:[/\\]|$)")
+_MARK = re.compile(r"[0-9a-z]|end(?: of .*)?")
+_TABS = "0123456789abcdefghijklmnopqrstuvwxyz"
+_HEAD = {"lock_version", "project", "comment", "takes"}
+_TAKE_FIELDS = 10
+_OPTIONAL = {"picked", "rerolls", "moved_from"}
+_FILE_FIELDS = 5
+_take_fields = itemgetter(
+    "job_id", "take", "edition", "attempt", "kind", "external_id", "task_id", "units", "request", "files"
+)
+_file_fields = itemgetter("path", "format", "sha256", "bytes", "duration")
+_LONGEST_S = 86400
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LockEntry:
+    """One finished take. `request` is what was sent, less the ids; `units` is what was charged, failed attempts too.
+
+    `picked` marks the take that a person chose of its job. `rerolls` are the fresh sounds that were asked for of this
+    take alone: they are added to the job's edition. `moved_from` is the job's name when the sound was made, if that was
+    another: it is what the external id was made of.
+    """
+
+    job_id: str
+    take: int
+    edition: int
+    attempt: int
+    kind: str
+    external_id: str
+    task_id: str
+    units: Decimal
+    request: Mapping[str, Any]
+    files: tuple[FileRecord, ...]
+    picked: bool = False
+    rerolls: int = 0
+    moved_from: str | None = None
+
+    @property
+    def key(self) -> TakeKey:
+        """What people call the take."""
+        return TakeKey(self.job_id, self.take)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lock:
+    """Every finished take of a project. `sha256` is of the file that it was read from, if it was read from one."""
+
+    project: str
+    entries: Mapping[TakeKey, LockEntry] = field(default_factory=dict)
+    sha256: str | None = field(default=None, compare=False)
+
+
+def read_lock(path: Path, *, project: str) -> Lock:
+    """Read a lock; one that is not there is empty.
+
+    Raises:
+        LockInvalid: It is torn, conflicted, edited into something else, newer, or another project's.
+        DiskUnusable: It cannot be read.
+    """
+    with disk_border(path):
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            return Lock(project=project)
+    with no_cycles():
+        return _Reader(str(path), data).lock(project)
+
+
+def read_any_lock(path: Path) -> Lock:
+    """Read a lock that has to be there, whichever project's it is.
+
+    Raises:
+        UsageError: There is none.
+        LockInvalid: It is torn, conflicted, edited into something else or newer.
+        DiskUnusable: It cannot be read.
+    """
+    with disk_border(path):
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            raise UsageError(
+                f"{path}: there is no such lock.",
+                hint="The lock of a set stands beside its manifest, as MANIFEST.lock.",
+            ) from None
+    with no_cycles():
+        return _Reader(str(path), data).lock(None)
+
+
+def write_lock(path: Path, lock: Lock, *, probe: Probe = no_probe) -> str:
+    """Write a lock: all of it or nothing, and nothing if the file says the same already.
+
+    Returns:
+        The SHA-256 of the file, in hexadecimal.
+
+    Raises:
+        DiskUnusable: It cannot be written; what was there is untouched.
+    """
+    data = "".join(_lines(lock)).encode()
+    sha256 = hashlib.sha256(data).hexdigest()
+    final = Path(os.path.realpath(path))  # a symbolic link stays one
+    with disk_border(path):
+        if final.is_file() and final.read_bytes() == data:
+            return sha256
+        coming = final.with_name(f".{final.name}.{os.getpid()}.tmp")
+        try:
+            probe("lock write")
+            with coming.open("wb") as file:
+                file.write(data)
+                file.flush()
+                probe("lock fsync")
+                os.fsync(file.fileno())
+            probe("lock rename")
+            coming.replace(final)
+        finally:
+            coming.unlink(missing_ok=True)
+        sync_folder(final.parent, probe)
+    return sha256
+
+
+def check_lock_place(path: Path) -> None:
+    """Check that a lock can be written where it is to be, before anything is paid for.
+
+    Raises:
+        DiskUnusable: Its folder is missing or cannot be written to.
+    """
+    final = Path(os.path.realpath(path))
+    with disk_border(path, option="--lock"):
+        coming = final.with_name(f".{final.name}.{os.getpid()}.tmp")
+        coming.touch()
+        coming.unlink()
+
+
+def _lines(lock: Lock) -> Iterator[str]:
+    """Lay the lock out: a head, then the tabs, a line a take, a line at the end of every job, and a last line."""
+    yield f'{{\n"lock_version": {LOCK_VERSION},\n"project": {json.dumps(lock.project, ensure_ascii=False)},\n'
+    yield f'"comment": {json.dumps(_COMMENT)},\n"takes": [\n'
+    shelves: dict[str, list[TakeKey]] = {tab: [] for tab in _TABS}
+    for key in sorted(lock.entries):
+        shelves[key.job_id[0].lower()].append(key)
+    for tab, keys in shelves.items():
+        yield f'"{tab}",\n'
+        for job_id, takes in groupby(keys, key=lambda key: key.job_id):
+            for key in takes:
+                yield json.dumps(_as_json(lock.entries[key]), ensure_ascii=False, allow_nan=False) + ",\n"
+            yield f'"end of {job_id}",\n'
+    yield '"end"\n]\n}\n'
+
+
+def _as_json(entry: LockEntry) -> dict[str, Any]:
+    said = {"picked": entry.picked, "rerolls": entry.rerolls, "moved_from": entry.moved_from}
+    return {
+        "job_id": entry.job_id,
+        "take": entry.take,
+        "edition": entry.edition,
+        "attempt": entry.attempt,
+        "kind": entry.kind,
+        "external_id": entry.external_id,
+        "task_id": entry.task_id,
+        "units": f"{entry.units:f}",
+        "request": dict(sorted(entry.request.items())),
+        "files": [
+            {
+                "path": file.path,
+                "format": file.format,
+                "sha256": file.sha256,
+                "bytes": file.bytes,
+                "duration": file.duration_s,
+            }
+            for file in entry.files
+        ],
+        **{name: value for name, value in said.items() if value},
+    }
+
+
+class _Reader:
+    """One reading of a lock. What is as this program writes it is taken quickly; the rest is explained."""
+
+    def __init__(self, path: str, data: bytes) -> None:
+        self._path = path
+        self._data = data
+        try:
+            self._text = data.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            self._text = ""
+            self._refuse("it is not UTF-8 text", data.count(b"\n", 0, error.start) + 1)
+
+    def lock(self, project: str | None) -> Lock:
+        """Read all of it. None takes any project's."""
+        head = self._parse()
+        self._check_head(head, project)
+        entries: dict[TakeKey, LockEntry] = {}
+        for index, item in enumerate(head["takes"]):
+            if type(item) is str and _MARK.fullmatch(item):
+                continue
+            entry = _entry(item)
+            if entry is None:
+                self._refuse(self._schema_words(item), self._line_of(index))
+            key = entry.key
+            if entries.setdefault(key, entry) is not entry and entries[key] != entry:
+                self._refuse(
+                    f"take {key} stands here a second time, and differently",
+                    self._line_of(index),
+                    hint="Keep one of the two lines: the one whose files are there. Both sounds are paid for.",
+                )
+        return Lock(project=head["project"], entries=entries, sha256=hashlib.sha256(self._data).hexdigest())
+
+    def _parse(self) -> Any:
+        """Read the JSON."""
+        conflict = _CONFLICT.search(self._text) if "<<<<<<<" in self._text else None
+        if conflict:
+            self._refuse(
+                "a merge left a conflict here",
+                self._line_at(conflict.start()),
+                hint="Keep the lines of both sides: delete only the <<<<<<<, ======= and >>>>>>> lines. Every take "
+                "has a line of its own. (`*.lock merge=union` in .gitattributes has git do so.)",
+            )
+        try:
+            return json.loads(self._text, parse_constant=_no_constant)
+        except json.JSONDecodeError as error:
+            torn = error.pos >= len(self._text.rstrip()) or error.msg.startswith("Unterminated")
+            self._refuse("the file ends in the middle" if torn else f"this is no JSON: {error.msg}", error.lineno)
+        except (ValueError, RecursionError) as error:
+            self._refuse(f"this is no JSON of a lock: {error}", 1)
+
+    def _check_head(self, head: Any, project: str | None) -> None:
+        """Check what stands above the takes."""
+        version = head.get("lock_version") if isinstance(head, dict) else None
+        if type(version) is int and version > LOCK_VERSION:
+            self._refuse(
+                f"lock version {version} is newer than this program, which reads version {LOCK_VERSION}",
+                self._line_of_field("lock_version"),
+                hint="Install the kling-batch that wrote it (or a later one).",
+            )
+        good = type(version) is int and version == LOCK_VERSION and head.keys() <= _HEAD
+        if not good or (project is None and type(head.get("project")) is not str):
+            self._refuse(self._schema_words(head, whole=True), 1)
+        if type(head.get("takes")) is not list or self._text.count('\n"takes":') > 1:
+            self._refuse("it needs exactly one list `takes`", self._line_of_field("takes"))
+        if project is not None and head.get("project") != project:
+            self._refuse(
+                f"this is the lock of project {head.get('project')!r}, and the manifest is of {project!r}",
+                self._line_of_field("project"),
+                hint=f"Give the manifest its old project name again, or name another lock with --lock. "
+                f"A new name is a new set of sounds, which are paid for anew: then move {self._path} away.",
+            )
+
+    def _schema_words(self, value: Any, *, whole: bool = False) -> str:
+        """Ask the schema what is wrong, in words."""
+        import jsonschema  # takes 0.2 s to load, and a good lock never needs it
+
+        rules = schema("lock")
+        part = rules if whole else rules["definitions"]["take"] | {"definitions": rules["definitions"]}
+        error = next(iter(jsonschema.Draft7Validator(part).iter_errors(value)), None)
+        if error is None:
+            return "this is not as kling-batch writes it"
+        where = ".".join(str(step) for step in error.absolute_path)
+        return f"`{where}`: {error.message}" if where else error.message
+
+    def _line_of(self, index: int) -> int:
+        """Find an element of `takes`, in whatever way the file is laid out."""
+        decoder, position = json.JSONDecoder(), self._text.index("[", self._text.index('"takes"')) + 1
+        for _ in range(index):
+            _, position = decoder.raw_decode(self._text, _next_value(self._text, position))
+        return self._line_at(_next_value(self._text, position))
+
+    def _line_of_field(self, name: str) -> int:
+        return self._line_at(max(0, self._text.find(f'"{name}"')))
+
+    def _line_at(self, position: int) -> int:
+        return self._text.count("\n", 0, position) + 1
+
+    def _refuse(self, message: str, line: int, *, hint: str | None = None) -> NoReturn:
+        usual = (
+            f"Undo the change, or take the last good state from version control: git checkout -- {self._path}. "
+            "Sounds that this state does not know are found again on the service, and not paid for twice."
+        )
+        raise LockInvalid(message, path=self._path, line=line, hint=hint or usual)
+
+
+def _entry(item: Any) -> LockEntry | None:
+    """Make a value of a take's line; None unless it is exactly as the schema says."""
+    if type(item) is not dict:
+        return None
+    said: dict[str, Any] = {}
+    if len(item) != _TAKE_FIELDS:
+        said = {name: item[name] for name in _OPTIONAL & item.keys()}
+        if len(item) - len(said) != _TAKE_FIELDS or not _good_options(said):
+            return None
+    try:
+        job_id, take, edition, attempt, kind, external_id, task_id, units, request, files = _take_fields(item)
+        good = (
+            (type(take) is int and take >= 1)
+            and (type(edition) is int and edition >= 1)
+            and (type(attempt) is int and attempt >= 1)
+            and (type(kind) is str and kind)
+            and (type(external_id) is str and external_id)
+            and (type(task_id) is str and task_id)
+            and type(request) is dict
+            and type(files) is list
+            and _JOB_ID.fullmatch(job_id)
+            and _UNITS.fullmatch(units)
+        )
+        if not good:
+            return None
+        return LockEntry(
+            job_id=job_id,
+            take=take,
+            edition=edition,
+            attempt=attempt,
+            kind=kind,
+            external_id=external_id,
+            task_id=task_id,
+            units=Decimal(units),
+            request=request,
+            files=tuple([_file(file) for file in files]),
+            **said,
+        )
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _good_options(said: Mapping[str, Any]) -> bool:
+    """Whether the fields that a take's line need not have are as the schema says."""
+    rerolls, moved_from = said.get("rerolls", 1), said.get("moved_from", "x")
+    return (
+        said.get("picked", True) is True
+        and (type(rerolls) is int and rerolls >= 1)
+        and (type(moved_from) is str and _JOB_ID.fullmatch(moved_from) is not None)
+    )
+
+
+def _file(item: Any) -> FileRecord:
+    """Make a value of a file's record.
+
+    Raises:
+        KeyError: It is not as the schema says.
+        TypeError: The same.
+        ValueError: The same.
+    """
+    path, audio_format, sha256, size, length = _file_fields(item)
+    good = (
+        len(item) == _FILE_FIELDS
+        and _PATH.fullmatch(path)
+        and (".." not in path or not _UP.search(path))
+        and audio_format in AUDIO_FORMATS
+        and _SHA256.fullmatch(sha256)
+        and (type(size) is int and size >= 0)
+        and (type(length) in {int, float} and 0 <= length <= _LONGEST_S)
+    )
+    if not good:
+        raise ValueError("values")
+    return FileRecord(path=path, format=audio_format, sha256=sha256, bytes=size, duration_s=float(length))
+
+
+def _next_value(text: str, position: int) -> int:
+    """Skip to where the next element of a list begins."""
+    while text[position] in ", \t\r\n":
+        position += 1
+    return position
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number")

@@ -1,0 +1,196 @@
+"""Finished files in object storage: S3, Google Cloud Storage or Azure, through obstore, whose only door this is.
+
+Objects are named like the files of a folder store, so a bucket and a folder can be copied into each other with any
+tool. An object appears whole or not at all; that is the storage's own promise.
+
+obstore reads keys, region and endpoint from the environment itself, under the names in `_VARIABLES`, and where there
+are none asks the machine's own metadata service, as programs in a cloud do. It reads no profile under `~/.aws`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import obstore
+from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
+from obstore.store import from_url
+
+from kling_batch.disk import CHUNK, disk_border
+from kling_batch.effects import Probe, no_probe
+from kling_batch.errors import DiskUnusable, UsageError
+from kling_batch.records.store import Namespace, StoreEntry, is_key, key_of, receive
+
+if TYPE_CHECKING:
+    from obstore import GetResult
+    from obstore.store import RetryConfig
+
+_RETRIES: RetryConfig = {"max_retries": 3, "retry_timeout": timedelta(seconds=30)}
+"""Short: a store is only a copy, and a run goes on without it."""
+
+_PAGE = 1000
+_VARIABLES = {
+    "s3": "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and, for another service than Amazon's, "
+    "AWS_ENDPOINT_URL (with AWS_ALLOW_HTTP=true if that begins with http://)",
+    "gs": "GOOGLE_SERVICE_ACCOUNT (the path of a key file)",
+    "az": "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
+}
+SCHEMES = frozenset(_VARIABLES)
+_NOISE = re.compile(r"\?\S*| in [0-9.]+[mµn]?s\b(?:, after .*? retry_timeout: \S+)?")
+"""The query of a URL, into which Azure puts keys; and what a request took, which hides that two faults are one."""
+
+_LONGEST_CAUSE = 300
+
+
+@contextmanager
+def object_border(url: str) -> Iterator[None]:
+    """Turn what obstore raises in the body into `DiskUnusable` that names the place, the cause and the repair.
+
+    obstore has a class for few causes: most, also a wrong name of a bucket while listing, are `GenericError`.
+    """
+    scheme = url.partition(":")[0]
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise DiskUnusable(
+            f"{url}: there is no such bucket or container",
+            hint="Correct the name in --store, or make the bucket, then run again.",
+        ) from error
+    except (PermissionDeniedError, UnauthenticatedError) as error:
+        raise DiskUnusable(
+            f"{url}: the storage refuses these keys",
+            hint=f"Give them the rights to list, read, write and remove there, or set others: {_VARIABLES[scheme]}.",
+        ) from error
+    except (BaseError, OSError, ValueError) as error:
+        raise DiskUnusable(f"{url}: {_cause(error)}", hint=_settings_hint(scheme)) from error
+
+
+class ObjectStore:
+    """A store in object storage: `<url>/<namespace>/sha256/ab/abcdef...`.
+
+    Args:
+        url: `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container/prefix`; the prefix may be left out.
+        namespace: Whose files these are.
+        probe: Is told of every effect.
+
+    Raises:
+        UsageError: Something in the environment is missing or wrong. Nothing is asked of the storage yet.
+    """
+
+    def __init__(self, url: str, *, namespace: Namespace, probe: Probe = no_probe) -> None:
+        self._url = url.rstrip("/")
+        self._place = f"{self._url}/{namespace}"
+        self._probe = probe
+        self._found_bucket = False
+        try:
+            self._client = from_url(self._place, retry_config=_RETRIES)
+        except (BaseError, OSError, ValueError) as error:
+            scheme = url.partition(":")[0]
+            raise UsageError(f"--store {url}: {_cause(error)}.", hint=_settings_hint(scheme)) from error
+
+    def __repr__(self) -> str:
+        return f"ObjectStore({self._place!r})"
+
+    @property
+    def location(self) -> str:
+        """See `Store.location`."""
+        return self._url
+
+    def has(self, sha256: str) -> bool:
+        """See `Store.has`."""
+        key = key_of(sha256)
+        with object_border(self._place):
+            if self._size(key) is not None:
+                return True
+            self._insist_on_bucket()
+            return False
+
+    def put(self, path: Path, sha256: str) -> None:
+        """See `Store.put`. Sounds are small: one request holds the whole, and a crash leaves no parts behind."""
+        key = key_of(sha256)
+        with disk_border(path):
+            data = path.read_bytes()
+        with object_border(self._place):
+            if self._size(key) == len(data):
+                return
+            self._probe("store write")
+            obstore.put(self._client, key, data, use_multipart=False)
+
+    def fetch(self, sha256: str, dest: Path) -> bool:
+        """See `Store.fetch`. A damaged object is set aside under `damaged/`."""
+        key = key_of(sha256)
+        with object_border(self._place):
+            try:
+                found = obstore.get(self._client, key)
+            except FileNotFoundError:
+                self._insist_on_bucket()
+                return False
+        self._probe("store fetch")
+        if receive(self._chunks(found), dest, sha256):
+            return True
+        with suppress(BaseError, OSError):  # without the right to write it stays, and is refused again
+            obstore.rename(self._client, key, f"damaged/{sha256}")
+        return False
+
+    def entries(self) -> Iterator[StoreEntry]:
+        """See `Store.entries`."""
+        with object_border(self._place):
+            for page in obstore.list(self._client, "sha256", chunk_size=_PAGE):
+                for found in page:
+                    if is_key(found["path"]):
+                        sha256 = found["path"].rpartition("/")[2]
+                        yield StoreEntry(sha256=sha256, bytes=found["size"], put_at=found["last_modified"].timestamp())
+
+    def remove(self, sha256s: Iterable[str]) -> None:
+        """See `Store.remove`."""
+        keys = [key_of(sha256) for sha256 in sha256s]
+        with object_border(self._place):
+            self._delete(keys)
+
+    def sweep(self, before: float) -> int:
+        """See `Store.sweep`."""
+        with object_border(self._place):
+            damaged = obstore.list(self._client, "damaged").collect()
+            old = [found["path"] for found in damaged if found["last_modified"].timestamp() <= before]
+            self._delete(old)
+            return len(old)
+
+    def _size(self, key: str) -> int | None:
+        try:
+            return obstore.head(self._client, key)["size"]
+        except FileNotFoundError:
+            return None
+
+    def _delete(self, keys: Sequence[str]) -> None:
+        """Delete many at once. S3 is content when one is gone already; the others stop there."""
+        if not keys:
+            return
+        try:
+            obstore.delete(self._client, keys)
+        except FileNotFoundError:
+            for key in keys:
+                with suppress(FileNotFoundError):
+                    obstore.delete(self._client, key)
+
+    def _insist_on_bucket(self) -> None:
+        """Tell, once, a file that is not there from a bucket that is not: the answer to a read is the same."""
+        if not self._found_bucket:
+            next(iter(obstore.list(self._client, "sha256", chunk_size=1)), None)
+            self._found_bucket = True
+
+    def _chunks(self, found: GetResult) -> Iterator[bytes]:
+        with object_border(self._place):
+            yield from found.stream(min_chunk_size=CHUNK)
+
+
+def _cause(error: Exception) -> str:
+    """Take the line that obstore means for people, less the noise."""
+    return " ".join(_NOISE.sub("", str(error).partition("\n")[0]).split())[:_LONGEST_CAUSE]
+
+
+def _settings_hint(scheme: str) -> str:
+    return f"Check the address, the network and, in the environment, {_VARIABLES[scheme]}; then run again."

@@ -1,0 +1,66 @@
+"""A store from what a person writes after `--store`: a folder, or the URL of one or of object storage."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from urllib.parse import SplitResult, urlsplit
+from urllib.request import url2pathname
+
+from kling_batch.errors import UsageError
+from kling_batch.records.store import FolderStore, Namespace, Store
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
+"""Two letters at least: one is a drive of Windows."""
+
+_FORMS = "A store is a folder, file:///folder, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix."
+
+
+def store_at(location: str, *, namespace: Namespace) -> Store:
+    """Open a store. Nothing is asked of it yet.
+
+    Raises:
+        UsageError: It is no place for a store, the extra `s3` is not installed, or the environment is incomplete.
+    """
+    if not _SCHEME.match(location):
+        return FolderStore(Path(location), namespace=namespace)
+    parts = urlsplit(location)
+    if parts.scheme == "file":
+        return FolderStore(_folder(location, parts), namespace=namespace)
+    _check(location, parts)
+    try:
+        from kling_batch.records.object_store import ObjectStore
+    except ModuleNotFoundError as error:
+        if error.name != "obstore":
+            raise
+        raise UsageError(
+            f"--store {location}: object storage needs the extra `s3`, which is not installed.",
+            hint="Install it: pip install 'kling-batch[s3]'",
+        ) from None
+    return ObjectStore(location, namespace=namespace)
+
+
+def _folder(location: str, parts: SplitResult) -> Path:
+    """Take the folder from a file URL."""
+    path = Path(url2pathname(parts.path))
+    if parts.netloc not in {"", "localhost"} or not parts.path.startswith("/") or parts.query or parts.fragment:
+        raise UsageError(f"--store {location}: this URL names no folder.", hint=f"{_FORMS} Or give the plain path.")
+    return path
+
+
+def _check(location: str, parts: SplitResult) -> None:
+    """Refuse what is no URL of object storage. A password in one is not repeated."""
+    if "@" in parts.netloc:
+        raise UsageError(
+            f"--store {parts.scheme}://...@{parts.netloc.rpartition('@')[2]}: keys do not belong into a URL.",
+            hint="Set them in the environment: docs/store.md names the variables.",
+        )
+    if parts.scheme not in {"s3", "gs", "az"}:
+        raise UsageError(
+            f"--store {location}: {parts.scheme}: is no kind of store.",
+            hint=f"{_FORMS} For a folder with a colon in its name, write ./{location}.",
+        )
+    if not parts.netloc or parts.query or parts.fragment:
+        raise UsageError(
+            f"--store {location}: this URL names no bucket, or more than a bucket and a prefix.", hint=_FORMS
+        )

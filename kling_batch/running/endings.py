@@ -1,0 +1,49 @@
+"""How takes and runs end, in words and in exit codes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal
+
+from kling_batch.errors import BudgetStop, ExitStatus, KlingBatchError, NotFinished
+from kling_batch.model import Status, TakeError
+from kling_batch.records.attempts import Attempt, Stage
+from kling_batch.service.codes import hint
+
+
+def failure(row: Attempt) -> TakeError:
+    """Word why an attempt failed."""
+    if row.stage is Stage.REFUSED:
+        return TakeError(code=row.code, message=row.message or "refused", hint=hint(row.code))
+    repair = "Reword the prompt, or raise the job's edition." if row.final else "Run again with a higher --retries."
+    return TakeError(code=None, message=row.message or "The task failed without a reason.", hint=repair)
+
+
+def budget_used_up(most: Decimal | None, spent: Decimal) -> BudgetStop:
+    """Word the end of a run whose budget is used up."""
+    return BudgetStop(
+        f"The budget of {most} units is used up ({spent} spent or reserved).",
+        hint="Raise --max-units and run again: what is done stays done.",
+    )
+
+
+def deadline_passed(seconds: float) -> NotFinished:
+    """Word the end of a run at its deadline."""
+    return NotFinished(
+        f"The deadline of {seconds:g} s has passed.",
+        hint="Run the same command again: it resumes where this one stopped.",
+    )
+
+
+def exit_status_of(error: KlingBatchError | None, statuses: Iterable[Status]) -> ExitStatus:
+    """Choose how the program ends: what stopped the run counts before what is left, and that before what failed."""
+    found = set(statuses)
+    if error is not None and error.exit_status is not ExitStatus.BUDGET:
+        return error.exit_status
+    if Status.UNKNOWN in found:
+        return ExitStatus.NOT_FINISHED
+    if error is not None:
+        return error.exit_status
+    if Status.PENDING in found:
+        return ExitStatus.NOT_FINISHED
+    return ExitStatus.SOME_FAILED if Status.FAILED in found else ExitStatus.DONE

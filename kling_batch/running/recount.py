@@ -1,0 +1,49 @@
+"""How a project stands, told again from journal and lock, without a run."""
+
+from __future__ import annotations
+
+from kling_batch.model import Manifest, Origin, RunResult, Status, TakeResult
+from kling_batch.planning.picks import recorded
+from kling_batch.planning.plan import Plan, Step
+from kling_batch.planning.select import status_of
+from kling_batch.records.attempts import Stage
+from kling_batch.records.looking import Snapshot
+from kling_batch.running.endings import exit_status_of, failure
+from kling_batch.running.run import work_of
+from kling_batch.running.work import Work
+
+
+def recount(manifest: Manifest, plan: Plan, snapshot: Snapshot, *, now: float) -> RunResult:
+    """Tell the latest run's result again. Times of a run that was killed end `now`, in Unix seconds."""
+    run = snapshot.last_run
+    takes = tuple(_result(step, run.id if run else 0) for step in plan.steps if step.facts is not None)
+    return RunResult(
+        project=manifest.project,
+        manifest=manifest.path,
+        started_at=run.started_at if run else now,
+        finished_at=run.finished_at if run and run.finished_at is not None else now,
+        exit_status=(
+            run.exit_status
+            if run and run.exit_status is not None
+            else exit_status_of(None, (take.status for take in takes))
+        ),
+        takes=takes,
+        api_requests=run.api_requests if run else 0,
+        limits=run.limits if run else (),
+        picks=recorded(plan.steps),
+        note=run.note if run else None,
+    )
+
+
+def _result(step: Step, latest_run: int) -> TakeResult:
+    facts = step.facts
+    assert facts is not None  # noqa: S101 - its caller leaves out what is dropped
+    work: Work = work_of(step, facts, run_id=0, order=0)
+    if facts.attempt is not None and facts.attempt.stage in {Stage.FAILED, Stage.REFUSED}:
+        work.row = facts.attempt
+        work.error = failure(work.row)
+    work.status = status_of(facts)
+    if work.status is Status.SUCCEEDED:
+        work.origin = Origin.GENERATED if work.row.run_id == latest_run and latest_run else Origin.KEPT
+        work.files = tuple(work.known_files[name] for name in work.take.job.formats if name in work.known_files)
+    return work.result()

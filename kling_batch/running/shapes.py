@@ -1,0 +1,51 @@
+"""Sounds that came into the folder without being verified here, such as with a checkout, looked at for the page."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from kling_batch.delivery.verify import Verified, verify_audio
+from kling_batch.disk import hash_file
+from kling_batch.model import FileRecord, RunResult, Shape
+from kling_batch.records.shapes import FindShape
+
+_MOST_THREADS = 8
+
+
+def without_shape(result: RunResult, find_shape: FindShape) -> list[FileRecord]:
+    """List a file of each take whose sound nobody has looked at."""
+    return [
+        take.files[0]
+        for take in result.takes
+        if take.files and all(find_shape(file.sha256) is None for file in take.files)
+    ]
+
+
+def look_at(files: Iterable[FileRecord], out: Path) -> dict[str, Shape]:
+    """Look at files, some at a time. What is missing, modified or broken is left out: `verify` tells of it. Blocks.
+
+    Returns:
+        What each sound looks like, by its hash.
+
+    Raises:
+        DiskUnusable: A file is there and cannot be read.
+    """
+    with ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1)) as pool:
+        found = pool.map(lambda file: (file.sha256, _shape(out / file.path, file)), files)
+        return {sha256: shape for sha256, shape in found if shape is not None}
+
+
+def _shape(path: Path, record: FileRecord) -> Shape | None:
+    if not path.is_file() or hash_file(path) != record.sha256:
+        return None
+    verdict = verify_audio(
+        path,
+        audio_format=record.format,
+        expected_s=record.duration_s,
+        requested_s=record.duration_s,
+        with_shape=True,
+    )
+    return verdict.shape if isinstance(verdict, Verified) else None

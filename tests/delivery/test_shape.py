@@ -1,0 +1,186 @@
+"""What a sound looks like and how loud it is, held against the standard's own way of working it out."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from kling_batch.delivery.shape import BUCKETS, Shaping, biquads
+from kling_batch.delivery.verify import Verified, verify_audio
+from kling_batch.model import Shape
+
+RATE = 44_100
+TIME = np.arange(3 * RATE) / RATE
+CHANCE = np.random.default_rng(6)
+
+
+def tone(hertz: float, amplitude: float = 0.1) -> Any:
+    return amplitude * np.sin(2 * np.pi * hertz * TIME)
+
+
+def with_pause() -> Any:
+    """Make half a second of noise, then two and a half of something far softer, which the gate leaves out."""
+    noise = 0.2 * CHANCE.standard_normal(len(TIME))
+    return np.where(TIME < 0.5, noise, noise * 0.001)
+
+
+SOUNDS = {
+    "deep": tone(30),
+    "low": tone(60),
+    "middle": tone(997),
+    "high": tone(10_000),
+    "noise": 0.1 * CHANCE.standard_normal(len(TIME)),
+    "click": (np.arange(len(TIME)) == 60_000).astype(float),
+    "fading": 0.3 * CHANCE.standard_normal(len(TIME)) * np.exp(-5 * TIME),
+    "pause": with_pause(),
+    "offset": 0.2 + tone(300, 0.05),
+    "two": np.stack([tone(440), 0.3 * CHANCE.standard_normal(len(TIME))], axis=1),
+    "short": 0.1 * CHANCE.standard_normal(9000),
+}
+
+
+def filtered(coefficients: tuple[float, ...], samples: list[float]) -> list[float]:
+    """Filter sample by sample, as the standard draws it."""
+    b0, b1, b2, a1, a2 = coefficients
+    first = second = 0.0
+    out = []
+    for sample in samples:
+        value = b0 * sample + first
+        first, second = b1 * sample - a1 * value + second, b2 * sample - a2 * value
+        out.append(value)
+    return out
+
+
+def loudness_by_the_book(samples: Any, rate: int) -> float:
+    """Measure BS.1770-4's integrated loudness without any shortcut."""
+    power = np.zeros(len(samples))
+    for channel in samples.T:
+        shelf, rumble = biquads(rate)
+        power += np.square(filtered(rumble, filtered(shelf, channel.tolist())))
+    step = rate // 10
+    width = min(4 * step, len(power))
+    starts = range(0, len(power) - width + 1, step)
+    blocks = np.array([power[start : start + width].mean() for start in starts])
+    heard = blocks[blocks > 10 ** ((-70 + 0.691) / 10)]
+    loud = heard[heard > heard.mean() / 10]
+    return float(-0.691 + 10 * math.log10(loud.mean()))
+
+
+def shape_of(samples: Any, rate: int, block: int = 65_536) -> Shape:
+    """Look at a whole sound, so many samples at a time."""
+    shaping = Shaping(rate, samples.shape[1], len(samples))
+    for start in range(0, len(samples), block):
+        shaping.feed(samples[start : start + block])
+    return shaping.shape()
+
+
+def columns(samples: Any) -> Any:
+    return samples.reshape(len(samples), -1).astype(np.float32)
+
+
+@pytest.mark.parametrize("name", SOUNDS)
+def test_loudness_is_that_of_the_standard(name: str) -> None:
+    """Within 0.2 LU of filtering sample by sample: tones, noise, clicks, pauses, an offset, stereo and short ones."""
+    samples = columns(SOUNDS[name])
+    found = shape_of(samples, RATE).loudness
+    assert found is not None
+    assert abs(found - loudness_by_the_book(samples, RATE)) < 0.2
+
+
+def test_the_filters_are_those_that_the_standard_prints() -> None:
+    """BS.1770-4 gives them for 48 kHz."""
+    shelf, rumble = biquads(48_000)
+    printed = (1.53512485958697, -2.69169618940638, 1.19839281085285, -1.69065929318241, 0.73248077421585)
+    assert shelf == pytest.approx(printed, abs=1e-8)
+    assert rumble == pytest.approx((1.0, -2.0, 1.0, -1.99004745483398, 0.99007225036621), abs=1e-8)
+
+
+@pytest.mark.parametrize("rate", [8000, 16_000, 22_050, 44_100, 48_000, 96_000])
+def test_a_known_tone_has_its_known_loudness(rate: int) -> None:
+    """A sine of 997 Hz at full scale in one channel is -3.01 LUFS, at any rate."""
+    sine = np.sin(2 * np.pi * 997 * np.arange(3 * rate) / rate)
+    assert shape_of(columns(sine), rate).loudness == pytest.approx(-3.01, abs=0.1)
+
+
+@pytest.mark.parametrize("length", [1, 100, 4409, 4410, 20_000])
+def test_silence_has_no_loudness(length: int) -> None:
+    """Nothing passes the gate, and nothing is divided by nothing."""
+    shape = shape_of(np.zeros((length, 2), np.float32), RATE)
+    assert (shape.peak, shape.loudness, shape.waveform) == (0.0, None, bytes(BUCKETS))
+
+
+def test_a_waveform_shows_where_it_is_loud() -> None:
+    """The largest sample of each part, of all channels, the largest of all being 255."""
+    samples = np.zeros((24_000, 2), np.float32)
+    samples[400:600, 0] = -0.5
+    samples[12_100, 1] = 0.25
+    shape = shape_of(samples, 8000)
+    assert shape.peak == 0.5
+    assert [(column, level) for column, level in enumerate(shape.waveform) if level] == [(2, 255), (60, 128)]
+
+
+@pytest.mark.parametrize("block", [1000, 4410, 7777, 65_536, 200_000])
+def test_it_does_not_matter_where_a_sound_is_cut(block: int) -> None:
+    """It is looked at block by block, as it is decoded."""
+    samples = columns(SOUNDS["two"])
+    whole, cut = shape_of(samples, RATE, len(samples)), shape_of(samples, RATE, block)
+    assert (cut.peak, cut.waveform) == (whole.peak, whole.waveform)
+    assert cut.loudness == pytest.approx(whole.loudness, abs=1e-3)
+
+
+def test_a_sound_of_few_samples_has_a_whole_waveform() -> None:
+    """Fewer samples than columns are no trouble."""
+    assert set(shape_of(np.full((7, 1), 0.5, np.float32), 8000).waveform) == {255}
+
+
+@pytest.mark.parametrize("block", [1, 3])
+def test_few_samples_may_come_one_by_one(block: int) -> None:
+    """Each column shows the sample that is there, wherever the blocks begin."""
+    samples = columns(np.array([0.25, -0.5, 0.75, 0.0, 1.0]))
+    assert shape_of(samples, 8000, block) == shape_of(samples, 8000)
+
+
+def test_columns_are_cut_to_the_sample() -> None:
+    """A column begins where its share of the sound does."""
+    samples = np.zeros((12_000, 1), np.float32)
+    samples[[0, 199, 300, 11_999]] = 1.0
+    assert [column for column, level in enumerate(shape_of(samples, 8000, 1250).waveform) if level] == [0, 1, 3, 119]
+
+
+def test_sounds_looked_at_at_once_do_not_disturb_each_other() -> None:
+    """Each has its own memory, and what was in it is not heard."""
+    loud, soft = columns(CHANCE.standard_normal(24_100)), columns(0.01 * CHANCE.standard_normal(20_000))
+    alone = [shape_of(loud, 8000), shape_of(soft, 8000)]
+    looks = [Shaping(8000, 1, len(samples)) for samples in (loud, soft)]
+    for samples, look in zip((loud, soft), looks, strict=True):
+        look.feed(samples[:9000])
+    for samples, look in zip((loud, soft), looks, strict=True):
+        look.feed(samples[9000:])
+    assert [look.shape() for look in looks] == alone
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_a_sound_is_looked_at_where_that_is_asked_for(tmp_path: Any, wanted: bool) -> None:
+    """While it is verified, from the same samples; where nobody asks it costs nothing."""
+    path = tmp_path / "tone.wav"
+    soundfile.write(path, tone(997, 0.5), RATE)
+    found = verify_audio(path, audio_format="wav", expected_s=3.0, requested_s=3.0, with_shape=wanted)
+    assert isinstance(found, Verified)
+    assert (found.shape is not None) is wanted
+    if found.shape is not None:
+        assert found.shape.peak == found.peak
+        assert found.shape.loudness == pytest.approx(-9.03, abs=0.1)
+
+
+@pytest.mark.parametrize("rate", [1, 20, 2_000_000_000])
+def test_a_rate_that_no_sound_has_is_not_looked_at(tmp_path: Any, rate: int) -> None:
+    """A file can state any rate: it is judged all the same, at once and without a gigabyte."""
+    path = tmp_path / "odd.wav"
+    soundfile.write(path, np.full(60, 0.5), rate)
+    found = verify_audio(path, audio_format="wav", expected_s=None, requested_s=60 / rate, with_shape=True)
+    assert isinstance(found, Verified)
+    assert found.shape is None
