@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from kling_batch.api.access import Access
-    from kling_batch.api.project import Project, load, plan
+    from kling_batch.api.project import load, plan
     from kling_batch.api.run import run, run_sync
     from kling_batch.planning.plan import Plan
+    from kling_batch.planning.project import Project
     from kling_batch.running.run import Outcome
 
 __version__ = "0.1.0"
@@ -24,7 +25,7 @@ _HOMES = {
     "Access": "kling_batch.api.access",
     "Outcome": "kling_batch.running.run",
     "Plan": "kling_batch.planning.plan",
-    "Project": "kling_batch.api.project",
+    "Project": "kling_batch.planning.project",
     "load": "kling_batch.api.project",
     "plan": "kling_batch.api.project",
     "run": "kling_batch.api.run",

@@ -9,6 +9,8 @@
     ├── AccountStop             5   the service will take nothing more from this account
     ├── NotFinished             6   can be resumed
     │   ├── ServiceUnavailable  6   the service stays away
+    │   ├── ReadRefused         6   the service refuses to be read
+    │   ├── ServiceStop         6   the service answers what nobody understands, or cannot be heard
     │   ├── FolderHeld          6   another run works in this folder
     │   └── DiskUnusable        6   full, read-only, or a journal that cannot be used
     └── Interrupted           130   a person stopped it
@@ -131,6 +133,14 @@ class NotFinished(KlingBatchError):
 
 class ServiceUnavailable(NotFinished):
     """The service, or the way to it, stayed away longer than patience lasts."""
+
+
+class ReadRefused(NotFinished):
+    """The service refuses to be read, for good: asking again would end the same way."""
+
+
+class ServiceStop(NotFinished):
+    """The service answers what nobody understands, or says nothing that could be relied on: nothing more is sent."""
 
 
 class FolderHeld(NotFinished):

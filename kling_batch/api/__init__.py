@@ -2,5 +2,6 @@
 
 project    a manifest, where its things are, and its plan
 access     the service, who asks it, and the open clients of a run
-running    a run: plan, consent, hold of the folder, work, reports
+session    a run, with everything real around it
+run        a run for other programs
 """

@@ -7,12 +7,15 @@ import random
 from collections.abc import Mapping
 from contextlib import AsyncExitStack, closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kling_batch.clock import SystemClock
 from kling_batch.delivery.steps import Walker
 from kling_batch.effects import no_probe
 from kling_batch.events import Observer
+from kling_batch.planning.project import SANDBOX_SERVICE
+from kling_batch.records.account import AccountMemory, state_folder
 from kling_batch.records.journal import Journal
 from kling_batch.records.store import Store
 from kling_batch.running.ports import Ports
@@ -22,30 +25,44 @@ from kling_batch.service.client import DEFAULT_BASE_URL, ApiClient, KlingService
 if TYPE_CHECKING:
     import httpx
 
-SANDBOX_SERVICE = "sandbox in the process"
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Access:
-    """Where the service is and who asks. `transport` is the sandbox's, or None for the network."""
+    """Where the service is and who asks. `transport` is the sandbox's, or None for the network.
+
+    `state` is the folder where this machine keeps what it knows of accounts; None keeps nothing.
+    """
 
     base_url: str
     keys: Keys
     fingerprint: str
     transport: httpx.AsyncBaseTransport | None = None
+    state: Path | None = None
 
     @classmethod
     def of(cls, variables: Mapping[str, str]) -> Access:
         """Take keys and address from what a caller hands over: `os.environ`, or a dict with the same names.
 
-        `KLING_API_KEY`, or `KLING_ACCESS_KEY` and `KLING_SECRET_KEY`; `KLING_BASE_URL` for another region.
+        `KLING_API_KEY`, or `KLING_ACCESS_KEY` and `KLING_SECRET_KEY`; `KLING_BASE_URL` for another region. The
+        user's state folder follows from `XDG_STATE_HOME`, `LOCALAPPDATA` or `HOME`; without them nothing is known of
+        the account from run to run, and every run looks twice before it sends.
 
         Raises:
             UsageError: The keys are missing, or the address would send them in the clear.
         """
         base_url = checked_base_url(variables.get("KLING_BASE_URL") or DEFAULT_BASE_URL)
         keys = keys_from(variables)
-        return cls(base_url=base_url, keys=keys, fingerprint=keys.fingerprint(base_url))
+        fingerprint = keys.fingerprint(base_url)
+        return cls(base_url=base_url, keys=keys, fingerprint=fingerprint, state=state_folder(variables))
+
+    @property
+    def memory(self) -> AccountMemory:
+        """What this machine knows of the account."""
+        return AccountMemory(self.state, self.fingerprint)
+
+    def open(self, journal: Journal, store: Store | None, observe: Observer) -> Connection:
+        """Open the clients of a run."""
+        return Connection(self, journal, store, observe)
 
     def service(self) -> tuple[KlingService, ApiClient]:
         """Open the API's client; whoever asks for it closes it."""
@@ -74,7 +91,7 @@ def no_access() -> Access:
     return Access(base_url="https://nobody.invalid", keys=Keys(api_key="none"), fingerprint="")
 
 
-class Session:
+class Connection:
     """The open clients of a run: an async context manager that gives its ports."""
 
     def __init__(self, access: Access, journal: Journal, store: Store | None, observe: Observer) -> None:

@@ -3,79 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import overload
 
-from kling_batch.disk import disk_border
 from kling_batch.manifest import load as load_manifest
-from kling_batch.model import Manifest, Take
-from kling_batch.planning.outlook import Outlook, outlook
-from kling_batch.planning.plan import Action, Plan, make_plan
-from kling_batch.planning.select import select as select_steps
+from kling_batch.planning.plan import Action, Plan
+from kling_batch.planning.project import Project
 from kling_batch.planning.sources import with_sources
-from kling_batch.records.lock import Lock, read_lock
-from kling_batch.records.looking import Snapshot, read_snapshot
-from kling_batch.records.state import gather, with_rerolls
+from kling_batch.records.lock import Lock
+from kling_batch.records.looking import Snapshot
 from kling_batch.records.store import Store
 from kling_batch.records.store_at import store_at
-from kling_batch.service.catalog import kind
-
-KIND = "text-to-audio"
-"""The kind of task of every job, so far."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Project:
-    """A manifest, each take with its own edition, and where its things are.
-
-    `seen` is the lock file's time and size when it was read; `place` are the options that say where its things are.
-    """
-
-    manifest: Manifest
-    out: Path
-    lock_path: Path
-    lock: Lock
-    sandbox: bool
-    seen: tuple[int, int] | None = None
-    place: tuple[str, ...] = ()
-
-    def plan(self, *, retries: int, expressions: Sequence[str] = (), snapshot: Snapshot | None = None) -> Plan:
-        """Make the plan from what is on this machine. `snapshot` is the journal, if it was read a moment ago."""
-        known = snapshot or read_snapshot(self.out)
-        takes = self.manifest.takes
-        prices = {KIND: self.outlook(known, None).units}
-        facts = gather(takes, known, self.lock, self.out)
-        made = make_plan(facts, self.lock, retries=retries, wanted=(take.key for take in takes), prices=prices)
-        return select_steps(made, expressions)
-
-    def outlook(self, snapshot: Snapshot, concurrency: int | None) -> Outlook:
-        """Say what a run would cost and take; `concurrency` None is the manifest's."""
-        at_once = concurrency or self.manifest.concurrency
-        return outlook(snapshot, self.lock, list_units=kind(KIND).units, concurrency=at_once)
-
-    def takes(self, expressions: Sequence[str]) -> tuple[Take, ...]:
-        """Give the takes that are meant. Without an expression nothing has to be looked at for it."""
-        if not expressions:
-            return self.manifest.takes
-        steps = self.plan(retries=0, expressions=expressions).steps
-        return tuple(step.facts.take for step in steps if step.facts is not None)
-
-    def with_lock(self, lock: Lock) -> Project:
-        """Give the same project with another lock, and the editions of its takes by that."""
-        takes = with_rerolls(self.manifest.takes, lock)
-        return replace(self, lock=lock, manifest=replace(self.manifest, takes=takes))
-
-    def current(self) -> Project:
-        """Read the lock again, if somebody wrote it since.
-
-        Raises:
-            LockInvalid: It cannot be relied on any more.
-        """
-        seen = _state_of(self.lock_path)
-        if seen == self.seen:
-            return self
-        return replace(self.with_lock(read_lock(self.lock_path, project=self.manifest.project)), seen=seen)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -186,12 +125,3 @@ def open_store(location: str | Path | None, *, sandbox: bool) -> Store | None:
         UsageError: There can be no store there, or what object storage needs is missing.
     """
     return None if location is None else store_at(str(location), namespace="sandbox" if sandbox else "live")
-
-
-def _state_of(path: Path) -> tuple[int, int] | None:
-    with disk_border(path):
-        try:
-            found = path.stat()
-        except FileNotFoundError:
-            return None
-    return found.st_mtime_ns, found.st_size

@@ -11,15 +11,17 @@ from typing import Any, Literal, ParamSpec, TypeVar
 
 from kling_batch.api import bounds
 from kling_batch.api.access import Access
-from kling_batch.api.project import Project, expressions_of, open_store
-from kling_batch.api.running import Held, Running, nobody_agreed
+from kling_batch.api.project import expressions_of, open_store
+from kling_batch.api.session import nobody_agreed, session_of
 from kling_batch.errors import Interrupted, UsageError
 from kling_batch.events import Event, Observer
 from kling_batch.planning.outlook import Outlook
 from kling_batch.planning.plan import Plan
+from kling_batch.planning.project import Project
 from kling_batch.report.facts import units_text
 from kling_batch.running.ports import Options
 from kling_batch.running.run import Outcome, Stopper
+from kling_batch.running.session import Session
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -39,6 +41,7 @@ async def run(
     locked: bool = False,
     frozen: bool = False,
     hold_unclear: bool = False,
+    unproven: bool = False,
     poll_interval_s: float = 1.0,
     settle_time_s: float = 20.0,
     deadline_s: float | None = None,
@@ -62,6 +65,8 @@ async def run(
         locked: Whether to raise `Drift`, before anything, where a call would have to be paid.
         frozen: Whether to use lock, disk and store alone.
         hold_unclear: Whether to leave unknown what may be paid for, and never send it again.
+        unproven: Whether to go on where the account shows no task by its external id, so that it cannot be known what
+            another machine has sent.
         poll_interval_s: Least time between two polls.
         settle_time_s: For how long a task may stay invisible after its answer was lost, before it is sent again.
         deadline_s: Stops after this time.
@@ -88,6 +93,9 @@ async def run(
     options = Options(
         out=project.out,
         lock_path=project.lock_path,
+        select=expressions_of(select),
+        consented=consent or max_units is not None or project.sandbox,
+        locked=locked,
         concurrency=None if chosen == "auto" else _within("concurrency", chosen, bounds.CONCURRENCY),
         max_units=None if max_units is None else _units(max_units),
         poll_interval_s=_within("poll_interval_s", poll_interval_s, bounds.POLL_INTERVAL_S),
@@ -96,19 +104,18 @@ async def run(
         retries=_within("retries", retries, bounds.RETRIES),
         deadline_s=_within("deadline_s", deadline_s, bounds.DEADLINE_S),
         patience_s=_within("patience_s", patience_s, bounds.PATIENCE_S),
+        unproven=unproven,
         newborn=project.sandbox,
         frozen=frozen,
     )
-    running = Running(
+    session = session_of(
         project,
         options,
-        agree=_agreement(agreed=consent or max_units is not None or project.sandbox),
+        agree=_agreement(agreed=options.consented),
         access=lambda: _given(access),
         store=open_store(store, sandbox=project.sandbox),
-        expressions=expressions_of(select),
-        locked=locked,
     )
-    with running.hold() as held:
+    with session.hold() as held:
         stopper = Stopper()
         work = asyncio.create_task(_carry_out(held, observe or _ignore, stopper), name="kling-batch run")
         return await _stopped_softly(work, stopper)
@@ -126,8 +133,8 @@ run_sync = _blocking(run)
 """`run` for where no event loop runs: the same arguments, and it returns when all is done. `Ctrl-C` stops it softly."""
 
 
-async def _carry_out(held: Held, observe: Observer, stopper: Stopper) -> Outcome:
-    outcome = await held.work(observe, stopper)
+async def _carry_out(held: Session, observe: Observer, stopper: Stopper) -> Outcome:
+    outcome = await held.execute(observe, stopper)
     await held.report(outcome)
     return outcome
 

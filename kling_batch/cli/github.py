@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kling_batch.errors import ExitStatus, KlingBatchError, ManifestInvalid, Problem
+from kling_batch.errors import KlingBatchError, ManifestInvalid, Problem
 from kling_batch.model import RunResult
 
 if TYPE_CHECKING:
@@ -30,12 +30,6 @@ def tell(result: RunResult, out: Path) -> None:
 
     _annotate(notes_of(result))
     _tell_totals(summary(result), result.exit_status, out)
-
-
-def tell_standing(totals: Summary, out: Path) -> None:
-    """Do the same for a finished set that stands as it stood: nothing in it needs a person."""
-    if _in_actions():
-        _tell_totals(totals, ExitStatus.DONE, out)
 
 
 def tell_notes(notes: Iterable[Note], exit_status: int, *, err: bool = False) -> None:

@@ -10,9 +10,10 @@ from typing import Any, TypeVar
 import click
 
 from kling_batch.api.bounds import CONCURRENCY, DEADLINE_S, PATIENCE_S, POLL_INTERVAL_S, SETTLE_TIME_S
-from kling_batch.api.project import Project, open_store
+from kling_batch.api.project import open_store
 from kling_batch.cli.environment import own_store
 from kling_batch.cli.options import retries_option
+from kling_batch.planning.project import Project
 from kling_batch.records.store import Store
 from kling_batch.running.ports import Options
 
@@ -99,6 +100,11 @@ _paying_options = (
     click.option(
         "--hold-unclear", is_flag=True, help="Never send again what may be paid for: leave it unknown (exit 6)."
     ),
+    click.option(
+        "--unproven",
+        is_flag=True,
+        help="Go on where the account shows no task by its external id: what other machines sent cannot be known.",
+    ),
     retries_option,
     click.option(
         "--deadline", type=click.FloatRange(*DEADLINE_S), metavar="S", help="Stop after so many seconds (exit 6)."
@@ -143,6 +149,7 @@ class How:
     poll_interval: float = 1.0
     settle_time: float = 20.0
     hold_unclear: bool = False
+    unproven: bool = False
     retries: int = 0
     deadline: float | None = None
 
@@ -151,12 +158,17 @@ class How:
         """Whether spending was agreed to beforehand."""
         return self.yes or self.max_units is not None
 
-    def options(self, project: Project, *, frozen: bool = False) -> Options:
+    def options(
+        self, project: Project, *, select: tuple[str, ...] = (), locked: bool = False, frozen: bool = False
+    ) -> Options:
         """Give the engine's options."""
         chosen = self.concurrency if self.concurrency is not None else project.manifest.concurrency
         return Options(
             out=project.out,
             lock_path=project.lock_path,
+            select=select,
+            consented=self.consented or project.sandbox,
+            locked=locked,
             concurrency=chosen if isinstance(chosen, int) else None,
             max_units=self.max_units,
             poll_interval_s=self.poll_interval,
@@ -165,6 +177,7 @@ class How:
             retries=self.retries,
             deadline_s=self.deadline,
             patience_s=self.patience,
+            unproven=self.unproven,
             newborn=project.sandbox,
             frozen=frozen,
         )

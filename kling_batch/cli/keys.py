@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from kling_batch.api.project import Project
 from kling_batch.errors import UsageError
 from kling_batch.model import Take, TakeKey
+from kling_batch.planning.project import Project
 from kling_batch.records.state import is_of
 
 _SHOWN = 12

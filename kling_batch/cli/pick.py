@@ -8,13 +8,14 @@ from pathlib import Path
 
 import click
 
-from kling_batch.api.project import Project, load
+from kling_batch.api.project import load
 from kling_batch.cli.keys import locked_takes, parse_key
 from kling_batch.cli.options import lock_option, manifest_argument, out_option, project_option, sandbox_option
 from kling_batch.clock import SystemClock
 from kling_batch.errors import UsageError
 from kling_batch.model import Job, TakeKey
 from kling_batch.planning.picks import bring_picks, drop_picks, picks_of, taken_names, why_unplaceable
+from kling_batch.planning.project import Project
 from kling_batch.records.journal import Journal
 from kling_batch.records.lock import Lock, write_lock
 

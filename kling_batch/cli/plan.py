@@ -14,7 +14,6 @@ from kling_batch.cli.environment import own_store
 from kling_batch.cli.how import concurrency_option, store_options
 from kling_batch.cli.options import place_options, retries_option, text_or_json
 from kling_batch.cli.planning import columns_of, plan_json, plan_lines
-from kling_batch.records.looking import read_snapshot
 
 
 @click.command()
@@ -41,7 +40,7 @@ def command(
     Needs no keys and no network: it goes by manifest, journal, lock, store and disk.
     """
     opened = load(manifest, project=project, out=out, lock=lock_path, sandbox=sandbox)
-    snapshot = read_snapshot(opened.out)
+    snapshot = opened.snapshot()
     place = None if no_store else store or own_store()
     plan = make_plan(opened, select=select, retries=retries, store=place, snapshot=snapshot)
     outlook = opened.outlook(snapshot, concurrency if isinstance(concurrency, int) else None)

@@ -13,7 +13,6 @@ from kling_batch.clock import SystemClock
 from kling_batch.errors import DiskUnusable, FolderHeld
 from kling_batch.model import RunResult
 from kling_batch.records.journal import Journal
-from kling_batch.records.looking import read_snapshot
 from kling_batch.records.shapes import shapes_of
 from kling_batch.running.recount import recount
 from kling_batch.running.shapes import look_at, without_shape
@@ -37,7 +36,7 @@ def command(
 
     opened = load(manifest, project=project, out=out, lock=lock_path, sandbox=sandbox)
     plan = opened.plan(retries=0, expressions=select)
-    told = recount(opened.manifest, plan, read_snapshot(opened.out), now=SystemClock().time())
+    told = recount(opened.manifest, plan, opened.snapshot(), now=SystemClock().time())
     _look(told, opened.out)
     write_reports(replace(told, place=opened.place), opened.out)
     click.echo(f"Report: {opened.out / 'report.html'}", err=True)

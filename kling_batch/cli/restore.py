@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,19 +12,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kling_batch.api.access import Access
-from kling_batch.api.project import Project, load
-from kling_batch.api.running import Held
+from kling_batch.api.project import load
+from kling_batch.api.session import session_of
 from kling_batch.cli import github, show_error
 from kling_batch.cli.environment import own_access
 from kling_batch.cli.how import How, fetching_options
 from kling_batch.cli.options import place_options, text_or_json
 from kling_batch.cli.running import watched
-from kling_batch.clock import SystemClock
 from kling_batch.errors import Drift, ExitStatus, KlingBatchError, UsageError
 from kling_batch.model import Status, Take
-from kling_batch.planning.plan import Action, Plan, Step
-from kling_batch.records.journal import Journal
-from kling_batch.records.looking import read_snapshot
+from kling_batch.planning.plan import Action, Step
+from kling_batch.planning.project import Project
 from kling_batch.report.facts import units_text
 
 if TYPE_CHECKING:
@@ -62,7 +60,7 @@ def command(
     opened = load(manifest, project=project, out=out, lock=lock_path, sandbox=sandbox)
     restoring = _Restoring(opened, How(**how), select)
     lost = restoring.go()
-    price = opened.outlook(read_snapshot(opened.out), None).units
+    price = opened.outlook(opened.snapshot(), None).units
     if output == "json":
         shown = [_json(one, price) for one in lost]
         click.echo(json.dumps({"restored": not lost, "lost": shown}, indent=2, ensure_ascii=False))
@@ -113,9 +111,8 @@ class _Restoring:
 
     def go(self) -> list[Lost]:
         """Bring back what can be had, and name the rest."""
-        plan = self._plan()
-        lost = [Lost(take=step.facts.take, reason=step.reason) for step in plan.steps if step.facts and not _had(step)]
-        left = self._attempt(Plan(steps=tuple(step for step in plan.steps if _had(step))), None)
+        left, never = self._attempt(_had, None)
+        lost = [Lost(take=step.facts.take, reason=step.reason) for step in never if step.facts]
         if left and self.stopped is None and not self.project.sandbox:
             try:
                 access = own_access()
@@ -123,35 +120,27 @@ class _Restoring:
                 why = f"neither disk nor store has it, and the service cannot be asked: {error.message}"
                 return [*lost, *(Lost(take=one.take, reason=why) for one in left)]
             keys = {one.take.key for one in left}
-            steps = tuple(step for step in self._plan().steps if step.key in keys)
-            left = self._attempt(Plan(steps=steps), access)
+            left, _ = self._attempt(lambda step: step.key in keys, access)
         return [*lost, *left]
 
-    def _plan(self) -> Plan:
-        return self.project.plan(retries=0, expressions=self.expressions)
-
-    def _attempt(self, plan: Plan, access: Access | None) -> list[Lost]:
-        fingerprint = access.fingerprint if access else None
-        journal = Journal(self.project.out, now=SystemClock().time(), service=fingerprint)
-        try:
-            held = Held(
-                project=self.project,
-                plan=plan,
-                options=self.how.options(self.project, frozen=access is None),
-                journal=journal,
-                access=access,
-                store=self.store,
-                everything=False,
-            )
+    def _attempt(self, only: Callable[[Step], bool], access: Access | None) -> tuple[list[Lost], tuple[Step, ...]]:
+        """Bring back what `only` chooses. Gives what could not be had, and what was not chosen."""
+        session = session_of(
+            self.project,
+            replace(self.how.options(self.project, select=self.expressions, frozen=access is None), consented=True),
+            agree=lambda _plan, _outlook: None,
+            access=own_access,
+            store=self.store,
+            only=only,
+        )
+        with session.hold() as held:
             outcome = watched(self.how, held)
-        finally:
-            journal.close()
         if not isinstance(outcome.stopped, Drift):
             self.stopped = outcome.stopped
-        brought = {step.key for step in plan.steps if step.action is not Action.KEEP}
+        brought = {step.key for step in session.plan.steps if step.action is not Action.KEEP}
         done = [result for result in outcome.result.takes if result.status is Status.SUCCEEDED]
         self.restored += sum(1 for result in done if result.take.key in brought)
-        return [
+        lost = [
             Lost(
                 take=result.take,
                 reason=result.error.message if result.error else "the work stopped before",
@@ -160,6 +149,7 @@ class _Restoring:
             for result in outcome.result.takes
             if result.status is not Status.SUCCEEDED
         ]
+        return lost, session.left_out
 
 
 def _had(step: Step) -> bool:

@@ -7,12 +7,10 @@ from typing import Any
 
 import click
 
-from kling_batch.api.project import load, places_of
+from kling_batch.api.project import load
 from kling_batch.cli.how import How, paying_options
 from kling_batch.cli.options import place_options
-from kling_batch.cli.standing import run_standing
 from kling_batch.errors import UsageError
-from kling_batch.manifest.guess import guess_project
 
 
 @click.command()
@@ -37,14 +35,7 @@ def command(
     """
     if locked and frozen:
         raise UsageError("--locked and --frozen exclude each other.", hint="--frozen is the stricter one: keep that.")
-    asked = How(**how)
-    name = project or guess_project(manifest)
-    if name is not None:
-        places = places_of(manifest, name, project=project, out=out, lock=lock_path, sandbox=sandbox)
-        done = run_standing(manifest, places, select, asked)
-        if done is not None:
-            return done
     from kling_batch.cli.running import carry_out
 
     opened = load(manifest, project=project, out=out, lock=lock_path, sandbox=sandbox)
-    return carry_out(opened, asked, select, locked=locked, frozen=frozen)
+    return carry_out(opened, How(**how), select, locked=locked, frozen=frozen)

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import click
 
-from kling_batch.api.project import Project
-from kling_batch.api.running import Held, Running, nobody_agreed
+from kling_batch.api.session import nobody_agreed, session_of
 from kling_batch.cli import catch_termination, github, show_error
 from kling_batch.cli.bar import Bar
 from kling_batch.cli.colour import redraws, say
@@ -26,9 +25,11 @@ from kling_batch.events import Event
 from kling_batch.model import RunResult, Status
 from kling_batch.planning.outlook import Outlook
 from kling_batch.planning.plan import Action, Plan
+from kling_batch.planning.project import Project
 from kling_batch.records.lock import Lock
 from kling_batch.report.facts import money, problems, reason, repair, units_text
 from kling_batch.running.run import Outcome, Stopper
+from kling_batch.running.session import Session
 
 _MOST_NAMED = 12
 
@@ -56,17 +57,15 @@ def carry_out(
         BudgetStop: Nobody agreed to what it costs; nothing was sent or written.
         Drift: A paid call would be needed, or more than lock, disk and store.
     """
-    running = Running(
+    session = session_of(
         project,
-        how.options(project, frozen=frozen),
+        how.options(project, select=expressions, locked=locked, frozen=frozen),
         agree=lambda plan, outlook: _agree(how, plan, outlook, sandbox=project.sandbox),
         access=own_access,
         store=how.open_store(project),
-        expressions=expressions,
-        locked=locked,
         change=change,
     )
-    with running.hold() as held:
+    with session.hold() as held:
         outcome = watched(how, held)
         asyncio.run(held.report(outcome))
         github.tell(outcome.result, held.project.out)
@@ -74,7 +73,7 @@ def carry_out(
     return outcome.result.exit_status
 
 
-def watched(how: How, held: Held) -> Outcome:
+def watched(how: How, held: Session) -> Outcome:
     """Carry a plan out while somebody watches, who may stop it by a signal."""
     try:
         return asyncio.run(_watched(how, held))
@@ -82,7 +81,7 @@ def watched(how: How, held: Held) -> Outcome:
         catch_termination()
 
 
-async def _watched(how: How, held: Held) -> Outcome:
+async def _watched(how: How, held: Session) -> Outcome:
     tally = Tally()
     show = _show(how, tally)
 
@@ -94,7 +93,7 @@ async def _watched(how: How, held: Held) -> Outcome:
     _catch_signals(stopper, show)
     beating = asyncio.create_task(show.beat(), name="heartbeat")
     try:
-        return await held.work(observe, stopper)
+        return await held.execute(observe, stopper)
     finally:
         beating.cancel()
         show.close()

@@ -8,13 +8,13 @@ from typing import Any
 
 import click
 
-from kling_batch.api.project import Project, load
+from kling_batch.api.project import load
 from kling_batch.cli.options import place_options, text_or_json
 from kling_batch.clock import SystemClock, iso
 from kling_batch.model import RunResult, Status
+from kling_batch.planning.project import Project
 from kling_batch.records.hold import is_held
 from kling_batch.records.layout import FOLDER
-from kling_batch.records.looking import read_snapshot
 from kling_batch.report.facts import money, units_text
 from kling_batch.running.recount import recount
 
@@ -33,7 +33,7 @@ def command(
 ) -> int:
     """Show where a run stands, from the journal, also while it runs."""
     opened = load(manifest, project=project, out=out, lock=lock_path, sandbox=sandbox)
-    snapshot = read_snapshot(opened.out)
+    snapshot = opened.snapshot()
     result = recount(opened.manifest, opened.plan(retries=0, expressions=select), snapshot, now=SystemClock().time())
     running = is_held(opened.out / FOLDER)
     if output == "json":

@@ -23,12 +23,14 @@ _FINEST = Decimal("0.0001")
 class Outlook:
     """What is known of a run before it. `samples` is how many takes the real price was learned from.
 
+    `units` is what a take cost on average; `highest` the most that one may cost, by the list or by what was seen.
     `at_once` is how many tasks are in flight: as asked for, else as many as in the latest run that this journal knows.
     `generation_s` is how long one took, by median; None for either where nothing is known.
     """
 
     list_units: Decimal
     units: Decimal
+    highest: Decimal
     samples: int = 0
     at_once: int | None = None
     generation_s: float | None = None
@@ -64,6 +66,7 @@ def outlook(snapshot: Snapshot, lock: Lock, *, list_units: Decimal, concurrency:
     return Outlook(
         list_units=list_units,
         units=units,
+        highest=max(list_units, *charged.values()) if charged else list_units,
         samples=len(charged),
         at_once=concurrency or _most_at_once([span for row in done if row.run_id == latest and (span := _span(row))]),
         generation_s=median(end - start for start, end in spans) if spans else None,

@@ -14,6 +14,7 @@ from kling_batch.records.attempts import Attempt, Stage
 from kling_batch.records.lock import Lock, LockEntry
 from kling_batch.records.state import Facts, Presence
 from kling_batch.service.catalog import kind
+from kling_batch.service.codes import ABOUT_WORDS
 
 
 class Action(StrEnum):
@@ -184,6 +185,15 @@ def _unfinished(facts: Facts, attempt: Attempt, retries: int, units: Decimal) ->
             reason = f"task {attempt.task_id} is on the service"
         case Stage.SUCCEEDED:
             reason = f"task {attempt.task_id} is done and paid for; its files are fetched"
+        case Stage.REFUSED if attempt.code not in ABOUT_WORDS:
+            return Step(
+                key=facts.take.key,
+                action=Action.RETRY,
+                reason=f"refused ({words}), which cost nothing: sent again",
+                external_id=attempt.external_id,
+                units=units,
+                facts=facts,
+            )
         case Stage.FAILED if not attempt.final and attempt.attempt <= retries:
             return Step(
                 key=facts.take.key,

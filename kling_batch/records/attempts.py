@@ -5,12 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
-from typing import NamedTuple
 
 from kling_batch.model import FileRecord, LimitPoint, Shape
-
-STANDING = "standing"
-"""The key of the note of a set in which nothing was left to do."""
 
 
 class Stage(StrEnum):
@@ -72,14 +68,6 @@ class PlacedFile:
     record: FileRecord
     mtime_ns: int
     shape: Shape | None = None
-
-
-class FileState(NamedTuple):
-    """How a file stood: its path under the output folder, its size, and its time in nanoseconds."""
-
-    path: str
-    bytes: int
-    mtime_ns: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

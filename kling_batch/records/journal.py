@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import json
 import queue
+import secrets
 import sqlite3
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +20,7 @@ from pathlib import Path
 from kling_batch.effects import Probe, no_probe
 from kling_batch.errors import UsageError
 from kling_batch.model import LimitPoint, Shape
-from kling_batch.records.attempts import STANDING, Attempt, FileState, PlacedFile
+from kling_batch.records.attempts import Attempt, PlacedFile, Stage
 from kling_batch.records.hold import Hold
 from kling_batch.records.layout import FILE, FOLDER, connect, folder_border, queries, sqlite_border
 from kling_batch.records.local_disk import refuse_network_disk
@@ -33,6 +34,7 @@ from kling_batch.records.rows import (
 )
 
 _LARGEST_GROUP = 1000
+_TOKEN = "token"  # noqa: S105 - the key of a note
 
 
 @dataclass(slots=True)
@@ -64,6 +66,7 @@ class Journal:
         self.folder = out / FOLDER
         self.path = self.folder / FILE
         self._thread: threading.Thread | None = None
+        self._note: Callable[[str], None] | None = None
         self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
         with folder_border(self.folder), sqlite_border(self.path):
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -74,14 +77,18 @@ class Journal:
                 self._connection = connect(self.path)
                 undo.callback(self._connection.close)
                 if service is not None:
-                    self._own(service)
+                    self.bind(service)
                 undo.pop_all()
         if threaded:
             self._thread = threading.Thread(target=self._write_all, name="journal", daemon=True)
             self._thread.start()
 
-    def _own(self, service: str) -> None:
-        """Refuse a journal of another service or account; a fresh one becomes this one's."""
+    def bind(self, service: str) -> None:
+        """Take a fresh journal for a service and account, named by a fingerprint.
+
+        Raises:
+            UsageError: It belongs to another.
+        """
         known = self.get_meta("service")
         if known is None:
             self._commit([(queries()["set_meta"], ("service", service))])
@@ -103,6 +110,14 @@ class Journal:
     async def set_meta(self, key: str, value: str) -> None:
         """Keep one fact about the journal itself. Durable when it returns."""
         await self._write([(queries()["set_meta"], (key, value))])
+
+    def token(self) -> str | None:
+        """Name the state in which this journal last sent something; a copy from before has another."""
+        return self.get_meta(_TOKEN)
+
+    def follow(self, note: Callable[[str], None]) -> None:
+        """Have `note` told of every new token, right before the intents are committed that it stands for."""
+        self._note = note
 
     def start_run(self, now: float) -> int:
         """Begin a run, and number it. Before the first write of the loop."""
@@ -147,38 +162,6 @@ class Journal:
                 for statement in (attempt_statement(attempt), *file_statements(files))
             ]
         )
-
-    async def set_standing(
-        self, note: str, *, placed: Iterable[tuple[str, str]], beside: Iterable[FileState] = ()
-    ) -> None:
-        """Note how a set stands in which nothing is left to do. Durable when it returns.
-
-        Args:
-            note: What was planned from.
-            placed: The files of its takes, as (external id, format): they stand as they were placed.
-            beside: Other files that belong to it.
-        """
-        named = queries()
-        files = [
-            *((named["stands_as_placed"], key) for key in placed),
-            *((named["stands"], tuple(state)) for state in beside),
-        ]
-        await self._write(
-            [
-                (named["clear_standing_note"], ()),
-                (named["clear_standing"], ()),
-                *files,
-                (named["note_standing"], (note, len(files))),
-            ]
-        )
-
-    async def set_standing_note(self, note: str) -> None:
-        """Change the note of a set whose files still stand so. Durable when it returns."""
-        await self.set_meta(STANDING, note)
-
-    def standing_note(self) -> str | None:
-        """Read the note of the last set in which nothing was left to do."""
-        return self.get_meta(STANDING)
 
     def forget_unfinished(self) -> None:
         """Forget the tasks of a sandbox that is gone."""
@@ -228,13 +211,24 @@ class Journal:
     def _commit(self, statements: Iterable[Statement]) -> None:
         self._probe("journal commit")
         try:
-            for sql, values in statements:
+            for sql, values in self._marked(statements):
                 self._connection.execute(sql, values)
             self._connection.commit()
         except BaseException:
             self._connection.rollback()
             raise
         self._probe("journal committed")
+
+    def _marked(self, statements: Iterable[Statement]) -> list[Statement]:
+        """Add a new token where something is about to be sent, and note it outside of this file first."""
+        rows = list(statements)
+        intends = any(sql == queries()["save_attempt"] and Stage.INTENT in values for sql, values in rows)
+        if self._note is None or not intends:
+            return rows
+        token = secrets.token_hex(8)
+        self._probe("mark write")
+        self._note(token)
+        return [*rows, (queries()["set_meta"], (_TOKEN, token))]
 
     def _write_all(self) -> None:
         """Write what waits, group by group, until the journal is closed. Runs on the writer's thread."""

@@ -8,18 +8,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from kling_batch.records.attempts import STANDING, Attempt, FileState, PlacedFile, RunRow
+from kling_batch.records.attempts import Attempt, PlacedFile, RunRow
 from kling_batch.records.layout import FILE, FOLDER, layout_of, look_into, migrate, migrations, queries, sqlite_border
 from kling_batch.records.rows import read_attempts, read_files, run_row
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Snapshot:
-    """What a journal says at one moment, for plan, status and report; also while a run writes to it."""
+    """What a journal says at one moment, for plan, status and report; also while a run writes to it.
+
+    `service` is the fingerprint of the service and account that it belongs to; None where it belongs to none so far.
+    """
 
     attempts: dict[str, Attempt]
     files: dict[str, list[PlacedFile]]
     last_run: RunRow | None
+    service: str | None = None
 
 
 def _brought_up(connection: sqlite3.Connection, version: int) -> sqlite3.Connection:
@@ -50,19 +54,6 @@ def _reading(out: Path) -> Iterator[sqlite3.Connection | None]:
             connection.close()
 
 
-def read_standing(out: Path) -> tuple[str, list[FileState]] | None:
-    """Read how the last set stood in which nothing was left to do, with its note; None where there was none.
-
-    Raises:
-        DiskUnusable: There is a journal, and it cannot be read.
-    """
-    with _reading(out) as connection:
-        row = connection.execute(queries()["get_meta"], (STANDING,)).fetchone() if connection else None
-        if connection is None or row is None:
-            return None
-        return str(row[0]), [FileState(*state) for state in connection.execute(queries()["all_standing"])]
-
-
 def read_snapshot(out: Path) -> Snapshot:
     """Read a journal without holding it. A folder without one gives an empty snapshot.
 
@@ -73,8 +64,10 @@ def read_snapshot(out: Path) -> Snapshot:
         if connection is None:
             return Snapshot(attempts={}, files={}, last_run=None)
         run = connection.execute(queries()["last_run"]).fetchone()
+        service = connection.execute(queries()["get_meta"], ("service",)).fetchone()
         return Snapshot(
             attempts=read_attempts(connection),
             files=read_files(connection),
             last_run=run_row(run) if run else None,
+            service=service[0] if service else None,
         )

@@ -1,8 +1,10 @@
-"""What the account already holds, seen through its list and by single queries.
+"""What the account already holds, asked for by external id and seen in its list; and which of the two was heard.
 
-The order of the list is not documented, and pages are taken one after another while tasks may be added: a list that
-fits one page is a snapshot and its silence counts; over several pages it counts only if no row came twice. A list
-that tells no external ids at all says nothing about ours.
+The query for an external id and the list are two sources. What a source shows is there. What it does not show is absent
+only if the source has been heard: if it has shown, by its external id, a task that is known to exist (a positive
+control). A list may be scoped to another key, cut at so many rows, paged smaller than asked, limited to recent tasks,
+or tell no external ids, and look complete all the same: none of this is documented. So the query's silence counts
+first, and the list's only where the query cannot be heard.
 """
 
 from __future__ import annotations
@@ -13,7 +15,10 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from kling_batch.clock import Clock
+from kling_batch.errors import ReadRefused
 from kling_batch.model import Task, TaskStatus
+from kling_batch.records.account import Control
+from kling_batch.running.decide import Silence
 from kling_batch.running.reading import insist
 from kling_batch.running.together import together
 from kling_batch.service.client import LONGEST_PAGE, Service
@@ -21,6 +26,8 @@ from kling_batch.service.outcomes import Found, Page
 
 _MOST_PAGES = 1000
 """The list goes no deeper [official pages]."""
+_HINT_PAGES = 4
+"""Pages that are read where the list may show what the query does not yet: a hint, no more."""
 _AT_ONCE = 8
 
 _RANK = {TaskStatus.SUCCEEDED: 0, TaskStatus.PROCESSING: 1, TaskStatus.SUBMITTED: 1, TaskStatus.FAILED: 2}
@@ -28,91 +35,112 @@ _RANK = {TaskStatus.SUCCEEDED: 0, TaskStatus.PROCESSING: 1, TaskStatus.SUBMITTED
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scan:
-    """A look through the list: the best task of each external id. `complete`: what is not in it was not there."""
+    """A look through the list: the best task of each external id, and every task id.
+
+    `sound` tells that it was read up to an empty page, with no row twice. `began` is a moment of the monotonic clock.
+    """
 
     tasks: dict[str, Task]
-    complete: bool
+    ids: frozenset[str]
+    sound: bool
     began: float
-    pages: int
 
 
 @dataclass(slots=True)
 class Account:
-    """Looks through the account's tasks of one kind."""
+    """Looks for the account's tasks of one kind.
+
+    `claims` are the external ids of tasks that are known to be ours, by task id. `query_heard` and `list_heard` tell
+    which source's silence counts.
+    """
 
     service: Service
     path: str
     clock: Clock
     rng: random.Random
     patience_s: float
+    claims: dict[str, str] = field(default_factory=dict)
+    query_heard: bool = False
+    list_heard: bool = False
+    _tells_apart: bool | None = None
+    _baseline: frozenset[str] | None = None
     _last: Scan | None = None
     _scanning: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    async def scan(self, *, most_pages: int = _MOST_PAGES) -> Scan:
-        """Read the list from page 1, to its end or for `most_pages`.
+    @property
+    def heard(self) -> bool:
+        """Whether the silence of any source counts."""
+        return self.query_heard or self.list_heard
+
+    async def find(self, external_id: str) -> Task | None:
+        """Ask for one task by its external id; None when the service shows none, for now.
+
+        An answer that names no external id may be about any task. It is believed where it names a task that we know,
+        or where the service answers an id that nobody uses with no task.
+
+        Raises:
+            AccountStop: The account has to be mended first.
+            NotFinished: The service refuses to be asked, or could not be read.
+        """
+        task = await self._ask(external_id)
+        if task is None or self.claims.get(task.task_id, external_id) != external_id:
+            return None
+        if task.external_id == external_id or await self._can_tell_apart():
+            self.query_heard = True
+            self.claims[task.task_id] = external_id
+            return task
+        return task if task.task_id in self.claims else None
+
+    async def shows(self, control: Control) -> bool:
+        """Whether the query shows a task that is known to exist by its external id; then it has been heard."""
+        self.claims[control.task_id] = control.external_id
+        task = await self.find(control.external_id)
+        return task is not None and (task.external_id is not None or await self._can_tell_apart())
+
+    async def hear(self, controls: Iterable[Control]) -> None:
+        """Ask for tasks that are known to exist, until the query has been heard."""
+        for control in controls:
+            if self.query_heard or await self.shows(control):
+                return
+
+    async def hear_from(self, scan: Scan) -> None:
+        """Take a task of anybody's, which the list shows with its external id, for the query's control."""
+        named = [task for task in scan.tasks.values() if task.status.ended]
+        if named and not self.query_heard:
+            latest = max(named, key=lambda task: (task.created_ms or 0, task.task_id))
+            await self.hear([Control(external_id=latest.external_id or "", task_id=latest.task_id)])
+
+    async def hear_list(self, control: Control) -> None:
+        """Hear the list, if it shows a task that is known to exist and still everything that it showed at first.
+
+        A list that is cut at so many rows loses the oldest one when a task is added.
+        """
+        scan = await self.scan()
+        shown = scan.tasks.get(control.external_id)
+        grown = self._baseline is not None and self._baseline <= scan.ids
+        self.list_heard = scan.sound and grown and shown is not None and shown.task_id == control.task_id
+
+    async def scan(self) -> Scan:
+        """Read the whole list, up to an empty page: a page may be smaller than asked and not be the last.
 
         Raises:
             AccountStop: The account has to be mended first.
             ServiceUnavailable: The list could not be read.
         """
-        began = self.clock.monotonic()
-        best: dict[str, Task] = {}
-        seen: set[str] = set()
-        rows = 0
-        number = 0
-        ended = False
-        while not ended and number < min(most_pages, _MOST_PAGES):
-            number += 1
-            page = await self._page(number)
-            rows += page.rows
-            for task in page.tasks:
-                seen.add(task.task_id)
-                if task.external_id is not None:
-                    best[task.external_id] = better(best.get(task.external_id), task)
-            ended = page.rows < LONGEST_PAGE
-        tells = bool(best) or not rows
-        scan = Scan(tasks=best, complete=ended and tells and len(seen) == rows, began=began, pages=number)
-        self._last = scan
+        scan = await self._read(_MOST_PAGES, to_an_empty_page=True)
+        if self._baseline is None:
+            self._baseline = scan.ids
         return scan
 
-    async def scan_since(self, moment: float) -> Scan:
-        """Give a whole scan that began at or after `moment` (of the monotonic clock); several takes share one."""
-        async with self._scanning:
-            if self._last is None or self._last.began < moment:
-                return await self.scan()
-            return self._last
-
-    async def find(self, external_id: str) -> Task | None:
-        """Ask for one task by its external id; None when the service knows none, for now.
-
-        Raises:
-            AccountStop: The account has to be mended first.
-            ServiceUnavailable: The service could not be read.
-        """
-        outcome = await insist(
-            lambda: self.service.query(self.path, external_id),
-            clock=self.clock,
-            rng=self.rng,
-            patience_s=self.patience_s,
-        )
-        return outcome.task if isinstance(outcome, Found) else None
-
-    async def find_all(self, external_ids: Iterable[str]) -> dict[str, Task]:
-        """Find what there is of many external ids: through the list while that is cheaper, then one by one.
-
-        At most as many pages are read as there are ids, so that it never costs more than twice the best way.
-        """
-        wanted = list(dict.fromkeys(external_ids))
+    async def glance(self, wanted: Collection[str]) -> dict[str, Task]:
+        """Read some pages for tasks of these external ids: as many pages as there are ids at most."""
         if not wanted:
             return {}
-        scan = await self.scan(most_pages=len(wanted))
-        found = {name: scan.tasks[name] for name in wanted if name in scan.tasks}
-        if not scan.complete:
-            found |= await self._one_by_one([name for name in wanted if name not in found])
-        return found
+        return (await self._read(min(_MOST_PAGES, len(wanted)))).tasks
 
-    async def _one_by_one(self, external_ids: list[str]) -> dict[str, Task]:
-        waiting = iter(external_ids)
+    async def find_all(self, external_ids: Iterable[str]) -> dict[str, Task]:
+        """Ask for many tasks by their external ids, some at a time."""
+        waiting = iter(dict.fromkeys(external_ids))
         found: dict[str, Task] = {}
 
         async def work() -> None:
@@ -123,13 +151,63 @@ class Account:
         await together((f"look-up {number}", work()) for number in range(_AT_ONCE))
         return found
 
-    async def _page(self, number: int) -> Page:
-        return await insist(
-            lambda: self.service.page(self.path, number, LONGEST_PAGE),
+    async def judge_silence(self, external_id: str, since: float) -> Task | Silence:
+        """Say what it means that a query after `since` (of the monotonic clock) did not show a task."""
+        async with self._scanning:  # several takes share one look
+            if self._last is None or self._last.began < since:
+                self._last = await (self._read(_HINT_PAGES) if self.query_heard else self.scan())
+            scan = self._last
+        silence = self.query_heard or (self.list_heard and scan.sound)
+        return scan.tasks.get(external_id) or (Silence.ABSENT if silence else Silence.UNHEARD)
+
+    async def _ask(self, any_id: str) -> Task | None:
+        outcome = await insist(
+            lambda: self.service.query(self.path, any_id),
             clock=self.clock,
             rng=self.rng,
             patience_s=self.patience_s,
         )
+        return outcome.task if isinstance(outcome, Found) else None
+
+    async def _can_tell_apart(self) -> bool:
+        """Ask, once, for an id that nobody uses: a service that names some task for it says nothing by any answer."""
+        if self._tells_apart is None:
+            nobody = f"kb-nobody-{self.rng.getrandbits(64):016x}"
+            self._tells_apart = await self._ask(nobody) is None
+        return self._tells_apart
+
+    async def _read(self, most_pages: int, *, to_an_empty_page: bool = False) -> Scan:
+        """Read the list from page 1, up to a page that is not full or, if that is asked for, up to an empty one."""
+        began = self.clock.monotonic()
+        best: dict[str, Task] = {}
+        ids: set[str] = set()
+        rows = number = 0
+        size = LONGEST_PAGE
+        ended = False
+        while not ended and number < most_pages:
+            number += 1
+            page = await self._page(number, size)
+            rows += page.rows
+            for task in page.tasks:
+                ids.add(task.task_id)
+                if task.external_id is not None:
+                    best[task.external_id] = better(best.get(task.external_id), task)
+            ended = page.rows == 0 or (page.rows < size and not to_an_empty_page)
+            if number == 1 and page.rows:
+                size = page.rows  # however a smaller page counts, the next one begins behind this many rows
+        sound = to_an_empty_page and ended and len(ids) == rows
+        return Scan(tasks=best, ids=frozenset(ids), sound=sound, began=began)
+
+    async def _page(self, number: int, size: int) -> Page:
+        try:
+            return await insist(
+                lambda: self.service.page(self.path, number, size),
+                clock=self.clock,
+                rng=self.rng,
+                patience_s=self.patience_s,
+            )
+        except ReadRefused:
+            return Page(tasks=(), rows=0)
 
 
 class Shown:

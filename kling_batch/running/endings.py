@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from decimal import Decimal
 
-from kling_batch.errors import BudgetStop, ExitStatus, KlingBatchError, NotFinished
+from kling_batch.errors import BudgetStop, ExitStatus, KlingBatchError, NotFinished, ServiceStop
 from kling_batch.model import Status, TakeError
 from kling_batch.records.attempts import Attempt, Stage
 from kling_batch.service.codes import hint
+from kling_batch.service.outcomes import Refused
 
 
 def failure(row: Attempt) -> TakeError:
@@ -24,6 +25,14 @@ def budget_used_up(most: Decimal | None, spent: Decimal) -> BudgetStop:
     return BudgetStop(
         f"The budget of {most} units is used up ({spent} spent or reserved).",
         hint="Raise --max-units and run again: what is done stays done.",
+    )
+
+
+def first_few_refused(refused: Refused, count: int) -> ServiceStop:
+    """Word the end of a run whose first takes were all refused alike."""
+    return ServiceStop(
+        f"The first {count} takes were all refused with {refused.code}: {refused.message}. Nothing more is sent.",
+        hint="Nothing was charged. Mend what the message names, or leave these takes out (--select); then run again.",
     )
 
 

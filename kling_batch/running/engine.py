@@ -1,8 +1,6 @@
 """Submitting within the limits, taking in what the service says of tasks, and knowing when to stop.
 
-The rules of paying stand here and in `settling`. An intent is durable before its POST. What a POST answers is told
-apart by the service's door; here each outcome has one consequence, and an unclear one is settled before anything else
-is done about its take.
+An intent is durable before its POST. What each outcome means for the attempt is decided in `decide`; here it is done.
 """
 
 from __future__ import annotations
@@ -11,31 +9,36 @@ import asyncio
 import heapq
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from decimal import Decimal
 from typing import assert_never
 
-from kling_batch.errors import AccountStop, KlingBatchError, ServiceUnavailable
+from kling_batch.errors import AccountStop, KlingBatchError, ServiceStop, ServiceUnavailable
 from kling_batch.events import LimitChanged, TakeChanged, TakeEnded, Waiting
-from kling_batch.model import NOTHING, LimitPoint, Origin, Status, TakeError, Task, TaskStatus
+from kling_batch.model import LimitPoint, Origin, Status, TakeError, Task
+from kling_batch.records.account import Control, Knowledge
 from kling_batch.records.attempts import Attempt, Stage
+from kling_batch.running import decide, reconcile
 from kling_batch.running.account import Account
-from kling_batch.running.endings import budget_used_up, failure
+from kling_batch.running.decide import Next, Silence
+from kling_batch.running.endings import budget_used_up, failure, first_few_refused
 from kling_batch.running.limits import MOST_SUBMITTING, Budget, Limit, wait_s
-from kling_batch.running.lookup import look_up
 from kling_batch.running.pace import GenerationTimes
 from kling_batch.running.ports import Options, Ports
-from kling_batch.running.reading import stop_for
-from kling_batch.running.settling import Settling
-from kling_batch.running.work import Work, with_task
+from kling_batch.running.reading import Awake, stop_for
+from kling_batch.running.slots import HeldSlots
+from kling_batch.running.work import Work
 from kling_batch.service.catalog import Kind
-from kling_batch.service.codes import Reaction
-from kling_batch.service.outcomes import Created, NotSent, Refused, Unclear
+from kling_batch.service.codes import ABOUT_WORDS
+from kling_batch.service.outcomes import Created, CreateOutcome, NotSent, Refused, Unclear
 
-LOOKED = "looked_at_account"
-"""The journal's note that the account was looked through for the whole manifest, and for how many seconds."""
 _LEAST_WAIT_S = 0.001
 """A clock far from zero cannot tell a shorter while from none."""
+_LONGEST_NAP_S = 30.0
+"""How long the engine sleeps at most: what passes beyond that, the machine was asleep."""
+_LONGEST_TROUBLE_S = 5.0
+"""The longest wait after calls that failed: a service that is well again is noticed soon, by few calls."""
 _COLLECT_S = 10.0
-"""How long an account's stop waits for what is in flight and for files that are on their way."""
+"""How long a stop that the service is the reason of waits for what is in flight and for files on their way."""
 _GRACE_S = 5.0
 """How long a stop waits for the answers of calls under way."""
 _MOST_FAILURES_IN_A_ROW = 50
@@ -49,6 +52,9 @@ class Engine:
         works: The takes to submit or to go on with, in the order in which they are to be sent.
         kind: The kind of their tasks.
         deliver: Is called with a work whose task has succeeded; its files are somebody else's matter.
+        knowledge: What is known of the account: its highest price, its longest generation.
+        learn: Keeps what this run has seen of the account.
+        proven: Whether this journal is known to be the one that sent last.
         times: What earlier runs have shown of generation times.
     """
 
@@ -62,6 +68,9 @@ class Engine:
         budget: Budget,
         run_id: int,
         deliver: Callable[[Work], None],
+        knowledge: Knowledge,
+        learn: Callable[[Knowledge], None],
+        proven: bool,
         times: GenerationTimes | None = None,
     ) -> None:
         self.kind = kind
@@ -70,66 +79,84 @@ class Engine:
         self.budget = budget
         self.run_id = run_id
         self.deliver = deliver
+        self.knowledge = knowledge
+        self._learn_account = learn
+        self.proven = proven
         self.limit = Limit(cap=options.concurrency)
         self.limits: list[LimitPoint] = []
         """The limit's history in this run."""
         self.account = Account(ports.service, kind.path, ports.clock, ports.rng, options.patience_s)
+        self.account.query_heard = options.newborn
+        self.account.claims = {work.row.task_id: work.external_id for work in works if work.row.task_id}
         self.queue: list[tuple[int, Work]] = []
         """A heap, by the works' order."""
         self.flying: dict[str, Work] = {}
+        self.held = HeldSlots()
+        """Slots of tasks that nobody can see, and that may run."""
+        self.canary: Work | None = None
+        """The take that was sent alone, for a source to be heard by it."""
+        self._proving = options.newborn
+        self._deaf = False
+        self.doubts: list[tuple[Work, Refused]] = []
+        """Refusals that may be a matter of the account, and not of each take."""
+        self._doubted = 0
+        self._taken = False
         self.unfinished = sum(1 for work in works if not work.stranger)
         self.calls: dict[asyncio.Task[None], None] = {}
         self.submitting = 0
         self.hold_until = 0.0
         self.times = times or GenerationTimes()
         self.troubles = 0
+        self._lesson_at = 0.0
         self.failures_in_a_row = 0
         self.stopped: KlingBatchError | None = None
         self._halts = 0
         self.wake = asyncio.Event()
         self.airborne = asyncio.Event()
         """Set when a task is in flight that nobody may be watching yet."""
-        self.progress_at = ports.clock.monotonic()
+        self._awake = Awake(ports.clock)
+        self.progress_at = 0.0
+        """When the work last went on, in seconds awake."""
         self._open = False
-        self.settling = Settling(self)
         self._group: asyncio.TaskGroup | None = None
         self._works = works
 
     def __repr__(self) -> str:
-        return f"Engine({len(self.queue)} queued, {len(self.flying)} in flight, {self.limit!r})"
+        return f"Engine({len(self.queue)} queued, {len(self.flying)} in flight, {self.held!r}, {self.limit!r})"
 
     # Beginning and ending
 
-    async def conduct(self, group: asyncio.TaskGroup, *, look: list[Work], wait: bool, whole: bool) -> None:
+    async def conduct(self, group: asyncio.TaskGroup, *, look: list[Work], controls: list[Control]) -> None:
         """Work until everything has ended or something stops the run. Never raises for what it met: see `stopped`.
 
         Args:
             group: Holds every call that is made.
             look: The works to look up on the service before anything is sent.
-            wait: Whether to look twice, the settle time apart.
-            whole: Whether these are all takes of the manifest: only then the look is noted for later runs.
+            controls: Tasks that are known to exist, to hear the account by.
         """
         self._group = group
         self._emit_limit("as asked for" if self.options.concurrency is not None else "the beginning of auto")
-        looking = group.create_task(self.guarded(lambda: self._prepare(look, wait=wait, whole=whole)), name="look-up")
+        preparing = group.create_task(self.guarded(lambda: self._prepare(look, controls)), name="look-up")
         while self.unfinished and self.stopped is None:
             self.fill()
             if self._starved():
                 self.halt(budget_used_up(self.options.max_units, self.budget.spent))
                 break
-            await self._wait()
-        looking.cancel()
+            await self._settle_doubts()
+            if self.unfinished and self.stopped is None:
+                await self._wait()
+        preparing.cancel()
         await self._let_calls_end()
-        if isinstance(self.stopped, AccountStop):
+        if isinstance(self.stopped, AccountStop | ServiceStop):
             await self._collect()
 
-    async def _prepare(self, look: list[Work], *, wait: bool, whole: bool) -> None:
+    async def _prepare(self, look: list[Work], controls: list[Control]) -> None:
         for work in self._works:
             self._go_on(work)
-        if look:
-            await look_up(self, look, wait=wait)
-            if wait and whole:
-                await self.ports.journal.set_meta(LOOKED, str(self.options.settle_time_s))
+        unsettled = any(work.row.stage is Stage.INTENT for work in self._works)
+        if (look or unsettled) and not self.options.newborn:
+            await reconcile.hear(self, controls)
+            await reconcile.look_up(self, look, proven=self.proven)
         self._open = True
         for work in self._works:
             if work.row.stage is Stage.WITHDRAWN and work.status is None:
@@ -141,7 +168,7 @@ class Engine:
         match work.row.stage:
             case Stage.INTENT:
                 self.flying[work.external_id] = work
-                self._spawn(work, self.settling.settle)
+                self._spawn(work, self._settle)
             case Stage.CREATED:
                 self._fly(work)
             case Stage.SUCCEEDED | Stage.DELIVERED:
@@ -150,27 +177,29 @@ class Engine:
                 pass
 
     async def _wait(self) -> None:
-        """Sleep until something happens or is due. Patience and the deadline are judged here, and only here."""
+        """Sleep until something happens or is due. Patience is judged here, and only here."""
         now = self.ports.clock.monotonic()
-        due = [self.progress_at + self.options.patience_s]
+        patience_s = self.options.patience_s
+        due = [now + min(_LONGEST_NAP_S, self.progress_at + patience_s - self._awake.seconds)]
         if self.queue:
-            due.append(self.hold_until if self.hold_until > now else now + self.options.patience_s)
-            grows_at = self.limit.grows_at()
-            if grows_at is not None and grows_at > now:
-                due.append(grows_at)
+            if self.hold_until > now:
+                due.append(self.hold_until)
+            due += [at for at in (self.limit.grows_at(), self.held.free_at()) if at is not None and at > now]
         try:
             async with asyncio.timeout(max(_LEAST_WAIT_S, min(due) - now)):
                 await self.wake.wait()
         except TimeoutError:
             pass
         self.wake.clear()
-        if self.ports.clock.monotonic() - self.progress_at >= self.options.patience_s:
-            self.halt(
-                ServiceUnavailable(
-                    f"Nothing moved for {self.options.patience_s:.0f} s: no task was taken, ended or delivered.",
-                    hint="Run the same command again later: it resumes, and nothing is paid for again.",
-                )
-            )
+        if self._awake.tick(_LONGEST_NAP_S) - self.progress_at >= patience_s:
+            self.halt(self._out_of_patience(patience_s))
+
+    def _out_of_patience(self, patience_s: float) -> ServiceUnavailable:
+        held = f" {len(self.held)} slots are held for tasks that cannot be seen and may run." if len(self.held) else ""
+        return ServiceUnavailable(
+            f"Nothing moved for {patience_s:.0f} s: no task was taken, ended or delivered.{held}",
+            hint="Run the same command again later: it resumes, and nothing is paid for again.",
+        )
 
     def _starved(self) -> bool:
         """Whether the budget alone keeps the rest from being sent, with nothing under way that could free some."""
@@ -178,9 +207,22 @@ class Engine:
             self._open
             and bool(self.queue)
             and not self.flying
-            and self.unfinished == len(self.queue)
-            and not self.budget.affords(self.kind.units)
+            and self.unfinished == len(self.queue) + len(self.doubts)
+            and not self.budget.affords(self.price)
         )
+
+    async def _settle_doubts(self) -> None:
+        """Believe refusals one by one, unless the first few takes were all refused so."""
+        if not self.doubts or self.submitting:
+            return
+        alike = {work.take.job.id if refused.code in ABOUT_WORDS else work.take.key for work, refused in self.doubts}
+        codes = {refused.code for _, refused in self.doubts}
+        if not self._taken and len(codes) == 1 and len(alike) >= decide.FIRST_FEW:
+            self.halt(first_few_refused(self.doubts[0][1], len(self.doubts)))
+        elif self._taken or self.unfinished == len(self.doubts) or len(codes) > 1:
+            doubts, self.doubts, self._doubted = self.doubts, [], 0
+            for work, refused in doubts:
+                await self._refuse(work, refused)
 
     async def _let_calls_end(self) -> None:
         """Give the calls under way a moment: an answer that arrives is an answer that need not be looked for."""
@@ -193,11 +235,11 @@ class Engine:
             pass
 
     async def _collect(self) -> None:
-        """Bring home what is paid for before the account's stop ends the run, while it lets itself be read."""
+        """Bring home what is paid for before the service's stop ends the run, while it lets itself be read."""
         halts = self._halts
         try:
             async with asyncio.timeout(_COLLECT_S):
-                while self.unfinished > len(self.queue) and self._halts == halts:
+                while self.unfinished > len(self.queue) + len(self.doubts) and self._halts == halts:
                     await self.wake.wait()
                     self.wake.clear()
         except TimeoutError:
@@ -212,34 +254,62 @@ class Engine:
 
     def moved(self) -> None:
         """Note that the work went on, for patience."""
-        self.progress_at = self.ports.clock.monotonic()
+        self.progress_at = self._awake.tick(_LONGEST_NAP_S)
         self.wake.set()
 
     # Submitting
+
+    @property
+    def price(self) -> Decimal:
+        """The highest price known of a task: that of the list, or what this account was charged."""
+        return max(self.kind.units, self.knowledge.price or self.kind.units)
+
+    @property
+    def in_flight(self) -> int:
+        """How many slots are taken, or may be."""
+        return len(self.flying) + len(self.held)
 
     def fill(self) -> None:
         """Send as much as slots, budget and the service's wishes allow, now."""
         now = self.ports.clock.monotonic()
         if not self._open or self.stopped is not None or now < self.hold_until:
             return
-        if self.queue and self.limit.grow(len(self.flying), now):
+        self.held.release(now)
+        if self.queue and self.limit.grow(self.in_flight, now):
             self._emit_limit("growth after a cooldown")
-        while self.queue and self.submitting < MOST_SUBMITTING and self.limit.room(len(self.flying)):
-            if not self.budget.affords(self.kind.units):
+        while self.queue and self._room():
+            if not self.budget.affords(self.price):
                 return
             _, work = heapq.heappop(self.queue)
             self._intend(work)
             self._spawn(work, self._submit)
 
+    def _room(self) -> int:
+        """How many more may be sent now."""
+        room = min(self.limit.room(self.in_flight), MOST_SUBMITTING - self.submitting)
+        if not self._taken and self._doubted >= decide.FIRST_FEW:
+            return 0
+        if not self.account.heard and not self._deaf:
+            return min(room, 0 if self.canary else 1)
+        if self.options.max_units is not None and self.knowledge.price is None:
+            return 0 if self.flying else min(room, 1)
+        return room
+
+    def may_still_hear(self) -> bool:
+        """Whether a source may yet be heard in this run, by a task of it."""
+        if self.stopped is not None or self._deaf:
+            return False
+        can_send = bool(self.queue) and self.limit.room(self.in_flight) > 0 and self.budget.affords(self.price)
+        return self.canary is not None or can_send or not self._open
+
     def _intend(self, work: Work) -> None:
         """Take a slot, reserve the units, and make up the intent; it is written before anything is sent."""
-        sent_at = self.ports.clock.time()
+        if not self.account.heard:
+            self.canary = work
         self.flying[work.external_id] = work
         self.submitting += 1
-        self._move(
-            work,
-            replace(work.row, stage=Stage.INTENT, units=self.kind.units, sent_at=sent_at, run_id=self.run_id),
-        )
+        now = self.ports.clock.time()
+        self._move(work, decide.intend(work.row, price=self.price, now=now, run_id=self.run_id))
 
     def _spawn(self, work: Work, step: Callable[[Work], Awaitable[None]]) -> None:
         assert self._group is not None  # noqa: S101 - set before anything is begun
@@ -262,7 +332,7 @@ class Engine:
 
     async def _submit(self, work: Work) -> None:
         """Send one take whose intent was made up, and do what its outcome asks for."""
-        name = work.external_id
+        name, began = work.external_id, self.ports.clock.monotonic()
         try:
             self.emit(work, "submitting")
             await self.ports.journal.save(work.row)
@@ -271,72 +341,105 @@ class Engine:
         finally:
             self.submitting -= 1
             self.wake.set()
-        if not work.waits_for(name):
-            # A first task of this id came to light while it was sent again: that one is ours.
-            return
+        if not isinstance(outcome, Created) and self.canary is work:
+            self.canary = None  # the next take may be heard by
+        if work.waits_for(name):  # else a first task of this id came to light meanwhile: that one is ours
+            await self._do(work, outcome, began)
+
+    async def _do(self, work: Work, outcome: CreateOutcome, began: float) -> None:
         match outcome:
             case Created(task=task):
                 await self._created(work, task)
             case Refused():
-                await self._refused(work, outcome)
+                await self._refused(work, outcome, began)
             case NotSent(reason=reason):
-                self._trouble(reason)
+                self._trouble(reason, began)
                 await self.withdraw(work)
             case Unclear(reason=reason):
-                self._trouble(reason)
-                await self.settling.settle(work, reason)
+                self._trouble(reason, began)
+                if decide.after_create(outcome) is Next.STOP_UNCLEAR:
+                    self.halt(ServiceStop(f"The service answered {reason}.", hint=_LOOK_IT_UP))
+                await self._settle(work, reason)
             case _:
                 assert_never(outcome)
 
     async def _created(self, work: Work, task: Task) -> None:
         self.troubles = 0
+        self._taken = True
         before = self.limit.current
-        self.limit.accepted(len(self.flying) - self.submitting)
+        self.limit.accepted(self.in_flight - self.submitting)
         if self.limit.current != before:
             self._emit_limit("the service took what it was given")
+        self.account.claims[task.task_id] = work.external_id
         self.moved()
         await self.observe(work, task)
+        if not self._proving:
+            self._proving = True
+            self._spawn(work, lambda canary: reconcile.prove(self, canary))
 
-    async def _refused(self, work: Work, refused: Refused) -> None:
-        stop = stop_for(refused)
-        if stop is not None:
-            self.halt(stop)
-            await self.withdraw(work)
-        elif refused.reaction is Reaction.NO_ROOM:
-            await self._no_room(work)
-        elif refused.reaction is Reaction.SLOW_DOWN:
-            self._trouble(f"{refused.code}: {refused.message}")
-            await self.withdraw(work)
-        elif refused.reaction is Reaction.REFUSE_OR_EXISTS and await self.settling.exists(work):
-            return
-        elif work.resends:
+    async def _refused(self, work: Work, refused: Refused, began: float) -> None:
+        match decide.after_create(refused):
+            case Next.STOP:
+                if (stop := stop_for(refused)) is not None:
+                    self.halt(stop)
+                await self.withdraw(work)
+            case Next.NO_ROOM:
+                await self._no_room(work, began)
+            case Next.SEND_LATER:
+                self._trouble(f"{refused.code}: {refused.message}", began)
+                await self.withdraw(work)
+            case Next.LOOK:
+                self._doubted += 1
+                found = await reconcile.find_until_settled(self, work, wait_to_hear=False)
+                if isinstance(found, Task):
+                    self._doubted -= 1
+                    work.posted = work.resends > 0
+                    await self.observe(work, found)
+                elif work.row.stage is Stage.INTENT:
+                    await self._doubt(work, refused)
+            case _:
+                self._doubted += 1
+                await self._doubt(work, refused)
+
+    async def _doubt(self, work: Work, refused: Refused) -> None:
+        """Free the slot of a take that was refused. Whether it has failed is decided with those that follow."""
+        if work.resends:
             words = f"sent again after a lost answer, and refused with {refused.code}: {refused.message}"
-            self.settling.leave_unknown(work, words)
-        else:
-            await self._refuse(work, refused)
+            self._leave_unknown(work, words)
+            return
+        self.flying.pop(work.external_id, None)
+        self._move(work, decide.withdrawn(work.row))
+        await self.ports.journal.save(work.row)
+        self.doubts.append((work, refused))
+        self.wake.set()
 
-    async def _no_room(self, work: Work) -> None:
-        """Learn how much room there is, wait, and put the take back where it was.
-
-        Several calls under way may be refused together: that is one lesson, and one wait.
-        """
+    async def _no_room(self, work: Work, began: float) -> None:
+        """Learn how much room there is, wait, and put the take back where it was."""
         now = self.ports.clock.monotonic()
-        if now >= self.hold_until:
-            others = len(self.flying) - self.submitting - 1
+        if self._is_a_lesson(began):
+            others = self.in_flight - self.submitting - 1
             self.limit.refused(max(0, others), now)
             self._emit_limit("the account has no more room (1303)")
             self._hold(wait_s(self.limit.refusals, self.ports.rng.random()), "every slot of the account is taken")
         await self.withdraw(work)
 
+    def _is_a_lesson(self, began: float) -> bool:
+        """Whether a call that failed was made after the last lesson: calls that fail together are one."""
+        if began < self._lesson_at:
+            return False
+        self._lesson_at = self.ports.clock.monotonic()
+        return True
+
+    def _trouble(self, reason: str, began: float) -> None:
+        if self._is_a_lesson(began):
+            self.troubles += 1
+            self._hold(wait_s(self.troubles, self.ports.rng.random(), longest_s=_LONGEST_TROUBLE_S), reason)
+
     def see_others(self, others: int) -> None:
         """Learn how many tasks of others the account's list shows in flight."""
-        if self.limit.saw(len(self.flying), others, self.ports.clock.monotonic()):
+        if self.limit.saw(self.in_flight, others, self.ports.clock.monotonic()):
             self._emit_limit("others leave room")
             self.wake.set()
-
-    def _trouble(self, reason: str) -> None:
-        self.troubles += 1
-        self._hold(wait_s(self.troubles, self.ports.rng.random()), reason)
 
     def _enqueue(self, work: Work) -> None:
         """Queue a work in its place. While the account is looked through, the queue is not made yet."""
@@ -352,26 +455,64 @@ class Engine:
         """Take an intent back: the POST is known to have made nothing. It goes first when there is room again."""
         self.flying.pop(work.external_id, None)
         work.posted = False
-        self._move(work, replace(work.row, stage=Stage.WITHDRAWN, units=NOTHING))
+        self._move(work, decide.withdrawn(work.row))
         self._enqueue(work)
         await self.ports.journal.save(work.row)
 
     async def _refuse(self, work: Work, refused: Refused) -> None:
-        self.flying.pop(work.external_id, None)
-        self._move(
-            work,
-            replace(
-                work.row,
-                stage=Stage.REFUSED,
-                units=NOTHING,
-                code=refused.code,
-                message=refused.message,
-                final=True,
-                ended_at=self.ports.clock.time(),
-            ),
-        )
+        self._move(work, decide.refused_for_good(work.row, refused, self.ports.clock.time()))
         await self.ports.journal.save(work.row)
         self.end(work, Status.FAILED, failure(work.row))
+
+    # What is unclear
+
+    async def _settle(self, work: Work, reason: str = "its answer was lost") -> None:
+        """Look for the task of an unclear POST, and send again only what is known to have made nothing."""
+        self.emit(work, "settling", reason)
+        name = work.external_id
+        found = await reconcile.find_until_settled(self, work)
+        if not work.waits_for(name):
+            return
+        if isinstance(found, Task):
+            await self.observe(work, found)
+        elif work.stranger:
+            self._let_go(work, ended=found is Silence.ABSENT)
+        elif decide.after_silence(found, resends=work.resends, hold_unclear=self.options.hold_unclear) is Next.UNKNOWN:
+            self._leave_unknown(work, f"{reason}; {_WHY_UNKNOWN[found]}")
+        else:
+            work.resends += 1
+            await self.withdraw(work)
+
+    def _leave_unknown(self, work: Work, why: str) -> None:
+        """Leave a take open: perhaps it is paid for. The journal still holds its intent; the next run looks again."""
+        self._let_go(work)
+        hint = f"Run again: {work.external_id} is looked for before anything is sent."
+        self.end(work, Status.UNKNOWN, TakeError(code=None, message=f"Perhaps paid for: {why}.", hint=hint))
+
+    def _let_go(self, work: Work, *, ended: bool = False) -> None:
+        """Watch a task no longer. Its slot stays taken for as long as it may run."""
+        self.flying.pop(work.external_id, None)
+        if not ended:
+            sent_s = self.ports.clock.time() - (work.row.sent_at or self.ports.clock.time())
+            now = self.ports.clock.monotonic()
+            self.held.hold(work.row.task_id or work.external_id, now - max(0.0, sent_s), self.knowledge.longest_s)
+        self.wake.set()
+
+    def heard(self, control: Control) -> None:
+        """Go on once it is known whether the account shows this run's first task by its external id."""
+        self.canary = None
+        if self.account.query_heard:
+            self._know(replace(self.knowledge, control=control))
+        if not self.account.heard:
+            self._deaf = True
+            if not self.proven and not self.options.unproven:
+                self.halt(reconcile.deaf(control.task_id))
+        self.wake.set()
+
+    def _know(self, knowledge: Knowledge) -> None:
+        if knowledge != self.knowledge:
+            self.knowledge = knowledge
+            self._learn_account(knowledge)
 
     # What the service says of a task
 
@@ -395,21 +536,21 @@ class Engine:
     def _take_in(self, work: Work, task: Task) -> bool:
         """Move a work on by what the service says of its task. False where that is nothing new."""
         before = work.row
-        after = with_task(before, task, self.run_id, self.ports.clock.time(), self.kind.units)
+        now = self.ports.clock.time()
+        decision = decide.after_task(before, task, kind=self.kind, run_id=self.run_id, now=now, price=self.price)
+        after = decision.attempt
         if after.stage is before.stage and after.task_id == before.task_id:
             return False
         work.task = task
         if not work.posted:
             work.origin = Origin.RESUMED
-        if task.status is TaskStatus.FAILED:
-            after = replace(after, final=self.kind.fails_for_good(task.message))
         self._move(work, after)
-        if task.status.ended:
-            self._learn(after)
-            self.flying.pop(work.external_id, None)
-            self.moved()
-        else:
+        if decision.next is Next.WATCH:
             self._fly(work)
+            return True
+        self._learn(after)
+        self.flying.pop(work.external_id, None)
+        self.moved()
         return True
 
     def _go_on_from(self, work: Work, row: Attempt) -> None:
@@ -424,9 +565,18 @@ class Engine:
             self._failed(work)
 
     def _learn(self, row: Attempt) -> None:
-        """Learn how long a task took, by the service's own clock."""
-        if row.stage is Stage.SUCCEEDED and row.created_at is not None and row.ended_at is not None:
-            self.times.add(row.ended_at - row.created_at)
+        """Learn how long a task took, by the service's own clock, and what it cost."""
+        if row.stage is not Stage.SUCCEEDED:
+            return
+        longest = self.knowledge.longest_s
+        if row.created_at is not None and row.ended_at is not None:
+            took_s = row.ended_at - row.created_at
+            self.times.add(took_s)
+            longest = max(longest or 0.0, took_s)
+        self._know(replace(self.knowledge, price=max(row.units, self.knowledge.price or row.units), longest_s=longest))
+        for work in self.flying.values():
+            if work.row.units < self.price:  # what is reserved for it is no longer enough
+                self._move(work, replace(work.row, units=self.price))
 
     def _fly(self, work: Work) -> None:
         self.flying[work.external_id] = work
@@ -437,7 +587,7 @@ class Engine:
 
     def lost(self, work: Work) -> None:
         """End a take whose task the service named and no longer knows. It is not made anew unasked: it may be paid."""
-        self.flying.pop(work.external_id, None)
+        self._let_go(work)
         if work.stranger:
             return
         message = f"Task {work.row.task_id} is not known to the service any more; perhaps it was paid for."
@@ -447,14 +597,13 @@ class Engine:
     def _failed(self, work: Work) -> None:
         """Decide on a task that failed: another attempt where the reason may pass, or the end of the take."""
         self.failures_in_a_row += 1
-        row = work.row
         hopeless = self.failures_in_a_row > _MOST_FAILURES_IN_A_ROW
-        work.error = failure(row)
-        if row.final or row.attempt > self.options.retries or hopeless:
+        work.error = failure(work.row)
+        if decide.after_failure(work.row, retries=self.options.retries, hopeless=hopeless) is Next.FAIL:
             self.end(work, Status.FAILED, work.error)
             return
+        self.emit(work, "retrying", work.row.message)
         work.next_attempt(self.run_id)
-        self.emit(work, "retrying", row.message)
         self._enqueue(work)
 
     def end(self, work: Work, status: Status, error: TakeError | None = None) -> None:
@@ -497,3 +646,10 @@ class Engine:
         point = LimitPoint(at=self.ports.clock.time(), limit=self.limit.current, reason=reason)
         self.limits.append(point)
         self.ports.observe(LimitChanged(at=point.at, limit=point.limit, reason=reason))
+
+
+_LOOK_IT_UP = "Look up what the code means, mend that, and run again: what it may have made is looked for first."
+_WHY_UNKNOWN = {
+    Silence.ABSENT: "no trace of it on the service, and it is not sent again",
+    Silence.UNHEARD: "the account shows no task by its external id, so that nothing can be known of it",
+}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -13,6 +14,7 @@ from kling_batch.clock import Clock
 from kling_batch.delivery.steps import Walker
 from kling_batch.effects import Probe
 from kling_batch.events import Observer
+from kling_batch.records.account import AccountMemory
 from kling_batch.records.journal import Journal
 from kling_batch.records.store import Store
 from kling_batch.service.client import Service
@@ -44,16 +46,41 @@ class Ports:
     observe: Observer
 
 
+class Access(Protocol):
+    """The service, and who asks it. `fingerprint` names both without giving the key away."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Name service and account."""
+        ...
+
+    @property
+    def memory(self) -> AccountMemory:
+        """What this machine knows of the account."""
+        ...
+
+    def open(self, journal: Journal, store: Store | None, observe: Observer) -> AbstractAsyncContextManager[Ports]:
+        """Open the clients of a run."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Options:
-    """How to run. Times are seconds; None means no limit, for concurrency `auto`.
+    """How to run: one value, from the command line or a program to the engine.
+
+    Times are seconds; None means no limit, for concurrency `auto`. `select` are the expressions by which takes are
+    chosen; `consented`: spending was agreed to beforehand; `locked`: end with drift where a paid call would be needed.
 
     `newborn` tells that the service came to life with this run and holds nothing yet. `frozen`: only lock, disk and
-    store are used; the service is asked nothing, and the lock is left as it is.
+    store are used; the service is asked nothing, and the lock is left as it is. `unproven`: go on where it cannot be
+    known what another machine has sent.
     """
 
     out: Path
     lock_path: Path
+    select: tuple[str, ...] = ()
+    consented: bool = False
+    locked: bool = False
     concurrency: int | None = None
     max_units: Decimal | None = None
     poll_interval_s: float = 1.0
@@ -62,5 +89,6 @@ class Options:
     retries: int = 2
     deadline_s: float | None = None
     patience_s: float = 900.0
+    unproven: bool = False
     newborn: bool = False
     frozen: bool = False

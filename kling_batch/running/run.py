@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import partial
+from heapq import nlargest
 from pathlib import Path
 
 from kling_batch.errors import DiskUnusable, KlingBatchError
@@ -14,12 +16,14 @@ from kling_batch.model import NOTHING, Job, Manifest, Origin, RunResult, Source,
 from kling_batch.planning.drift import incomplete
 from kling_batch.planning.picks import bring_picks, picks_of, recorded
 from kling_batch.planning.plan import Action, Plan, Step
+from kling_batch.records.account import AccountMemory, Control, Knowledge, Mark
 from kling_batch.records.attempts import Attempt, PlacedFile, Stage
 from kling_batch.records.lock import Lock, LockEntry
 from kling_batch.records.state import Facts, Presence, with_rerolls
+from kling_batch.running.decide import withdrawn
 from kling_batch.running.deliver import WORKERS, Deliveries, placed_now
 from kling_batch.running.endings import deadline_passed, exit_status_of, failure
-from kling_batch.running.engine import LOOKED, Engine
+from kling_batch.running.engine import Engine
 from kling_batch.running.limits import Budget
 from kling_batch.running.locking import LockKeeper
 from kling_batch.running.pace import GenerationTimes, learned
@@ -28,22 +32,18 @@ from kling_batch.running.watch import Watcher
 from kling_batch.running.work import Work, first_row
 from kling_batch.service.catalog import kind
 
+_MOST_CONTROLS = 3
+"""Known tasks that are asked for until the account is heard: the service forgets what is older than 30 days."""
 _NONE: frozenset[str] = frozenset()
 """The same object for every take of which nothing is in place: an empty one of its own has 216 bytes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """How a run ended: its result for the reports, and what stopped it, if anything did.
-
-    `lock_sha256` is of the lock's file as the run leaves it, None where there is none or it says something else;
-    `picked` are the files of chosen takes under their plain names, None where not all are in place.
-    """
+    """How a run ended: its result for the reports, and what stopped it, if anything did."""
 
     result: RunResult
     stopped: KlingBatchError | None
-    lock_sha256: str | None = None
-    picked: tuple[str, ...] | None = ()
 
 
 class Stopper:
@@ -74,6 +74,7 @@ async def run(
     ports: Ports,
     options: Options,
     everything: bool = True,
+    memory: AccountMemory | None = None,
     stopper: Stopper | None = None,
 ) -> Outcome:
     """Do what a plan says, and say what came of it. The journal is open and held; it is not closed here.
@@ -85,6 +86,7 @@ async def run(
         ports: The world.
         options: How to do it.
         everything: Whether the plan covers the whole manifest; only then is the lock rid of what is dropped.
+        memory: What this machine knows of the account; None remembers nothing.
         stopper: Through which somebody outside stops the run.
     """
     started_at = ports.clock.time()
@@ -105,30 +107,66 @@ async def run(
     may_send = any(work.row.stage is not Stage.DELIVERED for work in active)
     strangers = _strangers(manifest.project, known, {work.external_id for work in works.values()}) if may_send else []
     deliveries = Deliveries(keeper, ports.store)
+    of_kind = kind("text-to-audio")
+    memory = memory or AccountMemory(None, "")
     engine = Engine(
         [*strangers, *active],
-        kind=kind("text-to-audio"),
+        kind=of_kind,
         ports=ports,
         options=options,
         budget=budget,
         run_id=run_id,
         deliver=deliveries.add,
+        knowledge=_known(memory.knowledge(of_kind.name), known.values(), lock),
+        learn=partial(memory.learn, of_kind.name),
+        proven=_is_proven(ports, memory.mark(manifest.project), options.settle_time_s),
         times=_times(known.values()),
     )
+    ports.journal.follow(lambda token: memory.set_mark(manifest.project, Mark(token=token, at=ports.clock.time())))
     if stopper is not None:
         stopper.attach(engine)
     ports.observe(_started(started_at, works.values(), plan))
     if active:
         look = [work for work in active if work.row.stage is Stage.WITHDRAWN]
-        await _work_through(engine, deliveries, look, whole=everything)
+        await _work_through(engine, deliveries, look, _controls(engine.knowledge, known.values(), lock))
     if options.frozen and engine.stopped is None and (left := _undelivered(works.values())):
         engine.halt(incomplete(left))
     if everything and engine.stopped is None:
         keeper.drop({step.key for step in plan.steps if step.action is Action.DROP})
     await keeper.write()
-    picked = await _bring_picks(manifest, keeper, engine)
-    outcome = await _outcome(manifest, list(works.values()), engine, started_at, recorded(plan.steps))
-    return replace(outcome, lock_sha256=keeper.sha256, picked=picked)
+    await _bring_picks(manifest, keeper, engine)
+    return await _outcome(manifest, list(works.values()), engine, started_at, recorded(plan.steps))
+
+
+def _is_proven(ports: Ports, mark: Mark | None, settle_time_s: float) -> bool:
+    """Whether this journal is known to be the one that sent last, of all machines.
+
+    On this machine, a token beside the account says so. Another machine's run waits the settle time before it sends
+    what its journal has not: so none has sent since, if this journal's last intent is younger than that.
+    """
+    if mark is None or mark.token != ports.journal.token():
+        return False
+    return 0 <= ports.clock.time() - mark.at < settle_time_s
+
+
+def _known(knowledge: Knowledge, rows: Iterable[Attempt], lock: Lock) -> Knowledge:
+    """Add to what is known of the account what journal and lock say of prices and times."""
+    done = [row for row in rows if row.stage in {Stage.SUCCEEDED, Stage.DELIVERED} and row.run_id]
+    charged = [row.units for row in done] + [entry.units for entry in lock.entries.values()]
+    took = [row.ended_at - row.created_at for row in done if row.created_at and row.ended_at]
+    return replace(
+        knowledge,
+        price=max([*charged, *([knowledge.price] if knowledge.price is not None else [])], default=None),
+        longest_s=max([*took, *([knowledge.longest_s] if knowledge.longest_s is not None else [])], default=None),
+    )
+
+
+def _controls(knowledge: Knowledge, rows: Iterable[Attempt], lock: Lock) -> list[Control]:
+    """Name tasks that are known to exist, the latest first: the account is heard by them."""
+    found = [Control(external_id=row.external_id, task_id=row.task_id) for row in rows if row.task_id]
+    found += [Control(external_id=entry.external_id, task_id=entry.task_id) for entry in lock.entries.values()]
+    latest = nlargest(_MOST_CONTROLS, found, key=lambda control: (len(control.task_id), control.task_id))
+    return [*([knowledge.control] if knowledge.control else []), *latest]
 
 
 def _started(at: float, works: Iterable[Work], plan: Plan) -> RunStarted:
@@ -161,16 +199,14 @@ def _length(step: Step) -> float:
     return -step.facts.take.job.duration_s if step.facts is not None else 0.0
 
 
-async def _work_through(engine: Engine, deliveries: Deliveries, look: list[Work], *, whole: bool) -> None:
+async def _work_through(engine: Engine, deliveries: Deliveries, look: list[Work], controls: list[Control]) -> None:
     """Run engine, watcher and deliveries side by side until the engine says that it is over."""
-    looked_s = engine.ports.journal.get_meta(LOOKED)
-    bare = looked_s is None or float(looked_s) < engine.options.settle_time_s
     async with asyncio.TaskGroup() as group:
         beside = [group.create_task(engine.guarded(Watcher(engine).watch), name="watch")]
         beside += [group.create_task(deliveries.work(engine), name=f"deliver {n}") for n in range(WORKERS)]
         if engine.options.deadline_s is not None:
             beside.append(group.create_task(_keep_deadline(engine, engine.options.deadline_s), name="deadline"))
-        await engine.conduct(group, look=look, wait=bare and not engine.options.newborn, whole=whole)
+        await engine.conduct(group, look=look, controls=controls)
         for task in (*beside, *engine.calls):
             task.cancel()
 
@@ -183,7 +219,9 @@ async def _keep_deadline(engine: Engine, seconds: float) -> None:
 def work_of(step: Step, facts: Facts, *, run_id: int, order: int) -> Work:
     """Make a take's record, from what is known of it."""
     take, attempt, finished = facts.take, facts.attempt, facts.finished or facts.moved
-    if step.action is Action.RETRY and attempt is not None:
+    if step.action is Action.RETRY and attempt is not None and attempt.stage is Stage.REFUSED:
+        row = withdrawn(attempt)
+    elif step.action is Action.RETRY and attempt is not None:
         row = first_row(take, run_id, attempt=attempt.attempt + 1)
     elif attempt is not None and (finished is None or attempt.stage is Stage.DELIVERED):
         row = attempt
@@ -202,6 +240,7 @@ def work_of(step: Step, facts: Facts, *, run_id: int, order: int) -> Work:
         known_files=facts.known_files,
         present=frozenset(name for name, state in facts.presence.items() if state is Presence.PRESENT) or _NONE,
         moved=facts.moved,
+        looked_for=attempt is not None,
     )
 
 
@@ -266,21 +305,17 @@ def _undelivered(works: Iterable[Work]) -> list[tuple[str, str]]:
     ]
 
 
-async def _bring_picks(manifest: Manifest, keeper: LockKeeper, engine: Engine) -> tuple[str, ...] | None:
-    """Put the files of chosen takes under their plain names as well. Gives these; None where one cannot be there."""
+async def _bring_picks(manifest: Manifest, keeper: LockKeeper, engine: Engine) -> None:
+    """Put the files of chosen takes under their plain names as well."""
     ports = engine.ports
     lock = Lock(project=manifest.project, entries=keeper.entries)
     picks = picks_of(with_rerolls(manifest.takes, lock), lock)
     for pick in picks.unplaceable:
         ports.observe(Warned(at=ports.clock.time(), message=f"The pick of {pick.job_id} has no file: {pick.reason}."))
     try:
-        lacking = await ports.offload(bring_picks, picks.chosen, engine.options.out, probe=ports.probe)
+        await ports.offload(bring_picks, picks.chosen, engine.options.out, probe=ports.probe)
     except DiskUnusable as error:
         engine.halt(error)
-        return None
-    if lacking or picks.unplaceable:
-        return None
-    return tuple(one.path(record) for one in picks.chosen for record in one.records)
 
 
 async def _outcome(

@@ -90,7 +90,7 @@ class Watcher:
         outcome = await self.ports.service.page(self.path, number, size)
         if not isinstance(outcome, Page):
             self._failed(outcome)
-            return [], False
+            return list(watched), False  # a few are asked for singly: the list may fail alone
         self._failures = 0
         shown = {task.task_id: task for task in outcome.tasks}
         seen = [(work, shown[work.row.task_id or ""]) for work in watched if (work.row.task_id or "") in shown]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from kling_batch.identity import external_task_id
@@ -16,6 +16,7 @@ from kling_batch.records.lock import LockEntry
 class Work:
     """A take, the attempt it is at, and what came of it.
 
+    `looked_for` tells that the journal has a row of it: the account was asked for it before.
     `posted` tells that this run made the call that the task came from; `task` is what the service last said;
     `earlier_units` were charged for attempts that failed; `flying_since` is when its task was made, on the monotonic
     clock. `known_files` are what the files have to be where they were made before, by format; `present` names the
@@ -30,6 +31,7 @@ class Work:
     stranger: bool = False
     posted: bool = False
     resends: int = 0
+    looked_for: bool = False
     earlier_units: Decimal = NOTHING
     flying_since: float = 0.0
     task: Task | None = None
@@ -101,36 +103,3 @@ def first_row(take: Take, run_id: int, *, attempt: int = 1) -> Attempt:
         units=NOTHING,
         run_id=run_id,
     )
-
-
-def with_task(row: Attempt, task: Task, run_id: int, now: float, price: Decimal) -> Attempt:
-    """Move an attempt on by what the service says of its task. `price` is reserved until it says what it charged."""
-    stage = _STAGES[task.status.value]
-    failed_units = task.units if task.units is not None else NOTHING
-    units = failed_units if stage is Stage.FAILED else task.units if task.units is not None else price
-    ended = now if task.status.ended else None
-    if ended is not None and task.updated_ms is not None:
-        ended = task.updated_ms / 1000
-    return replace(
-        row,
-        stage=stage,
-        units=units,
-        run_id=run_id,
-        task_id=task.task_id,
-        message=task.message,
-        sent_at=row.sent_at if row.sent_at is not None else _seconds(task.created_ms),
-        created_at=_seconds(task.created_ms) or row.created_at or now,
-        ended_at=ended,
-    )
-
-
-def _seconds(milliseconds: int | None) -> float | None:
-    return None if milliseconds is None else milliseconds / 1000
-
-
-_STAGES = {
-    "submitted": Stage.CREATED,
-    "processing": Stage.CREATED,
-    "succeeded": Stage.SUCCEEDED,
-    "failed": Stage.FAILED,
-}

@@ -34,6 +34,8 @@ class Reaction(Enum):
     """Every slot is taken: wait for one. No failure, but how free room is learned."""
     TROUBLE = auto()
     """The service's own trouble. Reading: repeat. Creating: unclear whether a task was made."""
+    UNKNOWN = auto()
+    """A refusal that no table knows. Reading: repeat. Creating: nothing more is sent until a person has looked."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -190,19 +192,29 @@ _ROWS = (
 
 CODES = {row.code: row for row in _ROWS}
 
+ABOUT_WORDS = frozenset({1300, 1301})
+"""Refusals of what is asked for, in its own words: the same words will be refused again."""
+
 _CLIENT_ERRORS = range(400, 500)
 _SERVER_ERRORS = 500
+_MAY_BE_DONE = 408
+"""A gateway that gave up waiting: what it passed on may have been carried out all the same."""
+_PASSING = {425, 429}
 
 
 def reaction(code: int, http_status: int) -> Reaction:
     """Decide on the code; the HTTP status only settles what the table does not name.
 
     A code of the 1000s inside a 5xx answer is a contradiction and counts as trouble: an answer that may hide a
-    created task is never read as a refusal.
+    created task is never read as a refusal. A code that the table does not name is somebody else's, such as a
+    gateway's, or new: it is waited for where HTTP says that it passes, and never taken for a verdict on a request.
     """
     row = CODES.get(code)
     if row is None:
-        return Reaction.REFUSE if http_status in _CLIENT_ERRORS else Reaction.TROUBLE
+        if http_status in _PASSING:
+            return Reaction.SLOW_DOWN
+        refused = http_status in _CLIENT_ERRORS and http_status != _MAY_BE_DONE
+        return Reaction.UNKNOWN if refused else Reaction.TROUBLE
     if http_status >= _SERVER_ERRORS and row.reaction is not Reaction.PROCEED:
         return Reaction.TROUBLE
     return row.reaction

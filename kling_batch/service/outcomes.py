@@ -34,10 +34,14 @@ class NotSent:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Unclear:
-    """Perhaps the service made a task and perhaps it did not: a 5xx, a lost answer, or one that says nothing."""
+    """Perhaps the service made a task and perhaps it did not: a 5xx, a lost answer, or one that says nothing.
+
+    `strange` tells that it carries a code that no table knows and no sign of trouble: a person has to look.
+    """
 
     reason: str
     code: int | None = None
+    strange: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

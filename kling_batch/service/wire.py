@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import Any
 
 from kling_batch.model import AUDIO_FORMATS, Audio, Task, TaskStatus
-from kling_batch.service.codes import Reaction, reaction
+from kling_batch.service.codes import CODES, Reaction, reaction
 from kling_batch.service.outcomes import (
     Absent,
     Created,
@@ -35,8 +35,11 @@ _STATUSES = {
     "processing": TaskStatus.PROCESSING,
     "succeed": TaskStatus.SUCCEEDED,
     "succeeded": TaskStatus.SUCCEEDED,
-    "failed": TaskStatus.FAILED,
+    **dict.fromkeys(("failed", "cancelled", "canceled", "expired"), TaskStatus.FAILED),
 }
+"""Read in any case. The last three are not documented; a task that will never go on must not be waited for."""
+_SAYS_NOTHING = {Reaction.TROUBLE, Reaction.UNKNOWN, Reaction.SLOW_DOWN, Reaction.NO_ROOM}
+"""Reactions to a read that may be repeated."""
 _OK = range(200, 300)
 _LONGEST_MESSAGE = 500
 _ACCEPTED = re.compile(rb'\s*\{\s*"code"\s*:\s*0\s*[,}]')
@@ -79,7 +82,8 @@ def read_create(reply: Reply, external_id: str) -> CreateOutcome:
     if envelope.code != 0:
         refused = _refusal(envelope, reply.status)
         if refused.reaction is Reaction.TROUBLE:
-            return Unclear(reason=f"{envelope.code}: {envelope.message}", code=envelope.code)
+            strange = reply.status in _OK and envelope.code not in CODES
+            return Unclear(reason=f"{envelope.code}: {envelope.message}", code=envelope.code, strange=strange)
         return refused
     task = _task(envelope.data)
     if task is None:
@@ -102,7 +106,7 @@ def read_query(reply: Reply, wanted_id: str) -> QueryOutcome:
         refused = _refusal(envelope, reply.status)
         if refused.reaction in {Reaction.ABSENT, Reaction.REFUSE_OR_EXISTS}:
             return Absent()
-        if refused.reaction is Reaction.TROUBLE:
+        if refused.reaction in _SAYS_NOTHING:
             return ReadFailed(reason=f"{envelope.code}: {envelope.message}", code=envelope.code)
         return refused
     if reply.status not in _OK:
@@ -119,7 +123,10 @@ def read_query(reply: Reply, wanted_id: str) -> QueryOutcome:
 
 
 def _answers(task: Task, wanted_id: str) -> bool:
-    """Whether an answer is about the task that was asked for. An answer to an external id may leave it out."""
+    """Whether an answer may be about the task that was asked for: one to an external id may leave it out.
+
+    Whether such an answer can be believed is for `running.reconcile` to find out.
+    """
     if wanted_id in {task.task_id, task.external_id}:
         return True
     return task.external_id is None and not wanted_id.isdigit()
@@ -132,7 +139,7 @@ def read_list(reply: Reply) -> ListOutcome:
         return ReadFailed(reason=f"HTTP {reply.status} with an answer that says nothing")
     if envelope.code != 0:
         refused = _refusal(envelope, reply.status)
-        if refused.reaction is Reaction.TROUBLE:
+        if refused.reaction in _SAYS_NOTHING:
             return ReadFailed(reason=f"{envelope.code}: {envelope.message}", code=envelope.code)
         return refused
     rows = [] if envelope.data is None or envelope.data == {} else envelope.data
@@ -149,7 +156,7 @@ def read_data(reply: Reply) -> Mapping[str, Any] | Refused | ReadFailed:
         return ReadFailed(reason=f"HTTP {reply.status} with an answer that says nothing")
     if envelope.code != 0:
         refused = _refusal(envelope, reply.status)
-        if refused.reaction is Reaction.TROUBLE:
+        if refused.reaction in _SAYS_NOTHING:
             return ReadFailed(reason=f"{envelope.code}: {envelope.message}", code=envelope.code)
         return refused
     if reply.status not in _OK or not isinstance(envelope.data, dict):
@@ -210,7 +217,7 @@ def _task(data: Any) -> Task | None:
     return Task(
         task_id=task_id,
         external_id=external or _text(data.get("external_task_id")) or None,
-        status=_STATUSES.get(_text(data.get("task_status")) or "submitted", TaskStatus.PROCESSING),
+        status=_STATUSES.get((_text(data.get("task_status")) or "submitted").casefold(), TaskStatus.PROCESSING),
         message=_text(data.get("task_status_msg")) or "",
         audios=tuple(_audio(row) for row in audios if isinstance(row, dict)) if isinstance(audios, list) else (),
         units=_decimal(data.get("final_unit_deduction")),

@@ -13,6 +13,7 @@ import pytest
 from kling_batch.clock import SystemClock
 from kling_batch.effects import no_probe
 from kling_batch.model import Job, Source, Take, Task, TaskStatus
+from kling_batch.records.account import Knowledge
 from kling_batch.records.attempts import Attempt
 from kling_batch.running.engine import Engine
 from kling_batch.running.limits import Budget
@@ -66,6 +67,9 @@ def engine_of(tmp_path: Path) -> Callable[..., Engine]:
             budget=Budget(),
             run_id=1,
             deliver=delivered.append,
+            knowledge=Knowledge(),
+            learn=lambda _: None,
+            proven=True,
         )
 
     return make

@@ -1,0 +1,117 @@
+"""A manifest with its lock and the place of its things: what every plan is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from pathlib import Path
+
+from kling_batch.disk import disk_border
+from kling_batch.errors import UsageError
+from kling_batch.model import Manifest, Take
+from kling_batch.planning.outlook import Outlook, outlook
+from kling_batch.planning.plan import Plan, make_plan
+from kling_batch.planning.select import select as select_steps
+from kling_batch.records.lock import Lock, read_lock
+from kling_batch.records.looking import Snapshot, read_snapshot
+from kling_batch.records.state import gather, with_rerolls
+from kling_batch.service.catalog import kind
+
+SANDBOX_SERVICE = "sandbox in the process"
+"""What a journal says of a service that lives and dies with the run."""
+KIND = "text-to-audio"
+"""The kind of task of every job, so far."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Project:
+    """A manifest, each take with its own edition, and where its things are.
+
+    `seen` is the lock file's time and size when it was read; `place` are the options that say where its things are.
+    """
+
+    manifest: Manifest
+    out: Path
+    lock_path: Path
+    lock: Lock
+    sandbox: bool
+    seen: tuple[int, int] | None = None
+    place: tuple[str, ...] = ()
+
+    def snapshot(self) -> Snapshot:
+        """Read the journal, without holding it.
+
+        Raises:
+            UsageError: It is of the sandbox and the project is not, or the other way round.
+            DiskUnusable: There is one, and it cannot be read.
+        """
+        found = read_snapshot(self.out)
+        if found.service is not None and (found.service == SANDBOX_SERVICE) != self.sandbox:
+            whose, other = ("a sandbox", "a service") if self.sandbox else ("the service", "a sandbox")
+            raise UsageError(
+                f"{self.out} holds what {other} made, and this is a run with {whose}.",
+                hint="Choose another folder with --out: what a sandbox made never counts as a real sound.",
+            )
+        return found
+
+    def plan(
+        self,
+        *,
+        retries: int,
+        expressions: Sequence[str] = (),
+        snapshot: Snapshot | None = None,
+        price: Decimal | None = None,
+    ) -> Plan:
+        """Make the plan from what is on this machine.
+
+        Args:
+            retries: How many new attempts a task may have that failed for a passing reason.
+            expressions: Which takes are meant; none means all.
+            snapshot: The journal, if it was read a moment ago.
+            price: The most that the account was charged for a task, in units, where that is known.
+        """
+        known = snapshot or self.snapshot()
+        takes = self.manifest.takes
+        highest = self.outlook(known, None).highest
+        prices = {KIND: highest if price is None else max(price, highest)}
+        facts = gather(takes, known, self.lock, self.out)
+        made = make_plan(facts, self.lock, retries=retries, wanted=(take.key for take in takes), prices=prices)
+        return select_steps(made, expressions)
+
+    def outlook(self, snapshot: Snapshot, concurrency: int | None) -> Outlook:
+        """Say what a run would cost and take; `concurrency` None is the manifest's."""
+        at_once = concurrency or self.manifest.concurrency
+        return outlook(snapshot, self.lock, list_units=kind(KIND).units, concurrency=at_once)
+
+    def takes(self, expressions: Sequence[str]) -> tuple[Take, ...]:
+        """Give the takes that are meant. Without an expression nothing has to be looked at for it."""
+        if not expressions:
+            return self.manifest.takes
+        steps = self.plan(retries=0, expressions=expressions).steps
+        return tuple(step.facts.take for step in steps if step.facts is not None)
+
+    def with_lock(self, lock: Lock) -> Project:
+        """Give the same project with another lock, and the editions of its takes by that."""
+        takes = with_rerolls(self.manifest.takes, lock)
+        return replace(self, lock=lock, manifest=replace(self.manifest, takes=takes))
+
+    def current(self) -> Project:
+        """Read the lock again, if somebody wrote it since.
+
+        Raises:
+            LockInvalid: It cannot be relied on any more.
+        """
+        seen = _state_of(self.lock_path)
+        if seen == self.seen:
+            return self
+        return replace(self.with_lock(read_lock(self.lock_path, project=self.manifest.project)), seen=seen)
+
+
+def _state_of(path: Path) -> tuple[int, int] | None:
+    with disk_border(path):
+        try:
+            found = path.stat()
+        except FileNotFoundError:
+            return None
+    return found.st_mtime_ns, found.st_size

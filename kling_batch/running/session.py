@@ -1,0 +1,223 @@
+"""The only way into a run: open, plan, consent, hold, plan again, execute, report.
+
+A question may be asked before the folder is held; what is done is planned from journal, lock and disk as they are once
+it is held, every time. What that costs beyond what was agreed to is asked for again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Protocol, Self
+
+from kling_batch.errors import UsageError
+from kling_batch.events import Observer
+from kling_batch.model import FileRecord, RunResult
+from kling_batch.planning.drift import frozen_drift, locked_drift
+from kling_batch.planning.outlook import Outlook
+from kling_batch.planning.plan import Action, Plan, Step
+from kling_batch.planning.project import KIND, Project
+from kling_batch.records.journal import Journal
+from kling_batch.records.lock import Lock, check_lock_place, write_lock
+from kling_batch.records.looking import Snapshot
+from kling_batch.records.state import Presence
+from kling_batch.records.store import Store
+from kling_batch.running.ports import Access, Options
+from kling_batch.running.run import Outcome, Stopper, run
+
+_REPORTS = "reports"
+"""The journal's note of which reports are there, so that those that say the same are not written again."""
+
+Agree = Callable[[Plan, Outlook], None]
+"""Is shown a plan before anything of it is done. Raises `BudgetStop` where nobody agrees to what it costs."""
+
+
+class Report(Protocol):
+    """Writes the reports of a run; gives a note by which it knows those that say the same already."""
+
+    def __call__(self, result: RunResult, out: Path, *, last: str | None) -> str:
+        """Write them."""
+        ...
+
+
+class Session:
+    """One run, for the command line, for other programs and for the simulation.
+
+    Args:
+        project: What is wanted, and where.
+        options: How to do it.
+        agree: Who agrees to what it costs.
+        access: Gives the service and who asks it. Called only where there is something to ask.
+        nobody: Stands in for a service that is not asked.
+        open_journal: Opens the journal of an output folder, and keeps every other run out of it.
+        report: Writes the reports.
+        store: Where copies are kept.
+        change: What becomes of the lock first, once it is agreed to.
+        only: Which steps of the plan are carried out; the others are in `left_out`. None means all.
+    """
+
+    def __init__(
+        self,
+        project: Project,
+        options: Options,
+        *,
+        agree: Agree,
+        access: Callable[[], Access],
+        nobody: Access,
+        open_journal: Callable[[Path], Journal],
+        report: Report,
+        store: Store | None,
+        change: Callable[[Lock], Lock] | None = None,
+        only: Callable[[Step], bool] | None = None,
+    ) -> None:
+        self.options = options
+        self._read = project
+        self._agree = agree
+        self._get_access = access
+        self._nobody = nobody
+        self._open_journal = open_journal
+        self._report = report
+        self._store = store
+        self._change = change
+        self._only = only
+        self._agreed: Plan | None = None
+        self._access = nobody
+        self._journal: Journal
+        self.plan = Plan(steps=())
+        self.left_out: tuple[Step, ...] = ()
+        self.project = self._changed()
+
+    def consent(self) -> None:
+        """Plan from what is there now, and ask whether to do it. Nothing is held meanwhile: a person may take long.
+
+        Raises:
+            BudgetStop: Nobody agreed to what it costs; nothing was sent or written.
+            Drift: A paid call would be needed, or more than lock, disk and store.
+        """
+        snapshot = self.project.snapshot()
+        self._ask(self._made(snapshot), snapshot)
+
+    @contextmanager
+    def hold(self) -> Iterator[Self]:
+        """Keep every other run out of the folder for as long as the context lasts, and plan what is done in it.
+
+        Raises:
+            BudgetStop: It costs more than was agreed to; nothing was sent.
+            Drift: A paid call would be needed, or more than lock, disk and store.
+            FolderHeld: Another run works in the folder.
+            UsageError: There are no keys, or the folder belongs to another account.
+        """
+        options = self.options
+        if self._agreed is None and (options.locked or options.frozen or not options.consented):
+            self.consent()
+        if not options.frozen:
+            check_lock_place(self.project.lock_path)
+        self.project.snapshot()
+        self._journal = self._open_journal(self.project.out)
+        try:
+            self._plan_again()
+            yield self
+        finally:
+            self._journal.close()
+
+    async def execute(self, observe: Observer, stopper: Stopper) -> Outcome:
+        """Do what the plan says. Only while the folder is held."""
+        async with self._access.open(self._journal, self._store, observe) as ports:
+            outcome = await run(
+                self.project.manifest,
+                self.plan,
+                self.project.lock,
+                ports=ports,
+                options=replace(self.options, retries=0) if self.options.locked else self.options,
+                everything=not self.options.select and self._only is None,
+                memory=self._access.memory,
+                stopper=stopper,
+            )
+        return replace(outcome, result=replace(outcome.result, place=self.project.place))
+
+    async def report(self, outcome: Outcome) -> None:
+        """Write the reports, less those that say the same already. Only while the folder is held."""
+        written = self._report(outcome.result, self.project.out, last=self._journal.get_meta(_REPORTS))
+        await self._journal.set_meta(_REPORTS, written)
+
+    def _changed(self) -> Project:
+        return self._read if self._change is None else self._read.with_lock(self._change(self._read.lock))
+
+    def _made(self, snapshot: Snapshot) -> Plan:
+        plan = self.project.plan(
+            retries=self.options.retries,
+            expressions=self.options.select,
+            snapshot=snapshot,
+            price=self._known_price(),
+        )
+        if self._only is not None:
+            chosen = tuple(step for step in plan.steps if self._only(step))
+            self.left_out = tuple(step for step in plan.steps if step.facts is not None and step not in chosen)
+            return Plan(steps=chosen)
+        drift = frozen_drift(plan) if self.options.frozen else locked_drift(plan) if self.options.locked else None
+        if drift is not None:
+            raise drift
+        return plan
+
+    def _known_price(self) -> Decimal | None:
+        """Say what the account was charged at most, where there are keys to know the account by."""
+        if self.project.sandbox or self.options.frozen:
+            return None
+        try:
+            return self._get_access().memory.knowledge(KIND).price
+        except UsageError:
+            return None
+
+    def _ask(self, plan: Plan, snapshot: Snapshot) -> None:
+        self._agree(plan, self.project.outlook(snapshot, self.options.concurrency))
+        self._agreed = plan
+
+    def _plan_again(self) -> None:
+        """Plan from journal, lock and disk as they are now that nobody else works here."""
+        if self.project.sandbox:
+            self._journal.forget_unfinished()
+        self._read = self._read.current()
+        self.project = self._changed()
+        snapshot = self.project.snapshot()
+        self.plan = self._made(snapshot)
+        if self.project.sandbox and self._only is None:
+            self._make_gone_ones_anew()
+        agreed = self._agreed
+        if agreed is None or self.plan.units > agreed.units or (self.plan.needs_consent and not agreed.needs_consent):
+            self._ask(self.plan, snapshot)
+        if not self.options.frozen and self._asks_the_service():
+            self._access = self._get_access()
+            self._journal.bind(self._access.fingerprint)
+        if self._change is not None:
+            write_lock(self.project.lock_path, self.project.lock)
+
+    def _asks_the_service(self) -> bool:
+        """Whether there is anything to ask: a finished batch needs no keys."""
+        return self.project.sandbox or any(step.action not in {Action.KEEP, Action.DROP} for step in self.plan.steps)
+
+    def _make_gone_ones_anew(self) -> None:
+        """Make anew what an earlier sandbox made and nobody kept: that sandbox is gone, and nothing was paid."""
+        gone = {step.key: step.external_id for step in self.plan.steps if self._is_gone(step)}
+        if not gone:
+            return
+        self._journal.forget(gone.values())
+        entries = {key: entry for key, entry in self.project.lock.entries.items() if key not in gone}
+        self.project = self.project.with_lock(Lock(project=self.project.lock.project, entries=entries))
+        self.plan = self._made(self.project.snapshot())
+
+    def _is_gone(self, step: Step) -> bool:
+        if step.action is not Action.RESTORE or step.facts is None:
+            return False
+        lacking = [name for name, state in step.facts.presence.items() if state is not Presence.PRESENT]
+        known = [step.facts.known_files.get(name) for name in lacking]
+        return not all(file is not None and self._has(file, step) for file in known)
+
+    def _has(self, file: FileRecord, step: Step) -> bool:
+        """Whether a file's bytes stand somewhere: where it was before it was renamed, or in the store."""
+        if self._store is not None and self._store.has(file.sha256):
+            return True
+        moved = step.facts is not None and file.path != step.facts.take.path(file.format)
+        return moved and (self.project.out / file.path).is_file()

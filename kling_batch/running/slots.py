@@ -1,0 +1,41 @@
+"""Slots that are taken by tasks nobody can see: a task that the service forgets may run all the same."""
+
+from __future__ import annotations
+
+_TIMES_THE_LONGEST = 6
+"""A task that takes so many times the longest generation seen would surely have ended."""
+_LEAST_S = 60.0
+_WITHOUT_A_MEASURE_S = 3600.0
+
+
+class HeldSlots:
+    """Which slots stay taken, and until when, by moments of the monotonic clock."""
+
+    def __init__(self) -> None:
+        self._until: dict[str, float] = {}
+
+    def __len__(self) -> int:
+        return len(self._until)
+
+    def __repr__(self) -> str:
+        return f"{len(self)} held"
+
+    def hold(self, task: str, since: float, longest_s: float | None) -> None:
+        """Hold the slot of a task that was sent at `since`.
+
+        Args:
+            task: Its name.
+            since: When it was sent.
+            longest_s: The longest generation that was seen, in seconds; where none was, it is held for an hour.
+        """
+        seconds = _WITHOUT_A_MEASURE_S if longest_s is None else max(_LEAST_S, _TIMES_THE_LONGEST * longest_s)
+        self._until[task] = since + seconds
+
+    def release(self, now: float) -> None:
+        """Free what surely has ended."""
+        for task in [task for task, until in self._until.items() if until <= now]:
+            del self._until[task]
+
+    def free_at(self) -> float | None:
+        """Say when the next slot is freed; None where none is held."""
+        return min(self._until.values(), default=None)
