@@ -19,7 +19,9 @@ FILE_BASE_URL = "https://files.sandbox.invalid"
 
 DuplicateId = Literal["refuse-1201", "refuse-1200", "accept", "replay"]
 UnknownId = Literal["404-1203", "400-1201", "empty-data", "null-data"]
+ListScope = Literal["account", "other-key"]
 ListOrder = Literal["newest", "oldest", "random", "shuffled"]
+PageOffset = Literal["capped", "asked"]
 SuccessWord = Literal["succeed", "succeeded"]
 EmptyContainers = Literal["keep", "leave-out"]
 
@@ -62,7 +64,12 @@ class Behaviour:
 
     duplicate_id: DuplicateId = "refuse-1201"
     unknown_id: UnknownId = "404-1203"
+    list_scope: ListScope = "account"
     list_order: ListOrder = "newest"
+    list_cut: int | None = None
+    list_window_s: float | None = None
+    list_page_cap: int | None = None
+    list_page_offset: PageOffset = "capped"
     query_visible_after: Span = NO_TIME
     list_visible_after: Span = NO_TIME
     charge_failures: bool = False

@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import math
 import random
-from bisect import insort
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from kling_batch.sandbox.clips import ClipSpec
-from kling_batch.sandbox.settings import ListOrder
+from kling_batch.sandbox.settings import Behaviour
 
 _EPOCH_MS = 1_568_028_518_780
 """`(task_id >> 22) + this` is a task's creation in Unix milliseconds, in every published capture."""
@@ -90,7 +89,7 @@ class TaskShelf:
         self._by_external_id: dict[str, SandboxTask] = {}
         self._by_audio_id: dict[str, SandboxTask] = {}
         self._oldest_first: list[SandboxTask] = []
-        self._shuffled: list[tuple[float, int, SandboxTask]] = []
+        self._places: list[float] = []
         self._hidden: dict[int, SandboxTask] = {}
         self._rng = random.Random(f"{seed}:list")  # noqa: S311 - order, no secret
 
@@ -104,7 +103,7 @@ class TaskShelf:
         if task.external_id:
             self._by_external_id.setdefault(task.external_id, task)
         self._oldest_first.append(task)
-        insort(self._shuffled, (self._rng.random(), task.ordinal, task))
+        self._places.append(self._rng.random())
         if task.list_visible_at > task.created_at:
             self._hidden[task.ordinal] = task
 
@@ -121,21 +120,30 @@ class TaskShelf:
         task = self._by_task_id.get(any_id) or self._by_external_id.get(any_id)
         return task if task is not None and task.query_visible_at <= now else None
 
-    def page(self, number: int, size: int, order: ListOrder, now: float) -> list[SandboxTask]:
+    def page(self, number: int, size: int, behaviour: Behaviour, now: float) -> list[SandboxTask]:
         """List a page of the tasks that are visible to the list, counted from page 1."""
+        rows = size if behaviour.list_page_cap is None else min(size, behaviour.list_page_cap)
+        first = (number - 1) * (rows if behaviour.list_page_offset == "capped" else size)
+        shown = self._shown(behaviour, now)
+        if behaviour.list_order == "newest":
+            count = len(shown)
+            return shown[max(0, count - first - rows) : max(0, count - first)][::-1]
+        if behaviour.list_order == "shuffled":
+            shown = sorted(shown, key=lambda task: self._places[task.ordinal])
+        elif behaviour.list_order == "random":
+            shown = list(shown)
+            self._rng.shuffle(shown)
+        return shown[first : first + rows]
+
+    def _shown(self, behaviour: Behaviour, now: float) -> list[SandboxTask]:
+        """Find what all pages together show, oldest first."""
+        if behaviour.list_scope == "other-key":
+            return []
         for ordinal in [ordinal for ordinal, task in self._hidden.items() if task.list_visible_at <= now]:
             del self._hidden[ordinal]
-        first = (number - 1) * size
-        if order == "newest" and not self._hidden:
-            count = len(self._oldest_first)
-            return self._oldest_first[max(0, count - first - size) : max(0, count - first)][::-1]
-        return self._ordered(order)[first : first + size]
-
-    def _ordered(self, order: ListOrder) -> list[SandboxTask]:
-        tasks = [task for _, _, task in self._shuffled] if order == "shuffled" else self._oldest_first
-        seen = [task for task in tasks if task.ordinal not in self._hidden] if self._hidden else list(tasks)
-        if order == "newest":
-            seen.reverse()
-        elif order == "random":
-            self._rng.shuffle(seen)
-        return seen
+        shown = self._oldest_first
+        if self._hidden:
+            shown = [task for task in shown if task.ordinal not in self._hidden]
+        if behaviour.list_window_s is not None:
+            shown = [task for task in shown if now - task.created_at < behaviour.list_window_s]
+        return shown if behaviour.list_cut is None else shown[max(0, len(shown) - behaviour.list_cut) :]

@@ -226,7 +226,7 @@ class World:
 
     def _list(self, request: Request, now: float) -> bytes | None:
         number, size = read_page(request.query)
-        tasks = self._shelf.page(number, size, self.settings.behaviour.list_order, now)
+        tasks = self._shelf.page(number, size, self.settings.behaviour, now)
         if not tasks and self.settings.behaviour.empty_containers == "leave-out":
             return None
         return b"[" + b",".join([self._row(task, now) for task in tasks]) + b"]"
