@@ -17,7 +17,7 @@ def created_data(task: SandboxTask, behaviour: Behaviour) -> dict[str, Any]:
     return _tidy(
         {
             "task_id": task.task_id,
-            "task_info": _info(task, behaviour),
+            "task_info": _info(task, named=behaviour.external_ids_shown != "never"),
             "task_status": "submitted",
             "created_at": created_ms,
             "updated_at": created_ms,
@@ -27,14 +27,21 @@ def created_data(task: SandboxTask, behaviour: Behaviour) -> dict[str, Any]:
 
 
 def task_data(
-    task: SandboxTask, state: str, *, now: float, behaviour: Behaviour, sample_rate: int, url: Callable[[str], str]
+    task: SandboxTask,
+    state: str,
+    *,
+    named: bool,
+    now: float,
+    behaviour: Behaviour,
+    sample_rate: int,
+    url: Callable[[str], str],
 ) -> dict[str, Any]:
-    """Say what a query or a list tells of a task."""
+    """Say what a query or a list tells of a task; `named`, its external id too."""
     data: dict[str, Any] = {
         "task_id": task.task_id,
         "task_status": behaviour.success_word if state == "succeeded" else state,
         "task_status_msg": (task.failure or "") if state == "failed" else "",
-        "task_info": _info(task, behaviour),
+        "task_info": _info(task, named=named),
         "task_result": {},
         "created_at": int(task.created_at * 1000),
         "updated_at": int(task.updated_at(now) * 1000),
@@ -86,8 +93,15 @@ def _pack_status(pack: Pack, remaining: float, now: float) -> str:
     return "online" if remaining > 0 else "runOut"
 
 
-def _info(task: SandboxTask, behaviour: Behaviour) -> dict[str, Any]:
-    return {"external_task_id": task.external_id} if task.external_id and behaviour.external_id_in_reply else {}
+def shows_id(behaviour: Behaviour, *, finished: bool, listed: bool) -> bool:
+    """Say whether a task's external id is told: in a row of the list, or in the answer to a query."""
+    if behaviour.external_ids_shown == "when-finished":
+        return finished
+    return behaviour.external_ids_shown == "always" or (behaviour.external_ids_shown == "not-in-list" and not listed)
+
+
+def _info(task: SandboxTask, *, named: bool) -> dict[str, Any]:
+    return {"external_task_id": task.external_id} if task.external_id and named else {}
 
 
 def _tidy(data: dict[str, Any], behaviour: Behaviour) -> dict[str, Any]:

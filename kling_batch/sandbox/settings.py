@@ -18,7 +18,8 @@ FILE_BASE_URL = "https://files.sandbox.invalid"
 """Where the result files are inside the process: another host than the API's, as on the service."""
 
 DuplicateId = Literal["refuse-1201", "refuse-1200", "accept", "replay"]
-UnknownId = Literal["404-1203", "400-1201", "empty-data", "null-data"]
+UnknownId = Literal["404-1203", "400-1201", "empty-data", "null-data", "other-task"]
+IdsShown = Literal["always", "not-in-list", "when-finished", "never"]
 ListScope = Literal["account", "other-key"]
 ListOrder = Literal["newest", "oldest", "random", "shuffled"]
 PageOffset = Literal["capped", "asked"]
@@ -64,6 +65,8 @@ class Behaviour:
 
     duplicate_id: DuplicateId = "refuse-1201"
     unknown_id: UnknownId = "404-1203"
+    query_by_external_id: bool = True
+    external_ids_shown: IdsShown = "always"
     list_scope: ListScope = "account"
     list_order: ListOrder = "newest"
     list_cut: int | None = None
@@ -76,7 +79,6 @@ class Behaviour:
     success_word: SuccessWord = "succeed"
     empty_containers: EmptyContainers = "keep"
     error_http_200: bool = False
-    external_id_in_reply: bool = True
     units_in_reply: bool = True
     units: Decimal = Decimal("0.25")
 

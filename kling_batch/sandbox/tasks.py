@@ -120,6 +120,10 @@ class TaskShelf:
         task = self._by_task_id.get(any_id) or self._by_external_id.get(any_id)
         return task if task is not None and task.query_visible_at <= now else None
 
+    def newest(self, now: float) -> SandboxTask | None:
+        """Find the last task made that is visible to queries."""
+        return next((task for task in reversed(self._oldest_first) if task.query_visible_at <= now), None)
+
     def page(self, number: int, size: int, behaviour: Behaviour, now: float) -> list[SandboxTask]:
         """List a page of the tasks that are visible to the list, counted from page 1."""
         rows = size if behaviour.list_page_cap is None else min(size, behaviour.list_page_cap)

@@ -16,7 +16,7 @@ from kling_batch.sandbox.faults import NO_STRIKE, Call, Effect, FaultRunner, Rul
 from kling_batch.sandbox.filehost import FileHit, FileHost
 from kling_batch.sandbox.ledger import Charge, Ledger, LedgerTask
 from kling_batch.sandbox.params import Order, read_order, read_page, read_window
-from kling_batch.sandbox.rows import account_data, created_data, task_data
+from kling_batch.sandbox.rows import account_data, created_data, shows_id, task_data
 from kling_batch.sandbox.settings import WorldSettings
 from kling_batch.sandbox.spoil import garbage, is_before, loss_of
 from kling_batch.sandbox.tasks import SandboxTask, TaskShelf, new_audio_id, new_task_id
@@ -212,24 +212,25 @@ class World:
         )
 
     def _query(self, any_id: str, now: float) -> bytes | None:
+        behaviour = self.settings.behaviour
         task = self._shelf.find(any_id, now)
-        if task is not None:
-            return self._row(task, now)
-        unknown = self.settings.behaviour.unknown_id
-        if unknown == "404-1203":
-            raise Refusal(1203, "task not found")
-        if unknown == "400-1201":
-            raise Refusal(1201, "task not found")
-        if unknown == "null-data":
+        if task is not None and (behaviour.query_by_external_id or any_id == task.task_id):
+            return self._row(task, now, listed=False)
+        if behaviour.unknown_id == "null-data":
             return b"null"
-        return b"{}" if self.settings.behaviour.empty_containers == "keep" else None
+        if behaviour.unknown_id == "empty-data":
+            return b"{}" if behaviour.empty_containers == "keep" else None
+        newest = self._shelf.newest(now)
+        if behaviour.unknown_id == "other-task" and newest is not None:
+            return self._row(newest, now, listed=False, named=False)
+        raise Refusal(1201 if behaviour.unknown_id == "400-1201" else 1203, "task not found")
 
     def _list(self, request: Request, now: float) -> bytes | None:
         number, size = read_page(request.query)
         tasks = self._shelf.page(number, size, self.settings.behaviour, now)
         if not tasks and self.settings.behaviour.empty_containers == "leave-out":
             return None
-        return b"[" + b",".join([self._row(task, now) for task in tasks]) + b"]"
+        return b"[" + b",".join([self._row(task, now, listed=True) for task in tasks]) + b"]"
 
     def _account(self, request: Request, now: float) -> bytes:
         read_window(request.query)
@@ -237,19 +238,22 @@ class World:
         used = sum((charge.units for charge in self.ledger.charges if charge.at <= counted), Decimal(0))
         return compact(account_data(self.settings.packs, used=float(used), now=now))
 
-    def _row(self, task: SandboxTask, now: float) -> bytes:
+    def _row(self, task: SandboxTask, now: float, *, listed: bool, named: bool = True) -> bytes:
         """Write a task as JSON, once for each state it is in and each issue of its URLs."""
+        behaviour = self.settings.behaviour
         state = task.state(now)
+        named = named and shows_id(behaviour, finished=now >= task.ends_at, listed=listed)
         if state == "succeeded" and now - task.issued_at > self.settings.url_lifetime_s / 2:
             task.issue += 1
             task.issued_at = now
-        key = (state, task.issue, self.settings.behaviour)
+        key = (state, task.issue, named, behaviour)
         if task.row_key != key:
             data = task_data(
                 task,
                 state,
+                named=named,
                 now=now,
-                behaviour=self.settings.behaviour,
+                behaviour=behaviour,
                 sample_rate=self.settings.sample_rate,
                 url=lambda name: self._files.url(task, name),
             )

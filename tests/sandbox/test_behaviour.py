@@ -104,11 +104,42 @@ def test_refusals_can_come_with_200(a_caller: Any) -> None:
     assert (reply.status, reply.json()["code"]) == (200, 1201)
 
 
-def test_replies_can_hide_the_external_id(a_caller: Any) -> None:
-    """`task_info` is empty, yet the task is found by its external id."""
-    caller = a_caller({"behaviour": {"external_id_in_reply": False}})
-    assert caller.create("a").json()["data"]["task_info"] == {}
-    assert caller.query("a").json()["data"]["task_info"] == {}
+@pytest.mark.parametrize(
+    ("shown", "told"),
+    [
+        ("always", [True, True, True, True, True]),
+        ("not-in-list", [True, True, False, True, False]),
+        ("when-finished", [True, False, False, True, True]),
+        ("never", [False, False, False, False, False]),
+    ],
+)
+def test_replies_can_hide_the_external_id(a_caller: Any, shown: str, told: list[bool]) -> None:
+    """When made; by query and list while it runs; by query and list at its end. It is found by it all the same."""
+    caller = a_caller({"behaviour": {"external_ids_shown": shown}})
+    rows = [caller.create("a").json()["data"]]
+    for _ in range(2):
+        rows += [caller.query("a").json()["data"], *caller.page().json()["data"]]
+        caller.clock.now += 10
+    assert [row["task_info"] == {"external_task_id": "a"} for row in rows] == told
+
+
+def test_a_query_can_want_the_task_id(a_caller: Any) -> None:
+    """The external id finds nothing; the list tells it still."""
+    caller = a_caller({"behaviour": {"query_by_external_id": False}})
+    task_id = caller.create("a").json()["data"]["task_id"]
+    assert [caller.query(name).status for name in ("a", task_id)] == [404, 200]
+    assert caller.listed() == ["a"]
+
+
+def test_an_unknown_id_can_be_answered_with_another_task(a_caller: Any) -> None:
+    """The newest task that queries find comes without its external id; where there is none, 404."""
+    caller = a_caller({"behaviour": {"unknown_id": "other-task"}, "rules": [{"do": {"task-late": 5}, "limit": 1}]})
+    caller.create("late")
+    assert caller.query("none").status == 404
+    newest = [caller.create(name) for name in "ab"][-1].json()["data"]
+    told = caller.query("late").json()["data"]
+    assert (told["task_id"], told["task_info"]) == (newest["task_id"], {})
+    assert caller.query("b").json()["data"]["task_info"] == {"external_task_id": "b"}
 
 
 def test_units_can_differ_or_be_hidden(a_caller: Any) -> None:
