@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from kling_batch.sandbox.clips import ClipCache, ClipSpec
 from kling_batch.sandbox.faults import Effect, Strike
-from kling_batch.sandbox.settings import WorldSettings
+from kling_batch.sandbox.settings import Behaviour, WorldSettings
 from kling_batch.sandbox.tasks import SandboxTask, TaskShelf
 from kling_batch.sandbox.wire import Request, Response
 
@@ -53,7 +53,7 @@ class FileHost:
         """Find whose file is asked for."""
         return self._shelf.by_audio_id(request.path.removeprefix("/audio/").rpartition(".")[0])
 
-    def find(self, request: Request, strike: Strike, now: float) -> FileHit | Response:
+    def find(self, request: Request, strike: Strike, behaviour: Behaviour, now: float) -> FileHit | Response:
         """Check a call for a file, up to the point where the bytes are needed."""
         task = self.task_of(request)
         audio_format = request.path.rpartition(".")[2]
@@ -65,6 +65,8 @@ class FileHost:
         problem = self._signature_problem(request, key, now)
         if problem:
             return _refused(403, problem)
+        if now < task.files_at:
+            return _refused(behaviour.early_file_status, "the file is not here yet")
         effect = strike.file
         if effect is not None and effect.name == "expire":
             self._dead.add(key)

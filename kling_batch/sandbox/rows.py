@@ -37,16 +37,17 @@ def task_data(
     url: Callable[[str], str],
 ) -> dict[str, Any]:
     """Say what a query or a list tells of a task; `named`, its external id too."""
+    words = {"succeeded": behaviour.success_word, "failed": behaviour.failure_word}
     data: dict[str, Any] = {
         "task_id": task.task_id,
-        "task_status": behaviour.success_word if state == "succeeded" else state,
+        "task_status": words.get(state, state),
         "task_status_msg": (task.failure or "") if state == "failed" else "",
         "task_info": _info(task, named=named),
         "task_result": {},
         "created_at": int(task.created_at * 1000),
         "updated_at": int(task.updated_at(now) * 1000),
     }
-    if state == "succeeded":
+    if state == "succeeded" and now >= task.audios_at:
         length = clip_seconds(task.duration_s, sample_rate)
         audio = {"id": task.audio_id}
         audio |= {f"url_{name}": url(name) for name in FORMATS}

@@ -195,6 +195,8 @@ def _behaviour(fields: Mapping[str, Any]) -> Mapping[str, Any]:
     if "visible_after_s" in changes:
         late = changes.pop("visible_after_s")
         changes["query_visible_after"], changes["list_visible_after"] = _visibility(late)
+    for name in {"audios_after_s", "files_after_s"} & fields.keys():
+        changes[name.removesuffix("_s")] = _span(changes.pop(name))
     if "units" in changes:
         changes["units"] = Decimal(str(changes["units"]))
     return changes

@@ -23,7 +23,9 @@ IdsShown = Literal["always", "not-in-list", "when-finished", "never"]
 ListScope = Literal["account", "other-key"]
 ListOrder = Literal["newest", "oldest", "random", "shuffled"]
 PageOffset = Literal["capped", "asked"]
-SuccessWord = Literal["succeed", "succeeded"]
+SuccessWord = Literal["succeed", "succeeded", "SUCCEED"]
+FailureWord = Literal["failed", "FAILED", "cancelled", "canceled", "expired"]
+EarlyFileStatus = Literal[403, 404]
 EmptyContainers = Literal["keep", "leave-out"]
 
 DAY_S = 86_400.0
@@ -77,6 +79,10 @@ class Behaviour:
     list_visible_after: Span = NO_TIME
     charge_failures: bool = False
     success_word: SuccessWord = "succeed"
+    failure_word: FailureWord = "failed"
+    audios_after: Span = NO_TIME
+    files_after: Span = NO_TIME
+    early_file_status: EarlyFileStatus = 404
     empty_containers: EmptyContainers = "keep"
     error_http_200: bool = False
     units_in_reply: bool = True

@@ -22,6 +22,8 @@ _LEAST_MS = (10**17 >> 22) + 1
 class SandboxTask:
     """One task. Times are Unix seconds; `ends_at` is infinite for a task that is stuck.
 
+    `audios_at` is when replies begin to show its sounds, and `files_at` when the file host begins to serve them.
+
     `issued_at` is when its present result URLs were handed out, and `issue` counts how often; `revision` counts how
     often its sound was changed behind the client's back. `units` is what it cost, once it has ended. `row` is its
     JSON as last written, under `row_key`.
@@ -39,6 +41,8 @@ class SandboxTask:
     failure: str | None
     query_visible_at: float
     list_visible_at: float
+    audios_at: float
+    files_at: float
     audio_id: str
     issue: int = 0
     issued_at: float = -math.inf

@@ -208,6 +208,8 @@ class World:
             failure=effect.value if effect is not None and effect.name == "task-fails" else None,
             query_visible_at=now + query_late,
             list_visible_at=now + list_late,
+            audios_at=ends_at + settings.behaviour.audios_after.draw(rng),
+            files_at=ends_at + settings.behaviour.files_after.draw(rng),
             audio_id=new_audio_id(settings.seed, task_id),
         )
 
@@ -246,7 +248,7 @@ class World:
         if state == "succeeded" and now - task.issued_at > self.settings.url_lifetime_s / 2:
             task.issue += 1
             task.issued_at = now
-        key = (state, task.issue, named, behaviour)
+        key = (state, task.issue, named, now >= task.audios_at, behaviour)
         if task.row_key != key:
             data = task_data(
                 task,
@@ -308,7 +310,7 @@ class World:
         self.ledger.requests[Call.DOWNLOAD] += 1
         if "authorization" in request.headers:
             self.ledger.token_leaks += 1
-        found = self._files.find(request, strike, now)
+        found = self._files.find(request, strike, self.settings.behaviour, now)
         return self._travelling(found, strike) if isinstance(found, Response) else found
 
     def bytes_of(self, hit: FileHit) -> bytes:

@@ -81,12 +81,43 @@ def test_failures_can_be_charged(a_caller: Any, charge: bool, units: str) -> Non
     assert str(caller.world.ledger.charged) == units
 
 
-def test_success_can_be_spelt_the_new_way(a_caller: Any) -> None:
-    """`succeeded` instead of `succeed`."""
-    caller = a_caller({"behaviour": {"success_word": "succeeded"}})
+@pytest.mark.parametrize("word", ["succeed", "succeeded", "SUCCEED"])
+def test_success_can_be_spelt_otherwise(a_caller: Any, word: str) -> None:
+    """The old way, the new way, or in capitals; the sounds are there."""
+    caller = a_caller({"behaviour": {"success_word": word}})
+    assert caller.fetch(caller.url()).status == 200
+    assert caller.query().json()["data"]["task_status"] == word
+
+
+@pytest.mark.parametrize("word", ["failed", "FAILED", "cancelled", "canceled", "expired"])
+def test_failure_can_be_spelt_otherwise(a_caller: Any, word: str) -> None:
+    """Another word for the same end; a task that runs is not concerned."""
+    caller = a_caller({"behaviour": {"failure_word": word}, "rules": [{"do": "task-fails"}]})
     caller.create()
+    states = [caller.query().json()["data"]["task_status"]]
     caller.clock.now += 10
-    assert caller.query().json()["data"]["task_status"] == "succeeded"
+    assert [*states, caller.query().json()["data"]["task_status"]] == ["submitted", word]
+
+
+def test_sounds_can_be_shown_late(a_caller: Any) -> None:
+    """The task has succeeded and is charged, and its result is empty for a while."""
+    caller = a_caller({"behaviour": {"audios_after_s": 5}})
+    caller.create()
+    caller.clock.now += 3
+    early = caller.query().json()["data"]
+    assert (early["task_status"], early["task_result"], early["final_unit_deduction"]) == ("succeed", {}, "0.25")
+    caller.clock.now += 5
+    assert caller.query().json()["data"]["task_result"]["audios"]
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_files_can_be_there_late(a_caller: Any, status: int) -> None:
+    """The URL is good and told, and the file host refuses it for a while."""
+    caller = a_caller({"behaviour": {"files_after_s": 20, "early_file_status": status}})
+    url = caller.url()
+    assert caller.fetch(url).status == status
+    caller.clock.now += 20
+    assert caller.fetch(url).status == 200
 
 
 def test_empty_containers_can_be_left_out(a_caller: Any) -> None:
