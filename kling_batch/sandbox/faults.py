@@ -29,6 +29,7 @@ class Group(StrEnum):
     DELAY = "delay"
     ANSWER = "answer"
     TASK = "task"
+    PRICE = "price"
     FILE = "file"
 
 
@@ -60,6 +61,7 @@ EFFECTS: Mapping[str, EffectKind] = {
     "task-fails": EffectKind(group=Group.TASK, calls=_CREATE, default=INTERNAL_MESSAGE),
     "task-stuck": EffectKind(group=Group.TASK, calls=_CREATE, default="forever"),
     "task-late": EffectKind(group=Group.TASK, calls=_CREATE),
+    "price": EffectKind(group=Group.PRICE, calls=_CREATE),
     "cut": EffectKind(group=Group.FILE, calls=_DOWNLOAD, default=0.5),
     "slow": EffectKind(group=Group.FILE, calls=_DOWNLOAD),
     "corrupt": EffectKind(group=Group.FILE, calls=_DOWNLOAD, default=64),
@@ -136,6 +138,7 @@ class Strike:
     delay_s: float = 0.0
     answer: Effect | None = None
     task: Effect | None = None
+    price: Effect | None = None
     file: Effect | None = None
 
 
@@ -191,6 +194,7 @@ class FaultRunner:
             delay_s=delay_s,
             answer=first.get(Group.ANSWER),
             task=first.get(Group.TASK),
+            price=first.get(Group.PRICE),
             file=first.get(Group.FILE),
         )
 

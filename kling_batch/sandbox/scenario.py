@@ -224,6 +224,8 @@ def _effect(given: str | Mapping[str, Any]) -> Effect:
     name, value = (given, EFFECTS[given].default) if isinstance(given, str) else next(iter(given.items()))
     if name == "delay_s":
         value = _span(value)
+    elif name == "price":
+        value = Decimal(str(value))
     elif name == "task-late":
         value = _visibility(value)
     elif name == "task-stuck" and value == "forever":

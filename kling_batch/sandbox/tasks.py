@@ -25,8 +25,8 @@ class SandboxTask:
     `audios_at` is when replies begin to show its sounds, and `files_at` when the file host begins to serve them.
 
     `issued_at` is when its present result URLs were handed out, and `issue` counts how often; `revision` counts how
-    often its sound was changed behind the client's back. `units` is what it cost, once it has ended. `row` is its
-    JSON as last written, under `row_key`.
+    often its sound was changed behind the client's back. `price` is what it costs if it is charged, and `units`
+    what it cost, once it has ended. `row` is its JSON as last written, under `row_key`.
     """
 
     ordinal: int
@@ -44,6 +44,7 @@ class SandboxTask:
     audios_at: float
     files_at: float
     audio_id: str
+    price: Decimal
     issue: int = 0
     issued_at: float = -math.inf
     units: Decimal = Decimal(0)

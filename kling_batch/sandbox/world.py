@@ -84,9 +84,8 @@ class World:
         now = self._now()
         while self._ends and self._ends[0][0] <= now:
             ends_at, _, task = heapq.heappop(self._ends)
-            behaviour = self.settings.behaviour
-            if task.failure is None or behaviour.charge_failures:
-                task.units = behaviour.units
+            if task.failure is None or self.settings.behaviour.charge_failures:
+                task.units = task.price
             self.ledger.closed(Charge(external_id=task.external_id, task_id=task.task_id, units=task.units, at=ends_at))
         return now
 
@@ -128,7 +127,7 @@ class World:
             self._door.check(request.headers.get("authorization"), now)
             data: bytes | None
             if call is Call.CREATE:
-                data = self._create(order, strike.task, now)
+                data = self._create(order, strike, now)
             elif call is Call.QUERY:
                 data = self._query(target, now)
             elif call is Call.LIST:
@@ -141,12 +140,13 @@ class World:
             return self._refused(refusal)
         return self._reply(200, 0, "SUCCEED", data)
 
-    def _create(self, order: Order | Refusal | None, effect: Effect | None, now: float) -> bytes:
+    def _create(self, order: Order | Refusal | None, strike: Strike, now: float) -> bytes:
         """Check in a fixed order: parameters, balance, the external id, room. Then make the task."""
         if not isinstance(order, Order):
             raise order or Refusal(1200)
         behaviour = self.settings.behaviour
-        self._check_balance()
+        price = behaviour.units if strike.price is None else strike.price.value
+        self._check_balance(price)
         first = self._shelf.by_external_id(order.external_id) if order.external_id else None
         if first is not None and behaviour.duplicate_id == "replay":
             return compact(created_data(first, behaviour))
@@ -154,7 +154,7 @@ class World:
             raise Refusal(int(behaviour.duplicate_id.removeprefix("refuse-")), "external_task_id already exists")
         if self.ledger.in_flight >= self.settings.concurrency:
             raise Refusal(1303)
-        task = self._new_task(order, effect, now)
+        task = self._new_task(order, strike.task, price, now)
         self._shelf.add(task)
         if math.isfinite(task.ends_at):
             heapq.heappush(self._ends, (task.ends_at, task.ordinal, task))
@@ -170,15 +170,14 @@ class World:
         )
         return compact(created_data(task, behaviour))
 
-    def _check_balance(self) -> None:
+    def _check_balance(self, price: Decimal) -> None:
         settings = self.settings
         if settings.balance_units is None:
             return
-        price = settings.behaviour.units
         if settings.balance_units - self.ledger.charged - self.ledger.in_flight * price < price:
             raise Refusal(1102)
 
-    def _new_task(self, order: Order, effect: Effect | None, now: float) -> SandboxTask:
+    def _new_task(self, order: Order, effect: Effect | None, price: Decimal, now: float) -> SandboxTask:
         """Make a task. Its times and its sound follow from its name, not from when or in which order it came."""
         settings = self.settings
         ordinal = len(self._shelf)
@@ -190,10 +189,9 @@ class World:
         ends_at = processing_at + settings.generation.draw(rng)
         query_late = settings.behaviour.query_visible_after.draw(rng)
         list_late = settings.behaviour.list_visible_after.draw(rng)
-        if effect is not None and effect.name == "task-late":
-            query_late, list_late = effect.value
-        if effect is not None and effect.name == "task-stuck":
-            ends_at += effect.value
+        told = {} if effect is None else {effect.name: effect.value}
+        query_late, list_late = told.get("task-late", (query_late, list_late))
+        ends_at += told.get("task-stuck", 0)
         task_id = new_task_id(now, ordinal)
         return SandboxTask(
             ordinal=ordinal,
@@ -205,12 +203,13 @@ class World:
             created_at=now,
             processing_at=processing_at,
             ends_at=ends_at,
-            failure=effect.value if effect is not None and effect.name == "task-fails" else None,
+            failure=told.get("task-fails"),
             query_visible_at=now + query_late,
             list_visible_at=now + list_late,
             audios_at=ends_at + settings.behaviour.audios_after.draw(rng),
             files_at=ends_at + settings.behaviour.files_after.draw(rng),
             audio_id=new_audio_id(settings.seed, task_id),
+            price=price,
         )
 
     def _query(self, any_id: str, now: float) -> bytes | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -120,6 +121,23 @@ def test_one_task_becomes_visible_late(a_caller: Any) -> None:
     assert caller.listed() == ["other"]
     caller.clock.now += 1
     assert (caller.query("late-one").status, caller.listed()) == (404, ["other", "late-one"])
+
+
+def test_a_price_rises_during_a_run(a_caller: Any) -> None:
+    """`price` is what the struck tasks are charged, also beside another effect on them; a task's price stays."""
+    late = {"do": {"price": 1.1}, "when": {"between_s": [5, None]}}
+    caller = a_caller({"rules": [late, {"do": {"task-stuck": 1}, "when": {"nth": [2]}}]})
+    for name in "ab":
+        caller.create(name)
+        caller.clock.now += 6
+    told = [caller.query(name).json()["data"]["final_unit_deduction"] for name in "ab"]
+    assert (told, str(caller.world.ledger.charged)) == (["0.25", "1.1"], "1.35")
+
+
+def test_a_price_that_cannot_be_paid_is_refused(a_caller: Any) -> None:
+    """The balance is asked for the price of the very task."""
+    caller = a_caller(rule({"price": 2}, when={"match": "dear"}), balance_units=Decimal(1))
+    assert [caller.create(name).json()["code"] for name in ("dear", "cheap")] == [1102, 0]
 
 
 CONDITIONS = [
