@@ -61,6 +61,8 @@ EFFECTS: Mapping[str, EffectKind] = {
     "task-fails": EffectKind(group=Group.TASK, calls=_CREATE, default=INTERNAL_MESSAGE),
     "task-stuck": EffectKind(group=Group.TASK, calls=_CREATE, default="forever"),
     "task-late": EffectKind(group=Group.TASK, calls=_CREATE),
+    "task-forgotten": EffectKind(group=Group.TASK, calls=_CREATE, default=0),
+    "task-url": EffectKind(group=Group.TASK, calls=_CREATE, default="https://[not-a-host"),
     "price": EffectKind(group=Group.PRICE, calls=_CREATE),
     "cut": EffectKind(group=Group.FILE, calls=_DOWNLOAD, default=0.5),
     "slow": EffectKind(group=Group.FILE, calls=_DOWNLOAD),

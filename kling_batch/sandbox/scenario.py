@@ -142,15 +142,18 @@ def _shown(value: object) -> str:
 def _contradictions(document: Any) -> Iterator[tuple[Place, str]]:
     """Find what the schema cannot say: an effect on calls that it cannot strike, and times the wrong way round."""
     for index, rule in enumerate((document or {}).get("rules", ())):
-        name = rule["do"] if isinstance(rule["do"], str) else next(iter(rule["do"]))
+        name, value = (rule["do"], None) if isinstance(rule["do"], str) else next(iter(rule["do"].items()))
         calls = EFFECTS[name].calls
         for call in _listed(rule.get("on", _ANY)):
             if call != _ANY and call not in calls:
                 allowed = ", ".join(sorted(calls))
                 yield ("rules", index, "on"), f"{name} cannot strike {call} calls; allowed: {allowed}"
-        first, last = rule.get("when", {}).get("between_s", (0, None))
-        if last is not None and last <= first:
-            yield ("rules", index, "when", "between_s"), f"it ends ({last}) before it begins ({first})"
+        periods = {("when", "between_s"): rule.get("when", {}).get("between_s")}
+        if name == "task-forgotten" and isinstance(value, list):
+            periods["do", name] = value
+        for place, (first, last) in ((place, period) for place, period in periods.items() if period):
+            if last is not None and last <= first:
+                yield ("rules", index, *place), f"it ends ({last}) before it begins ({first})"
 
 
 def _name(place: Place) -> str:
@@ -215,7 +218,7 @@ def _rule(fields: Mapping[str, Any]) -> Rule:
         every=when.get("every"),
         from_nth=when.get("from_nth"),
         probability=when.get("probability"),
-        between_s=(between[0], math.inf if between[1] is None else between[1]) if between else None,
+        between_s=_period(between) if between else None,
         limit=fields.get("limit"),
     )
 
@@ -228,6 +231,8 @@ def _effect(given: str | Mapping[str, Any]) -> Effect:
         value = Decimal(str(value))
     elif name == "task-late":
         value = _visibility(value)
+    elif name == "task-forgotten":
+        value = _period(value if isinstance(value, list) else [value, None])
     elif name == "task-stuck" and value == "forever":
         value = math.inf
     return Effect(name=name, value=value)
@@ -239,6 +244,10 @@ def _span(value: Any) -> Span:
     if isinstance(value, list):
         return Span(low=value[0], high=value[1])
     return Span.fixed(value)
+
+
+def _period(value: Sequence[Any]) -> tuple[float, float]:
+    return value[0], math.inf if value[1] is None else value[1]
 
 
 def _visibility(value: Any) -> tuple[Span, Span]:

@@ -22,11 +22,11 @@ _LEAST_MS = (10**17 >> 22) + 1
 class SandboxTask:
     """One task. Times are Unix seconds; `ends_at` is infinite for a task that is stuck.
 
-    `audios_at` is when replies begin to show its sounds, and `files_at` when the file host begins to serve them.
-
-    `issued_at` is when its present result URLs were handed out, and `issue` counts how often; `revision` counts how
-    often its sound was changed behind the client's back. `price` is what it costs if it is charged, and `units`
-    what it cost, once it has ended. `row` is its JSON as last written, under `row_key`.
+    It is not found from `forgotten_from` on and before `forgotten_to`. `audios_at` is when replies begin to show its
+    sounds, with `odd_url` instead of their URLs where that is given, and `files_at` when the file host begins to
+    serve them. `issued_at` is when its present result URLs were handed out, and `issue` counts how often; `revision`
+    counts how often its sound was changed behind the client's back. `price` is what it costs if it is charged, and
+    `units` what it cost, once it has ended. `row` is its JSON as last written, under `row_key`.
     """
 
     ordinal: int
@@ -43,6 +43,9 @@ class SandboxTask:
     list_visible_at: float
     audios_at: float
     files_at: float
+    forgotten_from: float
+    forgotten_to: float
+    odd_url: str | None
     audio_id: str
     price: Decimal
     issue: int = 0
@@ -57,6 +60,18 @@ class SandboxTask:
         if now >= self.ends_at:
             return "failed" if self.failure is not None else "succeeded"
         return "processing" if now >= self.processing_at else "submitted"
+
+    def is_found(self, now: float) -> bool:
+        """Say whether queries find it."""
+        return self.query_visible_at <= now and not self.is_forgotten(now)
+
+    def is_listed(self, now: float) -> bool:
+        """Say whether the list shows it."""
+        return self.list_visible_at <= now and not self.is_forgotten(now)
+
+    def is_forgotten(self, now: float) -> bool:
+        """Say whether nobody finds it, though it was found before or will be."""
+        return self.forgotten_from <= now < self.forgotten_to
 
     def updated_at(self, now: float) -> float:
         """Say when it last moved on."""
@@ -95,7 +110,7 @@ class TaskShelf:
         self._by_audio_id: dict[str, SandboxTask] = {}
         self._oldest_first: list[SandboxTask] = []
         self._places: list[float] = []
-        self._hidden: dict[int, SandboxTask] = {}
+        self._unsteady: dict[int, SandboxTask] = {}
         self._rng = random.Random(f"{seed}:list")  # noqa: S311 - order, no secret
 
     def __len__(self) -> int:
@@ -109,8 +124,8 @@ class TaskShelf:
             self._by_external_id.setdefault(task.external_id, task)
         self._oldest_first.append(task)
         self._places.append(self._rng.random())
-        if task.list_visible_at > task.created_at:
-            self._hidden[task.ordinal] = task
+        if max(task.list_visible_at, task.forgotten_to) > task.created_at:
+            self._unsteady[task.ordinal] = task
 
     def by_external_id(self, external_id: str) -> SandboxTask | None:
         """Find the first task of an external id, visible or not."""
@@ -123,11 +138,11 @@ class TaskShelf:
     def find(self, any_id: str, now: float) -> SandboxTask | None:
         """Find a task by either id, once it is visible to queries."""
         task = self._by_task_id.get(any_id) or self._by_external_id.get(any_id)
-        return task if task is not None and task.query_visible_at <= now else None
+        return task if task is not None and task.is_found(now) else None
 
     def newest(self, now: float) -> SandboxTask | None:
         """Find the last task made that is visible to queries."""
-        return next((task for task in reversed(self._oldest_first) if task.query_visible_at <= now), None)
+        return next((task for task in reversed(self._oldest_first) if task.is_found(now)), None)
 
     def page(self, number: int, size: int, behaviour: Behaviour, now: float) -> list[SandboxTask]:
         """List a page of the tasks that are visible to the list, counted from page 1."""
@@ -148,11 +163,13 @@ class TaskShelf:
         """Find what all pages together show, oldest first."""
         if behaviour.list_scope == "other-key":
             return []
-        for ordinal in [ordinal for ordinal, task in self._hidden.items() if task.list_visible_at <= now]:
-            del self._hidden[ordinal]
+        for task in [*self._unsteady.values()]:
+            if max(task.list_visible_at, task.forgotten_to) <= now:
+                del self._unsteady[task.ordinal]
+        hidden = {task.ordinal for task in self._unsteady.values() if not task.is_listed(now)}
         shown = self._oldest_first
-        if self._hidden:
-            shown = [task for task in shown if task.ordinal not in self._hidden]
+        if hidden:
+            shown = [task for task in shown if task.ordinal not in hidden]
         if behaviour.list_window_s is not None:
             shown = [task for task in shown if now - task.created_at < behaviour.list_window_s]
         return shown if behaviour.list_cut is None else shown[max(0, len(shown) - behaviour.list_cut) :]

@@ -192,6 +192,7 @@ class World:
         told = {} if effect is None else {effect.name: effect.value}
         query_late, list_late = told.get("task-late", (query_late, list_late))
         ends_at += told.get("task-stuck", 0)
+        forgotten_from, forgotten_to = told.get("task-forgotten", (0.0, 0.0))
         task_id = new_task_id(now, ordinal)
         return SandboxTask(
             ordinal=ordinal,
@@ -208,6 +209,9 @@ class World:
             list_visible_at=now + list_late,
             audios_at=ends_at + settings.behaviour.audios_after.draw(rng),
             files_at=ends_at + settings.behaviour.files_after.draw(rng),
+            forgotten_from=now + forgotten_from,
+            forgotten_to=now + forgotten_to,
+            odd_url=told.get("task-url"),
             audio_id=new_audio_id(settings.seed, task_id),
             price=price,
         )
@@ -256,7 +260,7 @@ class World:
                 now=now,
                 behaviour=behaviour,
                 sample_rate=self.settings.sample_rate,
-                url=lambda name: self._files.url(task, name),
+                url=lambda name: self._files.url(task, name) if task.odd_url is None else task.odd_url,
             )
             task.row, task.row_key = compact(data), key
         return task.row

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from decimal import Decimal
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import soundfile
@@ -121,6 +122,36 @@ def test_one_task_becomes_visible_late(a_caller: Any) -> None:
     assert caller.listed() == ["other"]
     caller.clock.now += 1
     assert (caller.query("late-one").status, caller.listed()) == (404, ["other", "late-one"])
+
+
+@pytest.mark.parametrize(
+    ("do", "found"),
+    [
+        ("task-forgotten", [False] * 4),
+        ({"task-forgotten": 3}, [True, True, False, False]),
+        ({"task-forgotten": [1, 5]}, [True, False, False, True]),
+        ({"task-forgotten": [5, None]}, [True, True, True, False]),
+    ],
+)
+def test_a_task_is_forgotten(a_caller: Any, do: Any, found: list[bool]) -> None:
+    """Neither query nor list finds it for a while, or ever again; it holds its slot, ends and is charged."""
+    caller = a_caller({"generation_s": 3} | rule(do))
+    task_id = caller.create().json()["data"]["task_id"]
+    seen = []
+    for _ in found:
+        seen.append({caller.query(name).status == 200 for name in ("a", task_id)} | {caller.listed() == ["a"]})
+        assert caller.world.ledger.in_flight == (caller.clock.now < caller.world.ledger.tasks[0].ended_at)
+        caller.clock.now += 2
+    assert seen == [{shown} for shown in found]
+    assert str(caller.world.ledger.charged) == "0.25"
+
+
+def test_a_task_tells_an_impossible_url(a_caller: Any) -> None:
+    """What replies tell is no URL; the file is there, but for the task that was not struck alone."""
+    caller = a_caller(rule("task-url", when={"match": "odd"}))
+    with pytest.raises(ValueError, match="Invalid IPv6 URL"):
+        urlsplit(caller.url("odd"))
+    assert caller.fetch(caller.url("other")).status == 200
 
 
 def test_a_price_rises_during_a_run(a_caller: Any) -> None:

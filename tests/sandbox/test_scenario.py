@@ -103,6 +103,8 @@ BAD = [
     ("rules:\n  - do: cut\n    when: {between_s: [3, 2]}", "faults.yaml:3: rules[0].when.between_s:", "before it"),
     ("rules:\n  - do: cut\n    when: {probability: 2}", "faults.yaml:3: rules[0].when.probability:", "maximum of 1"),
     ("rules:\n  - do: price", "faults.yaml:2: rules[0].do:", "price needs a value"),
+    ("rules:\n  - do: {task-forgotten: [3, 2]}", "faults.yaml:2: rules[0].do.task-forgotten:", "before it begins"),
+    ("rules:\n  - do: {task-forgotten: x}", "faults.yaml:2: rules[0].do.task-forgotten:", "a pair [from, to]"),
     ("queue_s: soon", "faults.yaml:1: queue_s:", "a pair [least, most]"),
     ("- 1", "faults.yaml:1: ", "object"),
     ("a: [", "faults.yaml:1: this is neither YAML nor JSON", ""),
