@@ -58,6 +58,7 @@ EFFECTS: Mapping[str, EffectKind] = {
     "garbage-before": EffectKind(group=Group.ANSWER, calls=API_CALLS, default="html"),
     "garbage-after": EffectKind(group=Group.ANSWER, calls=API_CALLS, default="truncated"),
     "refuse": EffectKind(group=Group.ANSWER, calls=API_CALLS),
+    "gateway": EffectKind(group=Group.ANSWER, calls=API_CALLS),
     "task-fails": EffectKind(group=Group.TASK, calls=_CREATE, default=INTERNAL_MESSAGE),
     "task-stuck": EffectKind(group=Group.TASK, calls=_CREATE, default="forever"),
     "task-late": EffectKind(group=Group.TASK, calls=_CREATE),
@@ -84,6 +85,15 @@ class Effect:
 
     name: str
     value: Any
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GatewayAnswer:
+    """What stands before the service says in its place: a code with a message, or a page where `code` is None."""
+
+    status: int
+    code: int | None = None
+    message: str = "refused by the gateway"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -15,7 +15,7 @@ import yaml
 
 from kling_batch.errors import UsageError
 from kling_batch.resources import schema
-from kling_batch.sandbox.faults import EFFECTS, Call, Effect, Rule, Scenario
+from kling_batch.sandbox.faults import EFFECTS, Call, Effect, GatewayAnswer, Rule, Scenario
 from kling_batch.sandbox.settings import Span
 
 if TYPE_CHECKING:
@@ -227,6 +227,8 @@ def _effect(given: str | Mapping[str, Any]) -> Effect:
     name, value = (given, EFFECTS[given].default) if isinstance(given, str) else next(iter(given.items()))
     if name == "delay_s":
         value = _span(value)
+    elif name == "gateway":
+        value = GatewayAnswer(**value)
     elif name == "price":
         value = Decimal(str(value))
     elif name == "task-late":

@@ -18,7 +18,7 @@ from kling_batch.sandbox.ledger import Charge, Ledger, LedgerTask
 from kling_batch.sandbox.params import Order, read_order, read_page, read_window
 from kling_batch.sandbox.rows import account_data, created_data, shows_id, task_data
 from kling_batch.sandbox.settings import WorldSettings
-from kling_batch.sandbox.spoil import garbage, is_before, loss_of
+from kling_batch.sandbox.spoil import garbage, is_before, loss_of, page
 from kling_batch.sandbox.tasks import SandboxTask, TaskShelf, new_audio_id, new_task_id
 from kling_batch.sandbox.wire import CODES, Refusal, Request, Response, compact, envelope
 
@@ -279,6 +279,11 @@ class World:
             return Response(status=0, loss=loss)
         if effect.name == "garbage-before":
             return garbage(effect.value, b'{"code":0,"message":"SUCCEED","request_id":"')
+        if effect.name == "gateway":
+            answer = effect.value
+            if answer.code is None:
+                return page(answer.status)
+            return self._reply(answer.status, answer.code, answer.message, None)
         return self._refused(Refusal(effect.value))
 
     def _spoiled(self, response: Response, effect: Effect) -> Response:

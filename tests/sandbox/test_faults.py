@@ -76,6 +76,25 @@ def test_any_code_can_be_refused_with(a_caller: Any, code: int) -> None:
     assert caller.world.ledger.tasks == []
 
 
+@pytest.mark.parametrize(("status", "code"), [(429, 1305), (200, 1305), (429, 429), (403, 403), (408, 408), (404, 404)])
+def test_a_gateway_answers_for_the_service(a_caller: Any, status: int, code: int) -> None:
+    """With any status and any code, for as long as the rule says, and without a task."""
+    answer = {"status": status, "code": code, "message": "busy"}
+    caller = a_caller(rule({"gateway": answer}, when={"between_s": [0, 2]}))
+    for reply in (caller.create(), caller.query(), caller.page()):
+        assert (reply.status, reply.json()["code"], reply.json()["message"]) == (status, code, "busy")
+    assert caller.world.ledger.tasks == []
+    caller.clock.now += 2
+    assert caller.create().json()["code"] == 0
+
+
+def test_a_gateway_shows_a_page(a_caller: Any) -> None:
+    """Without a code there is no JSON."""
+    reply = a_caller(rule({"gateway": {"status": 403}})).create()
+    assert (reply.status, reply.headers["content-type"]) == (403, "text/html")
+    assert b"403 Forbidden" in reply.body
+
+
 def test_delays_add_up(a_caller: Any) -> None:
     """Delays of several rules are added, and another effect goes with them."""
     caller = a_caller({"rules": [{"do": {"delay_s": 2}}, {"do": {"delay_s": [1, 1]}}, {"do": "lost-after"}]})
