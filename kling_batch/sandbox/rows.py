@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import ROUND_UP, Decimal
 from typing import Any
 
-from kling_batch.sandbox.settings import Behaviour, Pack
+from kling_batch.sandbox.settings import Behaviour, Pack, StatedLength
 from kling_batch.sandbox.tasks import SandboxTask
 
 FORMATS = ("mp3", "wav")
@@ -48,7 +49,7 @@ def task_data(
         "updated_at": int(task.updated_at(now) * 1000),
     }
     if state == "succeeded" and now >= task.audios_at:
-        length = clip_seconds(task.duration_s, sample_rate)
+        length = stated_length(task.duration_s * behaviour.length_factor, sample_rate, behaviour.stated_length)
         audio = {"id": task.audio_id}
         audio |= {f"url_{name}": url(name) for name in FORMATS}
         audio |= {f"duration_{name}": length for name in FORMATS}
@@ -58,9 +59,22 @@ def task_data(
     return _tidy(data, behaviour)
 
 
-def clip_seconds(duration_s: float, sample_rate: int) -> str:
+def stated_length(duration_s: float, sample_rate: int, manner: StatedLength) -> str:
     """Say how long a clip is once decoded: for MP3 too, since the file tells its padding and decoders cut it off."""
-    return f"{round(duration_s * sample_rate) / sample_rate:.3f}"
+    exact = Decimal(round(duration_s * sample_rate)) / sample_rate
+    match manner:
+        case "exact":
+            return f"{exact:.3f}"
+        case "rounded":
+            return str(exact.quantize(Decimal("0.1"), ROUND_UP))
+        case "whole":
+            return f"{exact:.0f}"
+        case "milliseconds":
+            return f"{exact * 1000:.0f}"
+        case "zero":
+            return "0"
+        case "empty":
+            return ""
 
 
 def account_data(packs: tuple[Pack, ...], *, used: float, now: float) -> dict[str, Any]:

@@ -25,6 +25,9 @@ ListOrder = Literal["newest", "oldest", "random", "shuffled"]
 PageOffset = Literal["capped", "asked"]
 SuccessWord = Literal["succeed", "succeeded", "SUCCEED"]
 FailureWord = Literal["failed", "FAILED", "cancelled", "canceled", "expired"]
+StatedLength = Literal["exact", "rounded", "whole", "zero", "empty", "milliseconds"]
+WavHeader = Literal["exact", "stream-zero", "stream-max", "tag-behind", "rf64", "adpcm"]
+Mp3Head = Literal["exact", "second-id3", "junk"]
 EarlyFileStatus = Literal[403, 404]
 EmptyContainers = Literal["keep", "leave-out"]
 
@@ -83,6 +86,10 @@ class Behaviour:
     audios_after: Span = NO_TIME
     files_after: Span = NO_TIME
     early_file_status: EarlyFileStatus = 404
+    stated_length: StatedLength = "exact"
+    length_factor: float = 1.0
+    wav_header: WavHeader = "exact"
+    mp3_head: Mp3Head = "exact"
     empty_containers: EmptyContainers = "keep"
     error_http_200: bool = False
     units_in_reply: bool = True

@@ -79,14 +79,16 @@ class SandboxTask:
             return self.ends_at
         return self.processing_at if now >= self.processing_at else self.created_at
 
-    def clip(self, audio_format: str, sample_rate: int) -> ClipSpec:
+    def clip(self, audio_format: str, sample_rate: int, behaviour: Behaviour) -> ClipSpec:
         """Say what its sound is made of."""
         return ClipSpec(
             prompt=self.prompt,
-            duration_s=self.duration_s,
+            duration_s=self.duration_s * behaviour.length_factor,
             audio_format=audio_format,
             seed=f"{self.seed}:{self.revision}" if self.revision else self.seed,
             sample_rate=sample_rate,
+            wav_header=behaviour.wav_header,
+            mp3_head=behaviour.mp3_head,
         )
 
 
