@@ -74,6 +74,7 @@ class Behaviour:
     external_ids_shown: IdsShown = "always"
     list_scope: ListScope = "account"
     list_order: ListOrder = "newest"
+    list_shows_unfinished: bool = True
     list_cut: int | None = None
     list_window_s: float | None = None
     list_page_cap: int | None = None

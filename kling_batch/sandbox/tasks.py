@@ -172,6 +172,8 @@ class TaskShelf:
         shown = self._oldest_first
         if hidden:
             shown = [task for task in shown if task.ordinal not in hidden]
+        if not behaviour.list_shows_unfinished:
+            shown = [task for task in shown if task.ends_at <= now]
         if behaviour.list_window_s is not None:
             shown = [task for task in shown if now - task.created_at < behaviour.list_window_s]
         return shown if behaviour.list_cut is None else shown[max(0, len(shown) - behaviour.list_cut) :]

@@ -89,6 +89,15 @@ def test_a_list_can_be_cut(a_caller: Any, order: str, shown: list[str]) -> None:
     assert caller.listed(pageNum=3, pageSize=2) == filled(a_caller, list_cut=0).listed() == []
 
 
+def test_a_list_can_leave_out_what_runs(a_caller: Any) -> None:
+    """A task appears with its end; the single query finds it before."""
+    caller = a_caller({"behaviour": {"list_shows_unfinished": False}})
+    caller.create("a")
+    assert (caller.listed(), caller.query("a").status) == ([], 200)
+    caller.clock.now += 10
+    assert caller.listed() == ["a"]
+
+
 def test_a_list_can_forget_what_is_old(a_caller: Any) -> None:
     """A window shows the tasks of the last seconds, and moves on with the time."""
     caller = filled(a_caller, list_window_s=0.055)
