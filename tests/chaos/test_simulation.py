@@ -17,7 +17,7 @@ from tests.chaos.scenes import three_hundred
 _SEEDS_A_BLOCK = 20
 _BLOCKS = 12
 _UNDRAWN = {"gateway", "price", "task-forgotten", "task-url"}
-"""Effects that no history holds yet: the program does not keep its promises under them."""
+"""Effects that no history holds yet."""
 
 
 @pytest.mark.parametrize("block", range(_BLOCKS))
