@@ -7,6 +7,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from kling_batch.sandbox.settings import Mp3Head, WavHeader
+
 MOST_BYTES = 48 * 1024 * 1024
 
 
@@ -19,10 +21,12 @@ class ClipSpec:
     audio_format: str
     seed: str
     sample_rate: int
+    wav_header: WavHeader = "exact"
+    mp3_head: Mp3Head = "exact"
 
 
 Synth = Callable[[ClipSpec], bytes]
-"""Makes a clip's file. Is called from worker threads; the same spec must give the same bytes."""
+"""Makes a clip's file, without any carelessness. Is called from worker threads; the same spec gives the same bytes."""
 
 
 class ClipCache:

@@ -29,6 +29,7 @@ class Group(StrEnum):
     DELAY = "delay"
     ANSWER = "answer"
     TASK = "task"
+    PRICE = "price"
     FILE = "file"
 
 
@@ -57,9 +58,13 @@ EFFECTS: Mapping[str, EffectKind] = {
     "garbage-before": EffectKind(group=Group.ANSWER, calls=API_CALLS, default="html"),
     "garbage-after": EffectKind(group=Group.ANSWER, calls=API_CALLS, default="truncated"),
     "refuse": EffectKind(group=Group.ANSWER, calls=API_CALLS),
+    "gateway": EffectKind(group=Group.ANSWER, calls=API_CALLS),
     "task-fails": EffectKind(group=Group.TASK, calls=_CREATE, default=INTERNAL_MESSAGE),
     "task-stuck": EffectKind(group=Group.TASK, calls=_CREATE, default="forever"),
     "task-late": EffectKind(group=Group.TASK, calls=_CREATE),
+    "task-forgotten": EffectKind(group=Group.TASK, calls=_CREATE, default=0),
+    "task-url": EffectKind(group=Group.TASK, calls=_CREATE, default="https://[not-a-host"),
+    "price": EffectKind(group=Group.PRICE, calls=_CREATE),
     "cut": EffectKind(group=Group.FILE, calls=_DOWNLOAD, default=0.5),
     "slow": EffectKind(group=Group.FILE, calls=_DOWNLOAD),
     "corrupt": EffectKind(group=Group.FILE, calls=_DOWNLOAD, default=64),
@@ -80,6 +85,15 @@ class Effect:
 
     name: str
     value: Any
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GatewayAnswer:
+    """What stands before the service says in its place: a code with a message, or a page where `code` is None."""
+
+    status: int
+    code: int | None = None
+    message: str = "refused by the gateway"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -136,6 +150,7 @@ class Strike:
     delay_s: float = 0.0
     answer: Effect | None = None
     task: Effect | None = None
+    price: Effect | None = None
     file: Effect | None = None
 
 
@@ -191,6 +206,7 @@ class FaultRunner:
             delay_s=delay_s,
             answer=first.get(Group.ANSWER),
             task=first.get(Group.TASK),
+            price=first.get(Group.PRICE),
             file=first.get(Group.FILE),
         )
 

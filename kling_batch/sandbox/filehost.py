@@ -6,9 +6,10 @@ import hashlib
 import re
 from dataclasses import dataclass, replace
 
+from kling_batch.sandbox.careless import careless
 from kling_batch.sandbox.clips import ClipCache, ClipSpec
 from kling_batch.sandbox.faults import Effect, Strike
-from kling_batch.sandbox.settings import WorldSettings
+from kling_batch.sandbox.settings import Behaviour, WorldSettings
 from kling_batch.sandbox.tasks import SandboxTask, TaskShelf
 from kling_batch.sandbox.wire import Request, Response
 
@@ -53,7 +54,7 @@ class FileHost:
         """Find whose file is asked for."""
         return self._shelf.by_audio_id(request.path.removeprefix("/audio/").rpartition(".")[0])
 
-    def find(self, request: Request, strike: Strike, now: float) -> FileHit | Response:
+    def find(self, request: Request, strike: Strike, behaviour: Behaviour, now: float) -> FileHit | Response:
         """Check a call for a file, up to the point where the bytes are needed."""
         task = self.task_of(request)
         audio_format = request.path.rpartition(".")[2]
@@ -65,6 +66,8 @@ class FileHost:
         problem = self._signature_problem(request, key, now)
         if problem:
             return _refused(403, problem)
+        if now < task.files_at:
+            return _refused(behaviour.early_file_status, "the file is not here yet")
         effect = strike.file
         if effect is not None and effect.name == "expire":
             self._dead.add(key)
@@ -73,11 +76,11 @@ class FileHost:
             return _refused(403, "the URL has expired")
         if now >= task.ends_at + self._settings.retention_s:
             return _refused(404, "the file was cleared")
-        return self._found(request, task, audio_format, strike)
+        return self._found(request, task, audio_format, strike, behaviour)
 
     def bytes_of(self, hit: FileHit) -> bytes:
         """Make or remember a file's bytes. May be called from a worker thread."""
-        return self._clips.get(hit.clip)
+        return careless(self._clips.get(hit.clip), hit.clip)
 
     def serve(self, request: Request, hit: FileHit, data: bytes) -> Response:
         """Answer a call with a file's bytes."""
@@ -96,7 +99,9 @@ class FileHost:
             return replace(response, bytes_per_s=float(effect.value))
         return response
 
-    def _found(self, request: Request, task: SandboxTask, audio_format: str, strike: Strike) -> FileHit | Response:
+    def _found(
+        self, request: Request, task: SandboxTask, audio_format: str, strike: Strike, behaviour: Behaviour
+    ) -> FileHit | Response:
         effect = strike.file
         key = request.query.get("cacheKey", "")
         if effect is not None and effect.name == "status":
@@ -107,7 +112,7 @@ class FileHost:
             return _redirect(self._settings.file_base_url, request)
         if effect is not None and effect.name == "changed":
             task.revision += 1
-        clip = _disguised(task.clip(audio_format, self._settings.sample_rate), effect)
+        clip = _disguised(task.clip(audio_format, self._settings.sample_rate, behaviour), effect)
         return FileHit(clip=clip, content_type=_TYPES[audio_format], strike=strike)
 
     def _signature_problem(self, request: Request, key: str, now: float) -> str | None:

@@ -6,9 +6,8 @@ import hashlib
 import io
 from functools import cache
 
+from kling_batch.sandbox.careless import WAV_HEADER, id3_tag
 from kling_batch.sandbox.clips import ClipSpec
-
-_WAV_HEADER = 44
 
 
 def quick_clip(spec: ClipSpec) -> bytes:
@@ -16,8 +15,8 @@ def quick_clip(spec: ClipSpec) -> bytes:
     base = _tone(spec.duration_s, spec.audio_format, spec.sample_rate)
     mark = hashlib.blake2b(f"{spec.prompt}\n{spec.seed}".encode(), digest_size=16).digest()
     if spec.audio_format == "wav":
-        return base[:_WAV_HEADER] + mark + base[_WAV_HEADER + len(mark) :]
-    return _id3(mark.hex()) + base
+        return base[:WAV_HEADER] + mark + base[WAV_HEADER + len(mark) :]
+    return id3_tag(mark.hex()) + base
 
 
 @cache
@@ -30,10 +29,3 @@ def _tone(duration_s: float, audio_format: str, sample_rate: int) -> bytes:
     file = io.BytesIO()
     soundfile.write(file, samples, sample_rate, format=audio_format.upper())
     return file.getvalue()
-
-
-def _id3(text: str) -> bytes:
-    """Write a tag as it stands before many MP3 files: version 2.3, one frame with a private text."""
-    content = b"kling-batch-sandbox\0" + text.encode()
-    frame = b"PRIV" + len(content).to_bytes(4, "big") + b"\0\0" + content
-    return b"ID3\x03\0\0" + bytes((0, 0, len(frame) >> 7, len(frame) & 0x7F)) + frame

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import ROUND_UP, Decimal
 from typing import Any
 
-from kling_batch.sandbox.settings import Behaviour, Pack
+from kling_batch.sandbox.settings import Behaviour, Pack, StatedLength
 from kling_batch.sandbox.tasks import SandboxTask
 
 FORMATS = ("mp3", "wav")
@@ -17,7 +18,7 @@ def created_data(task: SandboxTask, behaviour: Behaviour) -> dict[str, Any]:
     return _tidy(
         {
             "task_id": task.task_id,
-            "task_info": _info(task, behaviour),
+            "task_info": _info(task, named=behaviour.external_ids_shown != "never"),
             "task_status": "submitted",
             "created_at": created_ms,
             "updated_at": created_ms,
@@ -27,20 +28,28 @@ def created_data(task: SandboxTask, behaviour: Behaviour) -> dict[str, Any]:
 
 
 def task_data(
-    task: SandboxTask, state: str, *, now: float, behaviour: Behaviour, sample_rate: int, url: Callable[[str], str]
+    task: SandboxTask,
+    state: str,
+    *,
+    named: bool,
+    now: float,
+    behaviour: Behaviour,
+    sample_rate: int,
+    url: Callable[[str], str],
 ) -> dict[str, Any]:
-    """Say what a query or a list tells of a task."""
+    """Say what a query or a list tells of a task; `named`, its external id too."""
+    words = {"succeeded": behaviour.success_word, "failed": behaviour.failure_word}
     data: dict[str, Any] = {
         "task_id": task.task_id,
-        "task_status": behaviour.success_word if state == "succeeded" else state,
+        "task_status": words.get(state, state),
         "task_status_msg": (task.failure or "") if state == "failed" else "",
-        "task_info": _info(task, behaviour),
+        "task_info": _info(task, named=named),
         "task_result": {},
         "created_at": int(task.created_at * 1000),
         "updated_at": int(task.updated_at(now) * 1000),
     }
-    if state == "succeeded":
-        length = clip_seconds(task.duration_s, sample_rate)
+    if state == "succeeded" and now >= task.audios_at:
+        length = stated_length(task.duration_s * behaviour.length_factor, sample_rate, behaviour.stated_length)
         audio = {"id": task.audio_id}
         audio |= {f"url_{name}": url(name) for name in FORMATS}
         audio |= {f"duration_{name}": length for name in FORMATS}
@@ -50,9 +59,22 @@ def task_data(
     return _tidy(data, behaviour)
 
 
-def clip_seconds(duration_s: float, sample_rate: int) -> str:
+def stated_length(duration_s: float, sample_rate: int, manner: StatedLength) -> str:
     """Say how long a clip is once decoded: for MP3 too, since the file tells its padding and decoders cut it off."""
-    return f"{round(duration_s * sample_rate) / sample_rate:.3f}"
+    exact = Decimal(round(duration_s * sample_rate)) / sample_rate
+    match manner:
+        case "exact":
+            return f"{exact:.3f}"
+        case "rounded":
+            return str(exact.quantize(Decimal("0.1"), ROUND_UP))
+        case "whole":
+            return f"{exact:.0f}"
+        case "milliseconds":
+            return f"{exact * 1000:.0f}"
+        case "zero":
+            return "0"
+        case "empty":
+            return ""
 
 
 def account_data(packs: tuple[Pack, ...], *, used: float, now: float) -> dict[str, Any]:
@@ -86,8 +108,15 @@ def _pack_status(pack: Pack, remaining: float, now: float) -> str:
     return "online" if remaining > 0 else "runOut"
 
 
-def _info(task: SandboxTask, behaviour: Behaviour) -> dict[str, Any]:
-    return {"external_task_id": task.external_id} if task.external_id and behaviour.external_id_in_reply else {}
+def shows_id(behaviour: Behaviour, *, finished: bool, listed: bool) -> bool:
+    """Say whether a task's external id is told: in a row of the list, or in the answer to a query."""
+    if behaviour.external_ids_shown == "when-finished":
+        return finished
+    return behaviour.external_ids_shown == "always" or (behaviour.external_ids_shown == "not-in-list" and not listed)
+
+
+def _info(task: SandboxTask, *, named: bool) -> dict[str, Any]:
+    return {"external_task_id": task.external_id} if task.external_id and named else {}
 
 
 def _tidy(data: dict[str, Any], behaviour: Behaviour) -> dict[str, Any]:

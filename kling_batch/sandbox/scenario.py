@@ -15,7 +15,7 @@ import yaml
 
 from kling_batch.errors import UsageError
 from kling_batch.resources import schema
-from kling_batch.sandbox.faults import EFFECTS, Call, Effect, Rule, Scenario
+from kling_batch.sandbox.faults import EFFECTS, Call, Effect, GatewayAnswer, Rule, Scenario
 from kling_batch.sandbox.settings import Span
 
 if TYPE_CHECKING:
@@ -142,15 +142,18 @@ def _shown(value: object) -> str:
 def _contradictions(document: Any) -> Iterator[tuple[Place, str]]:
     """Find what the schema cannot say: an effect on calls that it cannot strike, and times the wrong way round."""
     for index, rule in enumerate((document or {}).get("rules", ())):
-        name = rule["do"] if isinstance(rule["do"], str) else next(iter(rule["do"]))
+        name, value = (rule["do"], None) if isinstance(rule["do"], str) else next(iter(rule["do"].items()))
         calls = EFFECTS[name].calls
         for call in _listed(rule.get("on", _ANY)):
             if call != _ANY and call not in calls:
                 allowed = ", ".join(sorted(calls))
                 yield ("rules", index, "on"), f"{name} cannot strike {call} calls; allowed: {allowed}"
-        first, last = rule.get("when", {}).get("between_s", (0, None))
-        if last is not None and last <= first:
-            yield ("rules", index, "when", "between_s"), f"it ends ({last}) before it begins ({first})"
+        periods = {("when", "between_s"): rule.get("when", {}).get("between_s")}
+        if name == "task-forgotten" and isinstance(value, list):
+            periods["do", name] = value
+        for place, (first, last) in ((place, period) for place, period in periods.items() if period):
+            if last is not None and last <= first:
+                yield ("rules", index, *place), f"it ends ({last}) before it begins ({first})"
 
 
 def _name(place: Place) -> str:
@@ -195,6 +198,8 @@ def _behaviour(fields: Mapping[str, Any]) -> Mapping[str, Any]:
     if "visible_after_s" in changes:
         late = changes.pop("visible_after_s")
         changes["query_visible_after"], changes["list_visible_after"] = _visibility(late)
+    for name in {"audios_after_s", "files_after_s"} & fields.keys():
+        changes[name.removesuffix("_s")] = _span(changes.pop(name))
     if "units" in changes:
         changes["units"] = Decimal(str(changes["units"]))
     return changes
@@ -213,7 +218,7 @@ def _rule(fields: Mapping[str, Any]) -> Rule:
         every=when.get("every"),
         from_nth=when.get("from_nth"),
         probability=when.get("probability"),
-        between_s=(between[0], math.inf if between[1] is None else between[1]) if between else None,
+        between_s=_period(between) if between else None,
         limit=fields.get("limit"),
     )
 
@@ -222,8 +227,14 @@ def _effect(given: str | Mapping[str, Any]) -> Effect:
     name, value = (given, EFFECTS[given].default) if isinstance(given, str) else next(iter(given.items()))
     if name == "delay_s":
         value = _span(value)
+    elif name == "gateway":
+        value = GatewayAnswer(**value)
+    elif name == "price":
+        value = Decimal(str(value))
     elif name == "task-late":
         value = _visibility(value)
+    elif name == "task-forgotten":
+        value = _period(value if isinstance(value, list) else [value, None])
     elif name == "task-stuck" and value == "forever":
         value = math.inf
     return Effect(name=name, value=value)
@@ -235,6 +246,10 @@ def _span(value: Any) -> Span:
     if isinstance(value, list):
         return Span(low=value[0], high=value[1])
     return Span.fixed(value)
+
+
+def _period(value: Sequence[Any]) -> tuple[float, float]:
+    return value[0], math.inf if value[1] is None else value[1]
 
 
 def _visibility(value: Any) -> tuple[Span, Span]:

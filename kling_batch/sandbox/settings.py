@@ -18,9 +18,17 @@ FILE_BASE_URL = "https://files.sandbox.invalid"
 """Where the result files are inside the process: another host than the API's, as on the service."""
 
 DuplicateId = Literal["refuse-1201", "refuse-1200", "accept", "replay"]
-UnknownId = Literal["404-1203", "400-1201", "empty-data", "null-data"]
+UnknownId = Literal["404-1203", "400-1201", "empty-data", "null-data", "other-task"]
+IdsShown = Literal["always", "not-in-list", "when-finished", "never"]
+ListScope = Literal["account", "other-key"]
 ListOrder = Literal["newest", "oldest", "random", "shuffled"]
-SuccessWord = Literal["succeed", "succeeded"]
+PageOffset = Literal["capped", "asked"]
+SuccessWord = Literal["succeed", "succeeded", "SUCCEED"]
+FailureWord = Literal["failed", "FAILED", "cancelled", "canceled", "expired"]
+StatedLength = Literal["exact", "rounded", "whole", "zero", "empty", "milliseconds"]
+WavHeader = Literal["exact", "stream-zero", "stream-max", "tag-behind", "rf64", "adpcm"]
+Mp3Head = Literal["exact", "second-id3", "junk"]
+EarlyFileStatus = Literal[403, 404]
 EmptyContainers = Literal["keep", "leave-out"]
 
 DAY_S = 86_400.0
@@ -62,14 +70,29 @@ class Behaviour:
 
     duplicate_id: DuplicateId = "refuse-1201"
     unknown_id: UnknownId = "404-1203"
+    query_by_external_id: bool = True
+    external_ids_shown: IdsShown = "always"
+    list_scope: ListScope = "account"
     list_order: ListOrder = "newest"
+    list_shows_unfinished: bool = True
+    list_cut: int | None = None
+    list_window_s: float | None = None
+    list_page_cap: int | None = None
+    list_page_offset: PageOffset = "capped"
     query_visible_after: Span = NO_TIME
     list_visible_after: Span = NO_TIME
     charge_failures: bool = False
     success_word: SuccessWord = "succeed"
+    failure_word: FailureWord = "failed"
+    audios_after: Span = NO_TIME
+    files_after: Span = NO_TIME
+    early_file_status: EarlyFileStatus = 404
+    stated_length: StatedLength = "exact"
+    length_factor: float = 1.0
+    wav_header: WavHeader = "exact"
+    mp3_head: Mp3Head = "exact"
     empty_containers: EmptyContainers = "keep"
     error_http_200: bool = False
-    external_id_in_reply: bool = True
     units_in_reply: bool = True
     units: Decimal = Decimal("0.25")
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
+from http import HTTPStatus
 
 from kling_batch.sandbox.faults import Effect
 from kling_batch.sandbox.wire import Loss, Response
 
 _LOSSES = {"closed": Loss.CLOSED, "reset": Loss.RESET, "timeout": Loss.SILENCE}
-_BEFORE = {"lost-before", "error-before", "garbage-before", "refuse", "no-connection"}
+_BEFORE = {"lost-before", "error-before", "garbage-before", "gateway", "refuse", "no-connection"}
 
-_BAD_GATEWAY = b"<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>openresty</body>\r\n</html>\r\n"
 _WRONG_SHAPE = {"code": 0, "message": "SUCCEED", "data": [{"task_id": None}, "task", 7]}
 
 
@@ -26,10 +26,17 @@ def loss_of(effect: Effect) -> Loss | None:
     return _LOSSES[effect.value] if effect.name in {"lost-before", "lost-after"} else None
 
 
+def page(status: int) -> Response:
+    """Make a gateway's page."""
+    title = f"{status} {HTTPStatus(status).phrase}"
+    body = f"<html>\r\n<head><title>{title}</title></head>\r\n<body>openresty</body>\r\n</html>\r\n"
+    return Response(status=status, headers={"content-type": "text/html"}, body=body.encode())
+
+
 def garbage(kind: str, answer: bytes) -> Response:
     """Make an answer that says nothing: `html`, `text`, `empty`, `truncated` or `shape`."""
     if kind == "html":
-        return Response(status=502, headers={"content-type": "text/html"}, body=_BAD_GATEWAY)
+        return page(502)
     if kind == "truncated":
         body = answer[: len(answer) * 2 // 3]
     elif kind == "shape":

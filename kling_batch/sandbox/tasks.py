@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import math
 import random
-from bisect import insort
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from kling_batch.sandbox.clips import ClipSpec
-from kling_batch.sandbox.settings import ListOrder
+from kling_batch.sandbox.settings import Behaviour
 
 _EPOCH_MS = 1_568_028_518_780
 """`(task_id >> 22) + this` is a task's creation in Unix milliseconds, in every published capture."""
@@ -23,9 +22,11 @@ _LEAST_MS = (10**17 >> 22) + 1
 class SandboxTask:
     """One task. Times are Unix seconds; `ends_at` is infinite for a task that is stuck.
 
-    `issued_at` is when its present result URLs were handed out, and `issue` counts how often; `revision` counts how
-    often its sound was changed behind the client's back. `units` is what it cost, once it has ended. `row` is its
-    JSON as last written, under `row_key`.
+    It is not found from `forgotten_from` on and before `forgotten_to`. `audios_at` is when replies begin to show its
+    sounds, with `odd_url` instead of their URLs where that is given, and `files_at` when the file host begins to
+    serve them. `issued_at` is when its present result URLs were handed out, and `issue` counts how often; `revision`
+    counts how often its sound was changed behind the client's back. `price` is what it costs if it is charged, and
+    `units` what it cost, once it has ended. `row` is its JSON as last written, under `row_key`.
     """
 
     ordinal: int
@@ -40,7 +41,13 @@ class SandboxTask:
     failure: str | None
     query_visible_at: float
     list_visible_at: float
+    audios_at: float
+    files_at: float
+    forgotten_from: float
+    forgotten_to: float
+    odd_url: str | None
     audio_id: str
+    price: Decimal
     issue: int = 0
     issued_at: float = -math.inf
     units: Decimal = Decimal(0)
@@ -54,20 +61,34 @@ class SandboxTask:
             return "failed" if self.failure is not None else "succeeded"
         return "processing" if now >= self.processing_at else "submitted"
 
+    def is_found(self, now: float) -> bool:
+        """Say whether queries find it."""
+        return self.query_visible_at <= now and not self.is_forgotten(now)
+
+    def is_listed(self, now: float) -> bool:
+        """Say whether the list shows it."""
+        return self.list_visible_at <= now and not self.is_forgotten(now)
+
+    def is_forgotten(self, now: float) -> bool:
+        """Say whether nobody finds it, though it was found before or will be."""
+        return self.forgotten_from <= now < self.forgotten_to
+
     def updated_at(self, now: float) -> float:
         """Say when it last moved on."""
         if now >= self.ends_at:
             return self.ends_at
         return self.processing_at if now >= self.processing_at else self.created_at
 
-    def clip(self, audio_format: str, sample_rate: int) -> ClipSpec:
+    def clip(self, audio_format: str, sample_rate: int, behaviour: Behaviour) -> ClipSpec:
         """Say what its sound is made of."""
         return ClipSpec(
             prompt=self.prompt,
-            duration_s=self.duration_s,
+            duration_s=self.duration_s * behaviour.length_factor,
             audio_format=audio_format,
             seed=f"{self.seed}:{self.revision}" if self.revision else self.seed,
             sample_rate=sample_rate,
+            wav_header=behaviour.wav_header,
+            mp3_head=behaviour.mp3_head,
         )
 
 
@@ -90,8 +111,8 @@ class TaskShelf:
         self._by_external_id: dict[str, SandboxTask] = {}
         self._by_audio_id: dict[str, SandboxTask] = {}
         self._oldest_first: list[SandboxTask] = []
-        self._shuffled: list[tuple[float, int, SandboxTask]] = []
-        self._hidden: dict[int, SandboxTask] = {}
+        self._places: list[float] = []
+        self._unsteady: dict[int, SandboxTask] = {}
         self._rng = random.Random(f"{seed}:list")  # noqa: S311 - order, no secret
 
     def __len__(self) -> int:
@@ -104,9 +125,9 @@ class TaskShelf:
         if task.external_id:
             self._by_external_id.setdefault(task.external_id, task)
         self._oldest_first.append(task)
-        insort(self._shuffled, (self._rng.random(), task.ordinal, task))
-        if task.list_visible_at > task.created_at:
-            self._hidden[task.ordinal] = task
+        self._places.append(self._rng.random())
+        if max(task.list_visible_at, task.forgotten_to) > task.created_at:
+            self._unsteady[task.ordinal] = task
 
     def by_external_id(self, external_id: str) -> SandboxTask | None:
         """Find the first task of an external id, visible or not."""
@@ -119,23 +140,40 @@ class TaskShelf:
     def find(self, any_id: str, now: float) -> SandboxTask | None:
         """Find a task by either id, once it is visible to queries."""
         task = self._by_task_id.get(any_id) or self._by_external_id.get(any_id)
-        return task if task is not None and task.query_visible_at <= now else None
+        return task if task is not None and task.is_found(now) else None
 
-    def page(self, number: int, size: int, order: ListOrder, now: float) -> list[SandboxTask]:
+    def newest(self, now: float) -> SandboxTask | None:
+        """Find the last task made that is visible to queries."""
+        return next((task for task in reversed(self._oldest_first) if task.is_found(now)), None)
+
+    def page(self, number: int, size: int, behaviour: Behaviour, now: float) -> list[SandboxTask]:
         """List a page of the tasks that are visible to the list, counted from page 1."""
-        for ordinal in [ordinal for ordinal, task in self._hidden.items() if task.list_visible_at <= now]:
-            del self._hidden[ordinal]
-        first = (number - 1) * size
-        if order == "newest" and not self._hidden:
-            count = len(self._oldest_first)
-            return self._oldest_first[max(0, count - first - size) : max(0, count - first)][::-1]
-        return self._ordered(order)[first : first + size]
+        rows = size if behaviour.list_page_cap is None else min(size, behaviour.list_page_cap)
+        first = (number - 1) * (rows if behaviour.list_page_offset == "capped" else size)
+        shown = self._shown(behaviour, now)
+        if behaviour.list_order == "newest":
+            count = len(shown)
+            return shown[max(0, count - first - rows) : max(0, count - first)][::-1]
+        if behaviour.list_order == "shuffled":
+            shown = sorted(shown, key=lambda task: self._places[task.ordinal])
+        elif behaviour.list_order == "random":
+            shown = list(shown)
+            self._rng.shuffle(shown)
+        return shown[first : first + rows]
 
-    def _ordered(self, order: ListOrder) -> list[SandboxTask]:
-        tasks = [task for _, _, task in self._shuffled] if order == "shuffled" else self._oldest_first
-        seen = [task for task in tasks if task.ordinal not in self._hidden] if self._hidden else list(tasks)
-        if order == "newest":
-            seen.reverse()
-        elif order == "random":
-            self._rng.shuffle(seen)
-        return seen
+    def _shown(self, behaviour: Behaviour, now: float) -> list[SandboxTask]:
+        """Find what all pages together show, oldest first."""
+        if behaviour.list_scope == "other-key":
+            return []
+        for task in [*self._unsteady.values()]:
+            if max(task.list_visible_at, task.forgotten_to) <= now:
+                del self._unsteady[task.ordinal]
+        hidden = {task.ordinal for task in self._unsteady.values() if not task.is_listed(now)}
+        shown = self._oldest_first
+        if hidden:
+            shown = [task for task in shown if task.ordinal not in hidden]
+        if not behaviour.list_shows_unfinished:
+            shown = [task for task in shown if task.ends_at <= now]
+        if behaviour.list_window_s is not None:
+            shown = [task for task in shown if now - task.created_at < behaviour.list_window_s]
+        return shown if behaviour.list_cut is None else shown[max(0, len(shown) - behaviour.list_cut) :]

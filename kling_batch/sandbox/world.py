@@ -16,9 +16,9 @@ from kling_batch.sandbox.faults import NO_STRIKE, Call, Effect, FaultRunner, Rul
 from kling_batch.sandbox.filehost import FileHit, FileHost
 from kling_batch.sandbox.ledger import Charge, Ledger, LedgerTask
 from kling_batch.sandbox.params import Order, read_order, read_page, read_window
-from kling_batch.sandbox.rows import account_data, created_data, task_data
+from kling_batch.sandbox.rows import account_data, created_data, shows_id, task_data
 from kling_batch.sandbox.settings import WorldSettings
-from kling_batch.sandbox.spoil import garbage, is_before, loss_of
+from kling_batch.sandbox.spoil import garbage, is_before, loss_of, page
 from kling_batch.sandbox.tasks import SandboxTask, TaskShelf, new_audio_id, new_task_id
 from kling_batch.sandbox.wire import CODES, Refusal, Request, Response, compact, envelope
 
@@ -84,9 +84,8 @@ class World:
         now = self._now()
         while self._ends and self._ends[0][0] <= now:
             ends_at, _, task = heapq.heappop(self._ends)
-            behaviour = self.settings.behaviour
-            if task.failure is None or behaviour.charge_failures:
-                task.units = behaviour.units
+            if task.failure is None or self.settings.behaviour.charge_failures:
+                task.units = task.price
             self.ledger.closed(Charge(external_id=task.external_id, task_id=task.task_id, units=task.units, at=ends_at))
         return now
 
@@ -128,7 +127,7 @@ class World:
             self._door.check(request.headers.get("authorization"), now)
             data: bytes | None
             if call is Call.CREATE:
-                data = self._create(order, strike.task, now)
+                data = self._create(order, strike, now)
             elif call is Call.QUERY:
                 data = self._query(target, now)
             elif call is Call.LIST:
@@ -141,12 +140,13 @@ class World:
             return self._refused(refusal)
         return self._reply(200, 0, "SUCCEED", data)
 
-    def _create(self, order: Order | Refusal | None, effect: Effect | None, now: float) -> bytes:
+    def _create(self, order: Order | Refusal | None, strike: Strike, now: float) -> bytes:
         """Check in a fixed order: parameters, balance, the external id, room. Then make the task."""
         if not isinstance(order, Order):
             raise order or Refusal(1200)
         behaviour = self.settings.behaviour
-        self._check_balance()
+        price = behaviour.units if strike.price is None else strike.price.value
+        self._check_balance(price)
         first = self._shelf.by_external_id(order.external_id) if order.external_id else None
         if first is not None and behaviour.duplicate_id == "replay":
             return compact(created_data(first, behaviour))
@@ -154,7 +154,7 @@ class World:
             raise Refusal(int(behaviour.duplicate_id.removeprefix("refuse-")), "external_task_id already exists")
         if self.ledger.in_flight >= self.settings.concurrency:
             raise Refusal(1303)
-        task = self._new_task(order, effect, now)
+        task = self._new_task(order, strike.task, price, now)
         self._shelf.add(task)
         if math.isfinite(task.ends_at):
             heapq.heappush(self._ends, (task.ends_at, task.ordinal, task))
@@ -170,15 +170,14 @@ class World:
         )
         return compact(created_data(task, behaviour))
 
-    def _check_balance(self) -> None:
+    def _check_balance(self, price: Decimal) -> None:
         settings = self.settings
         if settings.balance_units is None:
             return
-        price = settings.behaviour.units
         if settings.balance_units - self.ledger.charged - self.ledger.in_flight * price < price:
             raise Refusal(1102)
 
-    def _new_task(self, order: Order, effect: Effect | None, now: float) -> SandboxTask:
+    def _new_task(self, order: Order, effect: Effect | None, price: Decimal, now: float) -> SandboxTask:
         """Make a task. Its times and its sound follow from its name, not from when or in which order it came."""
         settings = self.settings
         ordinal = len(self._shelf)
@@ -190,10 +189,10 @@ class World:
         ends_at = processing_at + settings.generation.draw(rng)
         query_late = settings.behaviour.query_visible_after.draw(rng)
         list_late = settings.behaviour.list_visible_after.draw(rng)
-        if effect is not None and effect.name == "task-late":
-            query_late, list_late = effect.value
-        if effect is not None and effect.name == "task-stuck":
-            ends_at += effect.value
+        told = {} if effect is None else {effect.name: effect.value}
+        query_late, list_late = told.get("task-late", (query_late, list_late))
+        ends_at += told.get("task-stuck", 0)
+        forgotten_from, forgotten_to = told.get("task-forgotten", (0.0, 0.0))
         task_id = new_task_id(now, ordinal)
         return SandboxTask(
             ordinal=ordinal,
@@ -205,31 +204,38 @@ class World:
             created_at=now,
             processing_at=processing_at,
             ends_at=ends_at,
-            failure=effect.value if effect is not None and effect.name == "task-fails" else None,
+            failure=told.get("task-fails"),
             query_visible_at=now + query_late,
             list_visible_at=now + list_late,
+            audios_at=ends_at + settings.behaviour.audios_after.draw(rng),
+            files_at=ends_at + settings.behaviour.files_after.draw(rng),
+            forgotten_from=now + forgotten_from,
+            forgotten_to=now + forgotten_to,
+            odd_url=told.get("task-url"),
             audio_id=new_audio_id(settings.seed, task_id),
+            price=price,
         )
 
     def _query(self, any_id: str, now: float) -> bytes | None:
+        behaviour = self.settings.behaviour
         task = self._shelf.find(any_id, now)
-        if task is not None:
-            return self._row(task, now)
-        unknown = self.settings.behaviour.unknown_id
-        if unknown == "404-1203":
-            raise Refusal(1203, "task not found")
-        if unknown == "400-1201":
-            raise Refusal(1201, "task not found")
-        if unknown == "null-data":
+        if task is not None and (behaviour.query_by_external_id or any_id == task.task_id):
+            return self._row(task, now, listed=False)
+        if behaviour.unknown_id == "null-data":
             return b"null"
-        return b"{}" if self.settings.behaviour.empty_containers == "keep" else None
+        if behaviour.unknown_id == "empty-data":
+            return b"{}" if behaviour.empty_containers == "keep" else None
+        newest = self._shelf.newest(now)
+        if behaviour.unknown_id == "other-task" and newest is not None:
+            return self._row(newest, now, listed=False, named=False)
+        raise Refusal(1201 if behaviour.unknown_id == "400-1201" else 1203, "task not found")
 
     def _list(self, request: Request, now: float) -> bytes | None:
         number, size = read_page(request.query)
-        tasks = self._shelf.page(number, size, self.settings.behaviour.list_order, now)
+        tasks = self._shelf.page(number, size, self.settings.behaviour, now)
         if not tasks and self.settings.behaviour.empty_containers == "leave-out":
             return None
-        return b"[" + b",".join([self._row(task, now) for task in tasks]) + b"]"
+        return b"[" + b",".join([self._row(task, now, listed=True) for task in tasks]) + b"]"
 
     def _account(self, request: Request, now: float) -> bytes:
         read_window(request.query)
@@ -237,21 +243,24 @@ class World:
         used = sum((charge.units for charge in self.ledger.charges if charge.at <= counted), Decimal(0))
         return compact(account_data(self.settings.packs, used=float(used), now=now))
 
-    def _row(self, task: SandboxTask, now: float) -> bytes:
+    def _row(self, task: SandboxTask, now: float, *, listed: bool, named: bool = True) -> bytes:
         """Write a task as JSON, once for each state it is in and each issue of its URLs."""
+        behaviour = self.settings.behaviour
         state = task.state(now)
+        named = named and shows_id(behaviour, finished=now >= task.ends_at, listed=listed)
         if state == "succeeded" and now - task.issued_at > self.settings.url_lifetime_s / 2:
             task.issue += 1
             task.issued_at = now
-        key = (state, task.issue, self.settings.behaviour)
+        key = (state, task.issue, named, now >= task.audios_at, behaviour)
         if task.row_key != key:
             data = task_data(
                 task,
                 state,
+                named=named,
                 now=now,
-                behaviour=self.settings.behaviour,
+                behaviour=behaviour,
                 sample_rate=self.settings.sample_rate,
-                url=lambda name: self._files.url(task, name),
+                url=lambda name: self._files.url(task, name) if task.odd_url is None else task.odd_url,
             )
             task.row, task.row_key = compact(data), key
         return task.row
@@ -270,6 +279,11 @@ class World:
             return Response(status=0, loss=loss)
         if effect.name == "garbage-before":
             return garbage(effect.value, b'{"code":0,"message":"SUCCEED","request_id":"')
+        if effect.name == "gateway":
+            answer = effect.value
+            if answer.code is None:
+                return page(answer.status)
+            return self._reply(answer.status, answer.code, answer.message, None)
         return self._refused(Refusal(effect.value))
 
     def _spoiled(self, response: Response, effect: Effect) -> Response:
@@ -304,7 +318,7 @@ class World:
         self.ledger.requests[Call.DOWNLOAD] += 1
         if "authorization" in request.headers:
             self.ledger.token_leaks += 1
-        found = self._files.find(request, strike, now)
+        found = self._files.find(request, strike, self.settings.behaviour, now)
         return self._travelling(found, strike) if isinstance(found, Response) else found
 
     def bytes_of(self, hit: FileHit) -> bytes:

@@ -180,7 +180,7 @@ def _settings(rng: random.Random, seed: int, *, visible_within_s: float) -> Worl
         success_word=rng.choice(("succeed", "succeeded")),
         empty_containers=rng.choice(("keep", "leave-out")),
         error_http_200=rng.random() < 0.15,
-        external_id_in_reply=rng.random() < 0.95,
+        external_ids_shown="always" if rng.random() < 0.95 else "never",
         units_in_reply=charge_failures or rng.random() < 0.9,
     )
     return WorldSettings(

@@ -90,7 +90,7 @@ def test_one_look_at_the_list_finds_every_sound_to_fetch(tavern: Any, serve: Any
 @pytest.mark.parametrize("selected", ["door:1", "*"])
 def test_what_the_list_does_not_show_is_asked_for_by_name(tavern: Any, serve: Any, selected: str) -> None:
     """A list that tells no ids of ours is read once, and for one take not at all."""
-    server = serve(behaviour=Behaviour(external_id_in_reply=False))
+    server = serve(behaviour=Behaviour(external_ids_shown="never"))
     tavern.run("--no-store", "--select", selected)
     before = _bytes(tavern.out)
     shutil.rmtree(tavern.out)

@@ -81,12 +81,43 @@ def test_failures_can_be_charged(a_caller: Any, charge: bool, units: str) -> Non
     assert str(caller.world.ledger.charged) == units
 
 
-def test_success_can_be_spelt_the_new_way(a_caller: Any) -> None:
-    """`succeeded` instead of `succeed`."""
-    caller = a_caller({"behaviour": {"success_word": "succeeded"}})
+@pytest.mark.parametrize("word", ["succeed", "succeeded", "SUCCEED"])
+def test_success_can_be_spelt_otherwise(a_caller: Any, word: str) -> None:
+    """The old way, the new way, or in capitals; the sounds are there."""
+    caller = a_caller({"behaviour": {"success_word": word}})
+    assert caller.fetch(caller.url()).status == 200
+    assert caller.query().json()["data"]["task_status"] == word
+
+
+@pytest.mark.parametrize("word", ["failed", "FAILED", "cancelled", "canceled", "expired"])
+def test_failure_can_be_spelt_otherwise(a_caller: Any, word: str) -> None:
+    """Another word for the same end; a task that runs is not concerned."""
+    caller = a_caller({"behaviour": {"failure_word": word}, "rules": [{"do": "task-fails"}]})
     caller.create()
+    states = [caller.query().json()["data"]["task_status"]]
     caller.clock.now += 10
-    assert caller.query().json()["data"]["task_status"] == "succeeded"
+    assert [*states, caller.query().json()["data"]["task_status"]] == ["submitted", word]
+
+
+def test_sounds_can_be_shown_late(a_caller: Any) -> None:
+    """The task has succeeded and is charged, and its result is empty for a while."""
+    caller = a_caller({"behaviour": {"audios_after_s": 5}})
+    caller.create()
+    caller.clock.now += 3
+    early = caller.query().json()["data"]
+    assert (early["task_status"], early["task_result"], early["final_unit_deduction"]) == ("succeed", {}, "0.25")
+    caller.clock.now += 5
+    assert caller.query().json()["data"]["task_result"]["audios"]
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_files_can_be_there_late(a_caller: Any, status: int) -> None:
+    """The URL is good and told, and the file host refuses it for a while."""
+    caller = a_caller({"behaviour": {"files_after_s": 20, "early_file_status": status}})
+    url = caller.url()
+    assert caller.fetch(url).status == status
+    caller.clock.now += 20
+    assert caller.fetch(url).status == 200
 
 
 def test_empty_containers_can_be_left_out(a_caller: Any) -> None:
@@ -104,11 +135,42 @@ def test_refusals_can_come_with_200(a_caller: Any) -> None:
     assert (reply.status, reply.json()["code"]) == (200, 1201)
 
 
-def test_replies_can_hide_the_external_id(a_caller: Any) -> None:
-    """`task_info` is empty, yet the task is found by its external id."""
-    caller = a_caller({"behaviour": {"external_id_in_reply": False}})
-    assert caller.create("a").json()["data"]["task_info"] == {}
-    assert caller.query("a").json()["data"]["task_info"] == {}
+@pytest.mark.parametrize(
+    ("shown", "told"),
+    [
+        ("always", [True, True, True, True, True]),
+        ("not-in-list", [True, True, False, True, False]),
+        ("when-finished", [True, False, False, True, True]),
+        ("never", [False, False, False, False, False]),
+    ],
+)
+def test_replies_can_hide_the_external_id(a_caller: Any, shown: str, told: list[bool]) -> None:
+    """When made; by query and list while it runs; by query and list at its end. It is found by it all the same."""
+    caller = a_caller({"behaviour": {"external_ids_shown": shown}})
+    rows = [caller.create("a").json()["data"]]
+    for _ in range(2):
+        rows += [caller.query("a").json()["data"], *caller.page().json()["data"]]
+        caller.clock.now += 10
+    assert [row["task_info"] == {"external_task_id": "a"} for row in rows] == told
+
+
+def test_a_query_can_want_the_task_id(a_caller: Any) -> None:
+    """The external id finds nothing; the list tells it still."""
+    caller = a_caller({"behaviour": {"query_by_external_id": False}})
+    task_id = caller.create("a").json()["data"]["task_id"]
+    assert [caller.query(name).status for name in ("a", task_id)] == [404, 200]
+    assert caller.listed() == ["a"]
+
+
+def test_an_unknown_id_can_be_answered_with_another_task(a_caller: Any) -> None:
+    """The newest task that queries find comes without its external id; where there is none, 404."""
+    caller = a_caller({"behaviour": {"unknown_id": "other-task"}, "rules": [{"do": {"task-late": 5}, "limit": 1}]})
+    caller.create("late")
+    assert caller.query("none").status == 404
+    newest = [caller.create(name) for name in "ab"][-1].json()["data"]
+    told = caller.query("late").json()["data"]
+    assert (told["task_id"], told["task_info"]) == (newest["task_id"], {})
+    assert caller.query("b").json()["data"]["task_info"] == {"external_task_id": "b"}
 
 
 def test_units_can_differ_or_be_hidden(a_caller: Any) -> None:

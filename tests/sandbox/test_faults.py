@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+from decimal import Decimal
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import soundfile
@@ -74,6 +76,25 @@ def test_any_code_can_be_refused_with(a_caller: Any, code: int) -> None:
     assert caller.world.ledger.tasks == []
 
 
+@pytest.mark.parametrize(("status", "code"), [(429, 1305), (200, 1305), (429, 429), (403, 403), (408, 408), (404, 404)])
+def test_a_gateway_answers_for_the_service(a_caller: Any, status: int, code: int) -> None:
+    """With any status and any code, for as long as the rule says, and without a task."""
+    answer = {"status": status, "code": code, "message": "busy"}
+    caller = a_caller(rule({"gateway": answer}, when={"between_s": [0, 2]}))
+    for reply in (caller.create(), caller.query(), caller.page()):
+        assert (reply.status, reply.json()["code"], reply.json()["message"]) == (status, code, "busy")
+    assert caller.world.ledger.tasks == []
+    caller.clock.now += 2
+    assert caller.create().json()["code"] == 0
+
+
+def test_a_gateway_shows_a_page(a_caller: Any) -> None:
+    """Without a code there is no JSON."""
+    reply = a_caller(rule({"gateway": {"status": 403}})).create()
+    assert (reply.status, reply.headers["content-type"]) == (403, "text/html")
+    assert b"403 Forbidden" in reply.body
+
+
 def test_delays_add_up(a_caller: Any) -> None:
     """Delays of several rules are added, and another effect goes with them."""
     caller = a_caller({"rules": [{"do": {"delay_s": 2}}, {"do": {"delay_s": [1, 1]}}, {"do": "lost-after"}]})
@@ -120,6 +141,53 @@ def test_one_task_becomes_visible_late(a_caller: Any) -> None:
     assert caller.listed() == ["other"]
     caller.clock.now += 1
     assert (caller.query("late-one").status, caller.listed()) == (404, ["other", "late-one"])
+
+
+@pytest.mark.parametrize(
+    ("do", "found"),
+    [
+        ("task-forgotten", [False] * 4),
+        ({"task-forgotten": 3}, [True, True, False, False]),
+        ({"task-forgotten": [1, 5]}, [True, False, False, True]),
+        ({"task-forgotten": [5, None]}, [True, True, True, False]),
+    ],
+)
+def test_a_task_is_forgotten(a_caller: Any, do: Any, found: list[bool]) -> None:
+    """Neither query nor list finds it for a while, or ever again; it holds its slot, ends and is charged."""
+    caller = a_caller({"generation_s": 3} | rule(do))
+    task_id = caller.create().json()["data"]["task_id"]
+    seen = []
+    for _ in found:
+        seen.append({caller.query(name).status == 200 for name in ("a", task_id)} | {caller.listed() == ["a"]})
+        assert caller.world.ledger.in_flight == (caller.clock.now < caller.world.ledger.tasks[0].ended_at)
+        caller.clock.now += 2
+    assert seen == [{shown} for shown in found]
+    assert str(caller.world.ledger.charged) == "0.25"
+
+
+def test_a_task_tells_an_impossible_url(a_caller: Any) -> None:
+    """What replies tell is no URL; the file is there, but for the task that was not struck alone."""
+    caller = a_caller(rule("task-url", when={"match": "odd"}))
+    with pytest.raises(ValueError, match="Invalid IPv6 URL"):
+        urlsplit(caller.url("odd"))
+    assert caller.fetch(caller.url("other")).status == 200
+
+
+def test_a_price_rises_during_a_run(a_caller: Any) -> None:
+    """`price` is what the struck tasks are charged, also beside another effect on them; a task's price stays."""
+    late = {"do": {"price": 1.1}, "when": {"between_s": [5, None]}}
+    caller = a_caller({"rules": [late, {"do": {"task-stuck": 1}, "when": {"nth": [2]}}]})
+    for name in "ab":
+        caller.create(name)
+        caller.clock.now += 6
+    told = [caller.query(name).json()["data"]["final_unit_deduction"] for name in "ab"]
+    assert (told, str(caller.world.ledger.charged)) == (["0.25", "1.1"], "1.35")
+
+
+def test_a_price_that_cannot_be_paid_is_refused(a_caller: Any) -> None:
+    """The balance is asked for the price of the very task."""
+    caller = a_caller(rule({"price": 2}, when={"match": "dear"}), balance_units=Decimal(1))
+    assert [caller.create(name).json()["code"] for name in ("dear", "cheap")] == [1102, 0]
 
 
 CONDITIONS = [

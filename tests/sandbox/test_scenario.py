@@ -26,6 +26,8 @@ queue_s: [0, 1]
 behaviour:
   duplicate_id: accept
   visible_after_s: {query: 2, list: [0, 5]}
+  audios_after_s: 3
+  files_after_s: {median: 2, sigma: 0.5}
   units: 0.3
 rules:
   - on: [create, list]
@@ -58,6 +60,7 @@ def test_a_full_file_is_read(tmp_path: Path) -> None:
     behaviour = scenario.behave(Behaviour())
     assert (behaviour.duplicate_id, behaviour.units) == ("accept", Decimal("0.3"))
     assert (behaviour.query_visible_after, behaviour.list_visible_after) == (Span.fixed(2), Span(low=0, high=5))
+    assert (behaviour.audios_after, behaviour.files_after) == (Span.fixed(3), Span.log_normal(2, 0.5))
     assert scenario.rules is not None
     assert [rule.effect.name for rule in scenario.rules] == ["lost-after", "cut"]
 
@@ -99,6 +102,12 @@ BAD = [
     ("rules:\n  - do: cut\n    when: {between_s: [3]}", "faults.yaml:3: rules[0].when.between_s:", "minItems is 2"),
     ("rules:\n  - do: cut\n    when: {between_s: [3, 2]}", "faults.yaml:3: rules[0].when.between_s:", "before it"),
     ("rules:\n  - do: cut\n    when: {probability: 2}", "faults.yaml:3: rules[0].when.probability:", "maximum of 1"),
+    ("rules:\n  - do: price", "faults.yaml:2: rules[0].do:", "price needs a value"),
+    ("rules:\n  - do: {task-forgotten: [3, 2]}", "faults.yaml:2: rules[0].do.task-forgotten:", "before it begins"),
+    ("rules:\n  - do: {task-forgotten: x}", "faults.yaml:2: rules[0].do.task-forgotten:", "a pair [from, to]"),
+    ("rules:\n  - do: {gateway: {code: 1305}}", "faults.yaml:2: rules[0].do.gateway:", "status is missing"),
+    ("rules:\n  - do: {gateway: {status: 42}}", "faults.yaml:2: rules[0].do.gateway.status:", "429"),
+    ("rules:\n  - {on: download, do: {gateway: {status: 403}}}", "faults.yaml:2: rules[0].on:", "cannot strike"),
     ("queue_s: soon", "faults.yaml:1: queue_s:", "a pair [least, most]"),
     ("- 1", "faults.yaml:1: ", "object"),
     ("a: [", "faults.yaml:1: this is neither YAML nor JSON", ""),
@@ -153,9 +162,9 @@ def test_every_default_is_a_legal_value() -> None:
 
 
 def test_schema_and_program_know_the_same_behaviours() -> None:
-    """Every switch is in the schema; the two kinds of lateness share one field."""
-    fields = {field.name for field in dataclasses.fields(Behaviour)}
-    late = {"query_visible_after", "list_visible_after"}
+    """Every switch is in the schema, times with their unit; the two kinds of lateness share one field."""
+    fields = {field.name + "_s" * (field.type == "Span") for field in dataclasses.fields(Behaviour)}
+    late = {"query_visible_after_s", "list_visible_after_s"}
     assert set(schema("faults")["properties"]["behaviour"]["properties"]) == fields - late | {"visible_after_s"}
 
 
