@@ -99,7 +99,7 @@ class Engine:
         self._deaf = False
         self.doubts: list[tuple[Work, Refused]] = []
         """Refusals that may be a matter of the account, and not of each take."""
-        self._doubted = 0
+        self._doubted: set[str] = set()
         self._taken = False
         self.unfinished = sum(1 for work in works if not work.stranger)
         self.calls: dict[asyncio.Task[None], None] = {}
@@ -215,12 +215,11 @@ class Engine:
         """Believe refusals one by one, unless the first few takes were all refused so."""
         if not self.doubts or self.submitting:
             return
-        alike = {work.take.job.id if refused.code in ABOUT_WORDS else work.take.key for work, refused in self.doubts}
         codes = {refused.code for _, refused in self.doubts}
-        if not self._taken and len(codes) == 1 and len(alike) >= decide.FIRST_FEW:
+        if not self._taken and len(codes) == 1 and len(self._doubted) >= decide.FIRST_FEW:
             self.halt(first_few_refused(self.doubts[0][1], len(self.doubts)))
         elif self._taken or self.unfinished == len(self.doubts) or len(codes) > 1:
-            doubts, self.doubts, self._doubted = self.doubts, [], 0
+            doubts, self.doubts, self._doubted = self.doubts, [], set()
             for work, refused in doubts:
                 await self._refuse(work, refused)
 
@@ -287,7 +286,7 @@ class Engine:
     def _room(self) -> int:
         """How many more may be sent now."""
         room = min(self.limit.room(self.in_flight), MOST_SUBMITTING - self.submitting)
-        if not self._taken and self._doubted >= decide.FIRST_FEW:
+        if not self._taken and len(self._doubted) >= decide.FIRST_FEW:
             return 0
         if not self.account.heard and not self._deaf:
             return min(room, 0 if self.canary else 1)
@@ -389,16 +388,16 @@ class Engine:
                 self._trouble(f"{refused.code}: {refused.message}", began)
                 await self.withdraw(work)
             case Next.LOOK:
-                self._doubted += 1
+                self._doubted.add(_subject(work, refused))
                 found = await reconcile.find_until_settled(self, work, wait_to_hear=False)
                 if isinstance(found, Task):
-                    self._doubted -= 1
+                    self._doubted.discard(_subject(work, refused))
                     work.posted = work.resends > 0
                     await self.observe(work, found)
                 elif work.row.stage is Stage.INTENT:
                     await self._doubt(work, refused)
             case _:
-                self._doubted += 1
+                self._doubted.add(_subject(work, refused))
                 await self._doubt(work, refused)
 
     async def _doubt(self, work: Work, refused: Refused) -> None:
@@ -646,6 +645,11 @@ class Engine:
         point = LimitPoint(at=self.ports.clock.time(), limit=self.limit.current, reason=reason)
         self.limits.append(point)
         self.ports.observe(LimitChanged(at=point.at, limit=point.limit, reason=reason))
+
+
+def _subject(work: Work, refused: Refused) -> str:
+    """Name what a refusal may be about: the words, which a job's takes share, or the take."""
+    return work.take.job.id if refused.code in ABOUT_WORDS else work.external_id
 
 
 _LOOK_IT_UP = "Look up what the code means, mend that, and run again: what it may have made is looked for first."
