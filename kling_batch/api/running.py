@@ -16,7 +16,7 @@ from kling_batch.planning.drift import frozen_drift, locked_drift
 from kling_batch.planning.outlook import Outlook
 from kling_batch.planning.plan import Action, Plan, Step
 from kling_batch.records.journal import Journal
-from kling_batch.records.lock import Lock, check_lock_place, write_lock
+from kling_batch.records.lock import Lock, check_lock_place, update_lock
 from kling_batch.records.looking import Snapshot, read_snapshot
 from kling_batch.records.state import Presence
 from kling_batch.records.store import Store
@@ -178,7 +178,8 @@ class Running:
         if self.project.sandbox:
             plan = self._without_gone(journal, plan)
         if self.change is not None:
-            write_lock(self.project.lock_path, self.project.lock)
+            lock = update_lock(self.project.lock_path, self.project.manifest.project, self.change)
+            self.project = self.project.with_lock(lock)
         return plan
 
     def _without_gone(self, journal: Journal, plan: Plan) -> Plan:

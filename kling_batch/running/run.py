@@ -17,6 +17,7 @@ from kling_batch.planning.plan import Action, Plan, Step
 from kling_batch.records.attempts import Attempt, PlacedFile, Stage
 from kling_batch.records.lock import Lock, LockEntry
 from kling_batch.records.state import Facts, Presence, with_rerolls
+from kling_batch.records.store import Store
 from kling_batch.running.deliver import WORKERS, Deliveries, placed_now
 from kling_batch.running.endings import deadline_passed, exit_status_of, failure
 from kling_batch.running.engine import LOOKED, Engine
@@ -124,9 +125,9 @@ async def run(
     if options.frozen and engine.stopped is None and (left := _undelivered(works.values())):
         engine.halt(incomplete(left))
     if everything and engine.stopped is None:
-        keeper.drop({step.key for step in plan.steps if step.action is Action.DROP})
-    await keeper.write()
-    picked = await _bring_picks(manifest, keeper, engine)
+        keeper.drop(step.key for step in plan.steps if step.action is Action.DROP)
+    await _write_lock(keeper, deliveries.store if everything else None, known, engine)
+    picked = await _bring_picks(manifest, keeper.lock, engine)
     outcome = await _outcome(manifest, list(works.values()), engine, started_at, recorded(plan.steps))
     return replace(outcome, lock_sha256=keeper.sha256, picked=picked)
 
@@ -266,10 +267,20 @@ def _undelivered(works: Iterable[Work]) -> list[tuple[str, str]]:
     ]
 
 
-async def _bring_picks(manifest: Manifest, keeper: LockKeeper, engine: Engine) -> tuple[str, ...] | None:
+async def _write_lock(keeper: LockKeeper, store: Store | None, known: Mapping[str, Attempt], engine: Engine) -> None:
+    """Bring the lock up to date, rid of what is retired and of which no bytes are left."""
+    try:
+        await keeper.write()
+        if store is not None and engine.stopped is None:
+            await keeper.forget_lost(store, {name for name, row in known.items() if row.stage is Stage.DELIVERED})
+            await keeper.write()
+    except DiskUnusable as error:
+        engine.halt(error)
+
+
+async def _bring_picks(manifest: Manifest, lock: Lock, engine: Engine) -> tuple[str, ...] | None:
     """Put the files of chosen takes under their plain names as well. Gives these; None where one cannot be there."""
     ports = engine.ports
-    lock = Lock(project=manifest.project, entries=keeper.entries)
     picks = picks_of(with_rerolls(manifest.takes, lock), lock)
     for pick in picks.unplaceable:
         ports.observe(Warned(at=ports.clock.time(), message=f"The pick of {pick.job_id} has no file: {pick.reason}."))

@@ -341,10 +341,12 @@ def test_any_bytes_are_a_lock_or_refused(tmp_path_factory: pytest.TempPathFactor
 anything: st.SearchStrategy[Any] = st.one_of(st.none(), values, st.lists(st.text(max_size=3), max_size=2), st.just({}))
 
 
-@given(found=entries, data=st.data())
-def test_the_quick_check_lets_nothing_through_that_the_schema_refuses(found: LockEntry, data: Any) -> None:
+@given(found=entries, retired=st.booleans(), data=st.data())
+def test_the_quick_check_lets_nothing_through_that_the_schema_refuses(
+    found: LockEntry, retired: bool, data: Any
+) -> None:
     """The schema that editors read is the rule; the reader's own check is only faster."""
-    item = json.loads(json.dumps(_as_json(found)))
+    item = json.loads(json.dumps(_as_json(found, retired=retired)))
     target = data.draw(st.sampled_from([item, *item["files"]]))
     target[data.draw(st.sampled_from([*target, "other"]))] = data.draw(anything)
     rules = schema("lock")
