@@ -218,3 +218,30 @@ def s3() -> Iterator[str]:
         yield said.split()[-1]
         process.terminate()
         reader.join()
+
+
+class Crash(BaseException):
+    """The machine stops: nothing in the program catches this."""
+
+
+class CrashAt:
+    """A probe that counts effects and stops the machine at the n-th, from 0; None lets all happen."""
+
+    def __init__(self, at: int | None = None) -> None:
+        self.at = at
+        self.effects: list[str] = []
+
+    def __call__(self, effect: str) -> None:
+        if len(self.effects) == self.at:
+            raise Crash(effect)
+        self.effects.append(effect)
+
+
+@pytest.fixture
+def crash_at() -> type[CrashAt]:
+    return CrashAt
+
+
+@pytest.fixture
+def crash() -> type[Crash]:
+    return Crash

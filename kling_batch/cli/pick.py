@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,12 +13,12 @@ from kling_batch.api.project import load
 from kling_batch.cli.keys import locked_takes, parse_key
 from kling_batch.cli.options import lock_option, manifest_argument, out_option, project_option, sandbox_option
 from kling_batch.clock import SystemClock
-from kling_batch.errors import UsageError
-from kling_batch.model import Job, TakeKey
+from kling_batch.errors import FolderHeld, UsageError
+from kling_batch.model import TakeKey
 from kling_batch.planning.picks import bring_picks, drop_picks, picks_of, taken_names, why_unplaceable
 from kling_batch.planning.project import Project
 from kling_batch.records.journal import Journal
-from kling_batch.records.lock import Lock, write_lock
+from kling_batch.records.lock import Lock, update_lock
 
 _COLUMNS = ("job_id", "take")
 
@@ -56,44 +57,64 @@ def command(
     if not chosen and not clear:
         raise UsageError("Nothing is chosen.", hint="Name a take of a job, such as door-creak=2.")
     opened = load(manifest, project=project, out=out, lock=lock_path, sandbox=sandbox)
-    journal = Journal(opened.out, now=SystemClock().time(), service=None)
+    one_a_job, cleared = _one_a_job(chosen), frozenset(clear)
+    picked = _note(opened, one_a_job, cleared)
     try:
-        return _pick(opened.current(), _one_a_job(chosen), clear)
-    finally:
-        journal.close()
-
-
-def _pick(project: Project, chosen: Mapping[str, TakeKey], clear: Sequence[str]) -> int:
-    """Check all of it, write the lock, then move files."""
-    taken = taken_names(project.manifest.takes)
-    for take in locked_takes(project, list(chosen.values())):
-        if (reason := why_unplaceable(take, taken)) is not None:
-            raise UsageError(f"{take.key} cannot be picked: {reason}.", hint="Then run kling-batch pick again.")
-    jobs = {job.id: job for job in project.manifest.jobs}
-    cleared = [_cleared(jobs, project.lock, job_id, chosen) for job_id in dict.fromkeys(clear)]
-    picked = project.with_lock(with_picks(project.lock, chosen, {job.id for job in cleared}))
-    write_lock(picked.lock_path, picked.lock)
-    for job in cleared:
-        records = (file for key, entry in project.lock.entries.items() if key.job_id == job.id for file in entry.files)
-        for file in drop_picks(job, records, project.out, taken):
-            click.echo(f"{file} was edited, and stays.", err=True)
-    fresh = [one for one in picks_of(picked.manifest.takes, picked.lock).chosen if one.take.job.id in chosen]
-    for path in bring_picks(fresh, project.out):
-        click.echo(f"{path} is not there yet: kling-batch restore or run puts it in place.", err=True)
-    for key in chosen.values():
+        journal = Journal(picked.out, now=SystemClock().time(), service=None)
+    except FolderHeld as error:
+        files = "The choice is in the lock; its files come with the end of that run, or with kling-batch restore."
+        click.echo(f"{error.message} {files}", err=True)
+    else:
+        try:
+            _move(picked, one_a_job, cleared)
+        finally:
+            journal.close()
+    for key in one_a_job.values():
         click.echo(f"{key.job_id}: take {key.number}")
     return 0
 
 
-def with_picks(lock: Lock, chosen: Mapping[str, TakeKey], cleared: set[str]) -> Lock:
-    """Mark these takes, and no other of their jobs."""
+def _note(project: Project, chosen: Mapping[str, TakeKey], cleared: AbstractSet[str]) -> Project:
+    """Check all of it against the lock as it is, and write it there, also while a run writes to it."""
+    taken = taken_names(project.manifest.takes)
+
+    def change(now: Lock) -> Lock:
+        current = project.with_lock(now)
+        for take in locked_takes(current, chosen.values()):
+            if (reason := why_unplaceable(take, taken)) is not None:
+                raise UsageError(f"{take.key} cannot be picked: {reason}.", hint="Then run kling-batch pick again.")
+        for job_id in sorted(cleared):
+            _check_cleared(current, job_id, chosen)
+        return with_picks(now, chosen, cleared)
+
+    return project.with_lock(update_lock(project.lock_path, project.manifest.project, change))
+
+
+def _move(project: Project, chosen: Mapping[str, TakeKey], cleared: AbstractSet[str]) -> None:
+    """Take away what stands under the plain names of cleared jobs, and bring what was chosen there."""
+    entries = project.lock.entries
+    for job in project.manifest.jobs:
+        if job.id in cleared:
+            records = (file for key, entry in entries.items() if key.job_id == job.id for file in entry.files)
+            for file in drop_picks(job, records, project.out, taken_names(project.manifest.takes)):
+                click.echo(f"{file} was edited, and stays.", err=True)
+    fresh = [one for one in picks_of(project.manifest.takes, project.lock).chosen if one.take.job.id in chosen]
+    for path in bring_picks(fresh, project.out):
+        click.echo(f"{path} is not there yet: kling-batch restore or run puts it in place.", err=True)
+
+
+def with_picks(lock: Lock, chosen: Mapping[str, TakeKey], cleared: AbstractSet[str]) -> Lock:
+    """Mark these takes, and no other of their jobs, retired ones included."""
     touched = chosen.keys() | cleared
     marked = {
         key: replace(entry, picked=chosen.get(key.job_id) == key)
         for key, entry in lock.entries.items()
         if key.job_id in touched
     }
-    return replace(lock, entries={**lock.entries, **marked})
+    retired = {
+        name: replace(entry, picked=False) if entry.job_id in touched else entry for name, entry in lock.retired.items()
+    }
+    return replace(lock, entries={**lock.entries, **marked}, retired=retired)
 
 
 def _one_a_job(chosen: Sequence[TakeKey]) -> dict[str, TakeKey]:
@@ -105,14 +126,13 @@ def _one_a_job(chosen: Sequence[TakeKey]) -> dict[str, TakeKey]:
     return found
 
 
-def _cleared(jobs: Mapping[str, Job], lock: Lock, job_id: str, chosen: Mapping[str, TakeKey]) -> Job:
+def _check_cleared(project: Project, job_id: str, chosen: Mapping[str, TakeKey]) -> None:
     if job_id in chosen:
         raise UsageError(f"{job_id} is to be picked and cleared at once.", hint="Leave one of the two out.")
-    if job_id not in jobs or not any(entry.picked for key, entry in lock.entries.items() if key.job_id == job_id):
-        picked = sorted({key.job_id for key, entry in lock.entries.items() if entry.picked})
-        hint = f"Picked are takes of {', '.join(picked)}." if picked else "Nothing is picked so far."
+    picked = {key.job_id for key, entry in project.lock.entries.items() if entry.picked}
+    if job_id not in picked or all(job.id != job_id for job in project.manifest.jobs):
+        hint = f"Picked are takes of {', '.join(sorted(picked))}." if picked else "Nothing is picked so far."
         raise UsageError(f"No take of {job_id} is picked.", hint=hint)
-    return jobs[job_id]
 
 
 def _read(table: Path) -> list[TakeKey]:

@@ -14,8 +14,9 @@ from kling_batch.cli.how import How, paying_options
 from kling_batch.cli.keys import locked_takes, parse_key
 from kling_batch.cli.options import lock_option, manifest_argument, out_option, project_option, sandbox_option
 from kling_batch.cli.running import carry_out
+from kling_batch.errors import UsageError
 from kling_batch.model import TakeKey
-from kling_batch.records.lock import Lock
+from kling_batch.records.lock import Lock, LockEntry
 
 
 @click.command()
@@ -48,6 +49,21 @@ def command(
 
 
 def rolled(lock: Lock, keys: Sequence[TakeKey]) -> Lock:
-    """Note for each of these takes that one more fresh sound is asked for."""
-    again = {key: replace(lock.entries[key], rerolls=lock.entries[key].rerolls + 1) for key in keys}
+    """Note for each of these takes that one more fresh sound is asked for.
+
+    Raises:
+        UsageError: The lock has one of them no more.
+    """
+    for key in keys:
+        if key not in lock.entries:
+            raise UsageError(f"Take {key} is not in the lock any more.", hint="kling-batch plan says why.")
+    latest = {key: lock.entries[key].edition for key in keys}
+    for entry in lock.retired.values():
+        if entry.key in latest:  # an edition that was made once would be no fresh sound
+            latest[entry.key] = max(latest[entry.key], entry.edition)
+    again = {key: _up_to(lock.entries[key], edition + 1) for key, edition in latest.items()}
     return replace(lock, entries={**lock.entries, **again})
+
+
+def _up_to(entry: LockEntry, edition: int) -> LockEntry:
+    return replace(entry, rerolls=entry.rerolls + edition - entry.edition)

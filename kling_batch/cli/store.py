@@ -86,7 +86,7 @@ def stats(store: str | None, sandbox: bool, output: str) -> int:
     type=click.Path(path_type=Path),
     multiple=True,
     metavar="LOCK",
-    help="Keep every sound that this lock names. Give it once for every lock.",
+    help="Keep every sound that this lock names, retired or not. Give it once for every lock.",
 )
 @click.option("--all", "everything", is_flag=True, help="Keep nothing: in place of --keep.")
 @click.option(
@@ -145,7 +145,8 @@ def _named_by(locks: Sequence[Path]) -> frozenset[str]:
             hint="Nothing was removed. Mend the lock first (kling-batch plan says how), or name the right file: "
             "it stands beside the manifest, as MANIFEST.lock.",
         ) from error
-    return frozenset(file.sha256 for lock in read for entry in lock.entries.values() for file in entry.files)
+    named = (entry for lock in read for entry in (*lock.entries.values(), *lock.retired.values()))
+    return frozenset(file.sha256 for entry in named for file in entry.files)
 
 
 def _show(gone: Sequence[StoreEntry], *, kept: int, dry_run: bool, output: str) -> None:

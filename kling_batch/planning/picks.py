@@ -75,7 +75,8 @@ def picks_of(takes: Sequence[Take], lock: Lock) -> Picks:
 
 def recorded(steps: Iterable[Step]) -> tuple[TakeKey, ...]:
     """Give the takes of a plan that the lock says were picked, also under the name of a job that is gone."""
-    found = ((step.key, step.facts.moved or step.facts.entry) for step in steps if step.facts is not None)
+    known = ((step.key, step.facts) for step in steps if step.facts is not None)
+    found = ((key, facts.moved or facts.entry or facts.finished) for key, facts in known)
     return tuple(key for key, entry in found if entry is not None and entry.picked)
 
 

@@ -121,15 +121,16 @@ def make_plan(
     """
     known_prices = prices or {}
     steps = [_step(fact, retries, known_prices.get(fact.take.job.kind)) for fact in facts]
-    known = {*wanted, *(fact.moved.key for fact in facts if fact.moved)}
+    moved = {fact.moved.external_id for fact in facts if fact.moved}
     dropped = [
         Step(
             key=key,
             action=Action.DROP,
-            reason="locked, and no longer in the manifest; its files stay where they are",
+            reason="locked, and no longer in the manifest; the lock keeps it as retired, and its files stay in place",
             external_id=lock.entries[key].external_id,
         )
-        for key in sorted(lock.entries.keys() - known)
+        for key in sorted(lock.entries.keys() - {*wanted})
+        if lock.entries[key].external_id not in moved
     ]
     return Plan(steps=(*steps, *dropped))
 

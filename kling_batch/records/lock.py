@@ -6,6 +6,10 @@ A constant line ends every job, so that a change in one does not touch the next.
 cabinet, a constant line stands before the jobs of every letter, so that jobs added to one gap by two branches
 mostly come to stand apart. Where they do not, keeping the lines of both sides is right, which is what `merge=union`
 in `.gitattributes` does; order is therefore written but not asked for.
+
+A take that is asked for no more, or in another way, keeps its line, marked as retired: its sound is paid for, and is
+there again when it is asked for again. A lock without such lines is what it was before there were any; a program
+older than them refuses one that has some, by the line.
 """
 
 from __future__ import annotations
@@ -14,8 +18,9 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from itertools import groupby
 from operator import itemgetter
@@ -27,6 +32,7 @@ from kling_batch.effects import Probe, no_probe
 from kling_batch.errors import LockInvalid, UsageError
 from kling_batch.memory import no_cycles
 from kling_batch.model import AUDIO_FORMATS, FileRecord, TakeKey
+from kling_batch.records.hold import alone_with
 from kling_batch.resources import schema
 
 LOCK_VERSION = 1
@@ -45,7 +51,7 @@ _MARK = re.compile(r"[0-9a-z]|end(?: of .*)?")
 _TABS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _HEAD = {"lock_version", "project", "comment", "takes"}
 _TAKE_FIELDS = 10
-_OPTIONAL = {"picked", "rerolls", "moved_from"}
+_OPTIONAL = {"picked", "rerolls", "moved_from", "retired"}
 _FILE_FIELDS = 5
 _take_fields = itemgetter(
     "job_id", "take", "edition", "attempt", "kind", "external_id", "task_id", "units", "request", "files"
@@ -85,11 +91,21 @@ class LockEntry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lock:
-    """Every finished take of a project. `sha256` is of the file that it was read from, if it was read from one."""
+    """Every finished take of a project. `sha256` is of the file that it was read from, if it was read from one.
+
+    `retired` are those that nobody asks for any more, by external id: a take may have been asked for in several ways.
+    They count for nothing until they are asked for again.
+    """
 
     project: str
     entries: Mapping[TakeKey, LockEntry] = field(default_factory=dict)
+    retired: Mapping[str, LockEntry] = field(default_factory=dict)
     sha256: str | None = field(default=None, compare=False)
+
+    def everything(self) -> Iterator[LockEntry]:
+        """Give every entry, also of what is retired."""
+        yield from self.entries.values()
+        yield from self.retired.values()
 
 
 def read_lock(path: Path, *, project: str) -> Lock:
@@ -128,8 +144,31 @@ def read_any_lock(path: Path) -> Lock:
         return _Reader(str(path), data).lock(None)
 
 
+def update_lock(path: Path, project: str, change: Callable[[Lock], Lock], *, probe: Probe = no_probe) -> Lock:
+    """Change a lock as it is now, whoever wrote it last. Other updates of it wait meanwhile, in every process.
+
+    Args:
+        path: The lock; where it is not there, an empty one is changed.
+        project: Whose lock it has to be.
+        change: Gives the lock as it shall be. What it raises leaves the file as it is.
+        probe: Is told of every effect.
+
+    Returns:
+        The lock as the file says it now.
+
+    Raises:
+        LockInvalid: What is there cannot be relied on.
+        DiskUnusable: It cannot be read or written, or another program is not done with it.
+    """
+    with alone_with(path):
+        lock = change(read_lock(path, project=project))
+        return replace(lock, sha256=write_lock(path, lock, probe=probe))
+
+
 def write_lock(path: Path, lock: Lock, *, probe: Probe = no_probe) -> str:
     """Write a lock: all of it or nothing, and nothing if the file says the same already.
+
+    What others wrote to it since it was read is lost: see `update_lock`.
 
     Returns:
         The SHA-256 of the file, in hexadecimal.
@@ -143,7 +182,7 @@ def write_lock(path: Path, lock: Lock, *, probe: Probe = no_probe) -> str:
     with disk_border(path):
         if final.is_file() and final.read_bytes() == data:
             return sha256
-        coming = final.with_name(f".{final.name}.{os.getpid()}.tmp")
+        coming = _beside(final)
         try:
             probe("lock write")
             with coming.open("wb") as file:
@@ -167,29 +206,37 @@ def check_lock_place(path: Path) -> None:
     """
     final = Path(os.path.realpath(path))
     with disk_border(path, option="--lock"):
-        coming = final.with_name(f".{final.name}.{os.getpid()}.tmp")
+        coming = _beside(final)
         coming.touch()
         coming.unlink()
+
+
+def _beside(final: Path) -> Path:
+    """Name a file that no other writer names, be it another process, machine or thread."""
+    return final.with_name(f".{final.name}.{secrets.token_hex(8)}.tmp")
 
 
 def _lines(lock: Lock) -> Iterator[str]:
     """Lay the lock out: a head, then the tabs, a line a take, a line at the end of every job, and a last line."""
     yield f'{{\n"lock_version": {LOCK_VERSION},\n"project": {json.dumps(lock.project, ensure_ascii=False)},\n'
     yield f'"comment": {json.dumps(_COMMENT)},\n"takes": [\n'
-    shelves: dict[str, list[TakeKey]] = {tab: [] for tab in _TABS}
-    for key in sorted(lock.entries):
-        shelves[key.job_id[0].lower()].append(key)
-    for tab, keys in shelves.items():
+    shelves: dict[str, list[tuple[TakeKey, bool, str, LockEntry]]] = {tab: [] for tab in _TABS}
+    retired = ((entry.key, False, name, entry) for name, entry in lock.retired.items())
+    active = ((key, True, "", entry) for key, entry in lock.entries.items())
+    for line in sorted((*retired, *active), key=itemgetter(0, 1, 2)):
+        shelves[line[0].job_id[0].lower()].append(line)
+    for tab, lines in shelves.items():
         yield f'"{tab}",\n'
-        for job_id, takes in groupby(keys, key=lambda key: key.job_id):
-            for key in takes:
-                yield json.dumps(_as_json(lock.entries[key]), ensure_ascii=False, allow_nan=False) + ",\n"
+        for job_id, takes in groupby(lines, key=lambda line: line[0].job_id):
+            for _, is_active, _, entry in takes:
+                said = _as_json(entry, retired=not is_active)
+                yield json.dumps(said, ensure_ascii=False, allow_nan=False) + ",\n"
             yield f'"end of {job_id}",\n'
     yield '"end"\n]\n}\n'
 
 
-def _as_json(entry: LockEntry) -> dict[str, Any]:
-    said = {"picked": entry.picked, "rerolls": entry.rerolls, "moved_from": entry.moved_from}
+def _as_json(entry: LockEntry, *, retired: bool) -> dict[str, Any]:
+    said = {"picked": entry.picked, "rerolls": entry.rerolls, "moved_from": entry.moved_from, "retired": retired}
     return {
         "job_id": entry.job_id,
         "take": entry.take,
@@ -231,20 +278,27 @@ class _Reader:
         head = self._parse()
         self._check_head(head, project)
         entries: dict[TakeKey, LockEntry] = {}
+        retired: dict[str, LockEntry] = {}
         for index, item in enumerate(head["takes"]):
             if type(item) is str and _MARK.fullmatch(item):
                 continue
             entry = _entry(item)
             if entry is None:
                 self._refuse(self._schema_words(item), self._line_of(index))
-            key = entry.key
-            if entries.setdefault(key, entry) is not entry and entries[key] != entry:
+            if "retired" in item:
+                before = retired.setdefault(entry.external_id, entry)
+            else:
+                before = entries.setdefault(entry.key, entry)
+            if before is not entry and before != entry:
                 self._refuse(
-                    f"take {key} stands here a second time, and differently",
+                    f"take {entry.key} stands here a second time, and differently",
                     self._line_of(index),
                     hint="Keep one of the two lines: the one whose files are there. Both sounds are paid for.",
                 )
-        return Lock(project=head["project"], entries=entries, sha256=hashlib.sha256(self._data).hexdigest())
+        for entry in entries.values() if retired else ():
+            retired.pop(entry.external_id, None)  # a merge may keep the line of the branch that did not retire it
+        sha256 = hashlib.sha256(self._data).hexdigest()
+        return Lock(project=head["project"], entries=entries, retired=retired, sha256=sha256)
 
     def _parse(self) -> Any:
         """Read the JSON."""
@@ -328,6 +382,7 @@ def _entry(item: Any) -> LockEntry | None:
         said = {name: item[name] for name in _OPTIONAL & item.keys()}
         if len(item) - len(said) != _TAKE_FIELDS or not _good_options(said):
             return None
+        said.pop("retired", None)
     try:
         job_id, take, edition, attempt, kind, external_id, task_id, units, request, files = _take_fields(item)
         good = (
@@ -366,6 +421,7 @@ def _good_options(said: Mapping[str, Any]) -> bool:
     rerolls, moved_from = said.get("rerolls", 1), said.get("moved_from", "x")
     return (
         said.get("picked", True) is True
+        and said.get("retired", True) is True
         and (type(rerolls) is int and rerolls >= 1)
         and (type(moved_from) is str and _JOB_ID.fullmatch(moved_from) is not None)
     )

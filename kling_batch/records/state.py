@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import Enum, auto
@@ -17,6 +17,9 @@ from kling_batch.model import NOTHING, FileRecord, Take, TakeKey
 from kling_batch.records.attempts import Attempt, PlacedFile, Stage
 from kling_batch.records.lock import Lock, LockEntry
 from kling_batch.records.looking import Snapshot
+
+_Past = Mapping[TakeKey, Sequence[LockEntry]]
+"""Retired entries by take."""
 
 _NO_FILES: Mapping[str, FileRecord] = {}
 
@@ -36,8 +39,8 @@ class Facts:
     """What is known of a take before a run.
 
     `attempt` is the journal's latest attempt of exactly this take; `entry` the lock's entry under its name, which may
-    be of an earlier request; `finished` the lock's entry if it is of exactly this take; `moved` the entry of a job that
-    is gone and asked for the same, whose sound can be taken over. `external_id` is the name of the latest attempt.
+    be of an earlier request; `finished` an entry of exactly this take, also a retired one; `moved` the entry of a job
+    that is gone and asked for the same, whose sound can be taken over. `external_id` is the name of the latest attempt.
     `known_files` are what the finished take's files were, by format; `presence` is how the wanted formats stand.
     `earlier_units` were charged for attempts before the latest, which failed. `touched` tells that a file is what it
     should be, though its time is not that of its placing.
@@ -56,11 +59,36 @@ class Facts:
 
 
 def with_rerolls(takes: Iterable[Take], lock: Lock) -> tuple[Take, ...]:
-    """Give each take its edition: the job's, and what was asked for of that take alone."""
+    """Give each take its edition: the job's, and what was asked for of that take alone.
+
+    A take that is asked for again has been rolled as often as when it was retired.
+    """
     rolled = {key: entry.rerolls for key, entry in lock.entries.items() if entry.rerolls}
-    if not rolled:
+    past = _retired(lock, but_of=lock.entries.keys())
+    if not rolled and not past:
         return tuple(takes)
-    return tuple(replace(take, edition=take.job.edition + rolled.get(take.key, 0)) for take in takes)
+    return tuple(
+        replace(take, edition=take.job.edition + (rolled.get(take.key) or _rolled_before(take, past))) for take in takes
+    )
+
+
+def _rolled_before(take: Take, past: _Past) -> int:
+    """Say how often a take was rolled before it was retired, if it is asked for as it was then."""
+    numbers = (
+        entry.rerolls
+        for entry in past.get(take.key, ())
+        if is_of(entry, replace(take, edition=take.job.edition + entry.rerolls))
+    )
+    return max(numbers, default=0)
+
+
+def _retired(lock: Lock, *, but_of: Container[TakeKey] = ()) -> _Past:
+    """Sort retired entries by take, less those of some takes."""
+    past: dict[TakeKey, list[LockEntry]] = {}
+    for entry in lock.retired.values():
+        if entry.key not in but_of:
+            past.setdefault(entry.key, []).append(entry)
+    return past
 
 
 def is_of(entry: LockEntry, take: Take) -> bool:
@@ -83,15 +111,18 @@ def gather(takes: Sequence[Take], snapshot: Snapshot, lock: Lock, out: Path) -> 
     Raises:
         DiskUnusable: A file is there and cannot be read.
     """
-    moves = _moves(takes, lock)
-    return [_facts(take, snapshot, lock, out, moves.get(take.key)) for take in takes]
+    moves, past = _moves(takes, lock), _retired(lock)
+    return [_facts(take, snapshot, lock, out, moves.get(take.key), past.get(take.key, ())) for take in takes]
 
 
-def _facts(take: Take, snapshot: Snapshot, lock: Lock, out: Path, moved: LockEntry | None) -> Facts:
+def _facts(
+    take: Take, snapshot: Snapshot, lock: Lock, out: Path, moved: LockEntry | None, past: Sequence[LockEntry]
+) -> Facts:
     attempt = latest_attempt(take, snapshot.attempts)
     entry = lock.entries.get(take.key)
-    finished = entry if entry is not None and _is_finished(entry, take, attempt) else None
-    if moved is not None and (attempt is None or attempt.stage is Stage.WITHDRAWN):
+    locked = past if entry is None else (entry, *past)
+    finished = next((each for each in locked if _is_finished(each, take, attempt)), None)
+    if moved is not None and finished is None and (attempt is None or attempt.stage is Stage.WITHDRAWN):
         take = replace(take, edition=moved.edition)
     else:
         moved = None
@@ -149,12 +180,13 @@ def _earlier_units(take: Take, latest: Attempt | None, attempts: Mapping[str, At
 def _moves(takes: Sequence[Take], lock: Lock) -> dict[TakeKey, LockEntry]:
     """Find the takes whose sound the lock has under the id of a job that is gone: of the same request and number.
 
-    All takes of a new job come from one old job, and an old job goes to one new job.
+    All takes of a new job come from one old job, and an old job goes to one new job. What is retired can be taken over
+    as well.
     """
     jobs = {take.job.id for take in takes}
     gone: dict[str, list[LockEntry]] = {}
-    for key in sorted(key for key in lock.entries if key.job_id not in jobs):
-        entry = lock.entries[key]
+    known = [entry for entry in (*lock.entries.values(), *lock.retired.values()) if entry.job_id not in jobs]
+    for entry in sorted(known, key=lambda entry: (entry.external_id in lock.retired, entry.key)):
         edition = entry.edition - entry.rerolls
         gone.setdefault(_likeness(entry.kind, entry.request, edition, entry.take), []).append(entry)
     if not gone:

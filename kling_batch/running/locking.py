@@ -1,34 +1,43 @@
-"""Keeping the lock while takes finish: written often enough to lose little, seldom enough to cost little."""
+"""Bringing what a run finishes into the lock: often enough to lose little, seldom enough to cost little."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
-from dataclasses import replace
+from collections.abc import Awaitable, Container, Iterable
+from collections.abc import Set as AbstractSet
+from functools import partial
 from pathlib import Path
 
 from kling_batch.clock import Clock
 from kling_batch.effects import Probe
+from kling_batch.errors import DiskUnusable, LockInvalid
 from kling_batch.model import TakeKey
-from kling_batch.records.lock import Lock, LockEntry, write_lock
+from kling_batch.records.lock import Lock, LockEntry, update_lock
+from kling_batch.records.merging import Changes, merge
+from kling_batch.records.store import Store
 from kling_batch.running.ports import Offload
 from kling_batch.running.work import Work
 
 _LEAST_GAP_S = 2.0
 _COST_SHARE = 20
-"""A write that took a second is followed by the next after twenty: the whole file is written each time."""
+"""A write that took a second is followed by the next after twenty: the whole file is read and written each time."""
 
 
 class LockKeeper:
-    """Holds the lock's entries and writes them from time to time, always whole. `frozen`: it never writes."""
+    """Gathers what a run changes, and merges it into the file from time to time. `frozen`: it never writes.
+
+    `lock` is the lock as it was planned by, then as it was last written.
+    """
 
     def __init__(
         self, path: Path, lock: Lock, *, clock: Clock, offload: Offload, probe: Probe, frozen: bool = False
     ) -> None:
         self.path = path
-        self.entries: dict[TakeKey, LockEntry] = dict(lock.entries)
-        self._sha256 = lock.sha256
-        self._project = lock.project
+        self.lock = lock
+        self._base = lock
+        self._finished: dict[TakeKey, LockEntry] = {}
+        self._dropped: AbstractSet[TakeKey] = frozenset()
+        self._lost: frozenset[str] = frozenset()
         self._clock = clock
         self._offload = offload
         self._probe = probe
@@ -37,52 +46,67 @@ class LockKeeper:
         self._due = 0.0
         self._writing = asyncio.Lock()
 
-    @property
-    def sha256(self) -> str | None:
-        """The SHA-256 of the file that says what is kept here; None where no file does."""
-        return None if self._changed else self._sha256
-
     def put(self, work: Work) -> None:
-        """Keep a finished take, with what people said of it: that it is picked, and how often it was rolled again.
+        """Keep a finished take, unless the lock said the same of it when the run was planned."""
+        entry = _entry_of(work, self._base)
+        if entry not in (self._base.entries.get(entry.key), self._finished.get(entry.key)):
+            self._finished[entry.key] = entry
+            self._changed = True
 
-        A take that took over the sound of a renamed job takes the place of its entry.
+    def drop(self, keys: Iterable[TakeKey]) -> None:
+        """Retire takes that are no longer asked for."""
+        self._dropped = self._base.entries.keys() & frozenset(keys)
+        self._changed |= bool(self._dropped)
+
+    async def forget_lost(self, store: Store, delivered: Container[str]) -> None:
+        """Forget what is retired and whose bytes the store has no more.
+
+        Args:
+            store: Where they should be.
+            delivered: The external ids of what this machine had. What it never had is another store's to tell of.
         """
-        entry = entry_of(work)
-        before = self.entries.get(entry.key)
-        if work.moved is not None:
-            before = work.moved
-            self.drop({before.key})
-        if before is not None:
-            entry = replace(entry, picked=before.picked, rerolls=before.rerolls, moved_from=_made_for(before, entry))
-        if self.entries.get(entry.key) != entry:
-            self.entries[entry.key] = entry
-            self._changed = True
-
-    def drop(self, keys: set[TakeKey]) -> None:
-        """Forget takes that are no longer asked for."""
-        for key in keys & self.entries.keys():
-            del self.entries[key]
-            self._changed = True
+        had = [entry for entry in self.lock.retired.values() if entry.external_id in delivered]
+        self._lost = await self._offload(_lost, had, store)
+        self._changed |= bool(self._lost)
 
     async def write_if_due(self) -> None:
-        """Write what changed, unless that was done a moment ago."""
+        """Write what changed, unless that was done a moment ago.
+
+        A lock that cannot be relied on is left for later: somebody may be merging it, and the journal has all of it.
+        """
         if self._changed and not self._writing.locked() and self._clock.monotonic() >= self._due:
-            await self.write()
+            try:
+                await self._write()
+            except LockInvalid:
+                self._due = self._clock.monotonic() + _LEAST_GAP_S
 
     async def write(self) -> None:
-        """Write what changed, now.
+        """Write what this run changed, now, also what others undid since it was written.
 
         Raises:
-            DiskUnusable: The lock cannot be written.
+            DiskUnusable: The lock cannot be written, or what is there cannot be relied on any more.
         """
+        try:
+            await self._write()
+        except LockInvalid as error:
+            words = f"What this run made is not in the lock yet, but in its journal: {error.message}"
+            raise DiskUnusable(words, hint=f"{error.hint} Then run the same command again.") from error
+
+    async def _write(self) -> None:
         async with self._writing:
-            if self._frozen or not self._changed:
+            changes = Changes(base=self._base, finished=dict(self._finished), dropped=self._dropped, lost=self._lost)
+            if changes == Changes(base=self._base):
+                return
+            if self._frozen:
+                self.lock = merge(self._base, changes)
                 return
             self._changed = False
             began = self._clock.monotonic()
-            lock = Lock(project=self._project, entries=dict(self.entries))
+            change = partial(merge, changes=changes)
             try:
-                self._sha256 = await _to_its_end(self._offload(write_lock, self.path, lock, probe=self._probe))
+                self.lock = await _to_its_end(
+                    self._offload(update_lock, self.path, self._base.project, change, probe=self._probe)
+                )
             except BaseException:
                 self._changed = True
                 raise
@@ -90,7 +114,17 @@ class LockKeeper:
             self._due = now + max(_LEAST_GAP_S, _COST_SHARE * (now - began))
 
 
-async def _to_its_end(writing: Awaitable[str]) -> str:
+def _lost(entries: Iterable[LockEntry], store: Store) -> frozenset[str]:
+    """Name those of which a file is not in the store; none where the store cannot be used."""
+    try:
+        return frozenset(
+            entry.external_id for entry in entries if not all(store.has(file.sha256) for file in entry.files)
+        )
+    except DiskUnusable:
+        return frozenset()
+
+
+async def _to_its_end(writing: Awaitable[Lock]) -> Lock:
     """Wait for a write also when cancelled: a thread cannot be stopped, and two must not write one file.
 
     A cancellation stays one, also where the write fails: whoever writes next meets the same failure.
@@ -104,17 +138,13 @@ async def _to_its_end(writing: Awaitable[str]) -> str:
         raise
 
 
-def _made_for(before: LockEntry, entry: LockEntry) -> str | None:
-    """Name the job that a sound was made for, where that is not the job it belongs to now."""
-    if before.external_id != entry.external_id:
-        return None
-    made_for = before.moved_from or before.job_id
-    return None if made_for == entry.job_id else made_for
-
-
-def entry_of(work: Work) -> LockEntry:
-    """Make a finished take's entry."""
+def _entry_of(work: Work, base: Lock) -> LockEntry:
+    """Make a finished take's entry, with what was said of it: of the take, and of the sound if it was locked before."""
     take, row = work.take, work.row
+    known = (work.moved, base.entries.get(take.key), base.retired.get(row.external_id))
+    said = next(filter(None, known), None)
+    same = next((entry for entry in known if entry is not None and entry.external_id == row.external_id), None)
+    made_for = (same.moved_from or same.job_id) if same is not None else take.job.id
     return LockEntry(
         job_id=take.job.id,
         take=take.number,
@@ -126,4 +156,7 @@ def entry_of(work: Work) -> LockEntry:
         task_id=row.task_id or "",
         units=work.units,
         files=work.files,
+        picked=said is not None and said.picked,
+        rerolls=take.edition - take.job.edition,
+        moved_from=made_for if made_for != take.job.id else None,
     )

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
-from heapq import nlargest
 from pathlib import Path
 
 from kling_batch.errors import DiskUnusable, KlingBatchError
@@ -16,14 +15,16 @@ from kling_batch.model import NOTHING, Job, Manifest, Origin, RunResult, Source,
 from kling_batch.planning.drift import incomplete
 from kling_batch.planning.picks import bring_picks, picks_of, recorded
 from kling_batch.planning.plan import Action, Plan, Step
-from kling_batch.records.account import AccountMemory, Control, Knowledge, Mark
+from kling_batch.records.account import AccountMemory, Control, Mark
 from kling_batch.records.attempts import Attempt, PlacedFile, Stage
 from kling_batch.records.lock import Lock, LockEntry
 from kling_batch.records.state import Facts, Presence, with_rerolls
+from kling_batch.records.store import Store
 from kling_batch.running.decide import withdrawn
 from kling_batch.running.deliver import WORKERS, Deliveries, placed_now
 from kling_batch.running.endings import deadline_passed, exit_status_of, failure
 from kling_batch.running.engine import Engine
+from kling_batch.running.knowledge import controls_of, is_proven, known_of
 from kling_batch.running.limits import Budget
 from kling_batch.running.locking import LockKeeper
 from kling_batch.running.pace import GenerationTimes, learned
@@ -32,8 +33,6 @@ from kling_batch.running.watch import Watcher
 from kling_batch.running.work import Work, first_row
 from kling_batch.service.catalog import kind
 
-_MOST_CONTROLS = 3
-"""Known tasks that are asked for until the account is heard: the service forgets what is older than 30 days."""
 _NONE: frozenset[str] = frozenset()
 """The same object for every take of which nothing is in place: an empty one of its own has 216 bytes."""
 
@@ -117,9 +116,9 @@ async def run(
         budget=budget,
         run_id=run_id,
         deliver=deliveries.add,
-        knowledge=_known(memory.knowledge(of_kind.name), known.values(), lock),
+        knowledge=known_of(memory.knowledge(of_kind.name), known.values(), lock),
         learn=partial(memory.learn, of_kind.name),
-        proven=_is_proven(ports, memory.mark(manifest.project), options.settle_time_s),
+        proven=is_proven(ports, memory.mark(manifest.project), options.settle_time_s),
         times=_times(known.values()),
     )
     ports.journal.follow(lambda token: memory.set_mark(manifest.project, Mark(token=token, at=ports.clock.time())))
@@ -128,45 +127,14 @@ async def run(
     ports.observe(_started(started_at, works.values(), plan))
     if active:
         look = [work for work in active if work.row.stage is Stage.WITHDRAWN]
-        await _work_through(engine, deliveries, look, _controls(engine.knowledge, known.values(), lock))
+        await _work_through(engine, deliveries, look, controls_of(engine.knowledge, known.values(), lock))
     if options.frozen and engine.stopped is None and (left := _undelivered(works.values())):
         engine.halt(incomplete(left))
     if everything and engine.stopped is None:
-        keeper.drop({step.key for step in plan.steps if step.action is Action.DROP})
-    await keeper.write()
-    await _bring_picks(manifest, keeper, engine)
+        keeper.drop(step.key for step in plan.steps if step.action is Action.DROP)
+    await _write_lock(keeper, deliveries.store if everything else None, known, engine)
+    await _bring_picks(manifest, keeper.lock, engine)
     return await _outcome(manifest, list(works.values()), engine, started_at, recorded(plan.steps))
-
-
-def _is_proven(ports: Ports, mark: Mark | None, settle_time_s: float) -> bool:
-    """Whether this journal is known to be the one that sent last, of all machines.
-
-    On this machine, a token beside the account says so. Another machine's run waits the settle time before it sends
-    what its journal has not: so none has sent since, if this journal's last intent is younger than that.
-    """
-    if mark is None or mark.token != ports.journal.token():
-        return False
-    return 0 <= ports.clock.time() - mark.at < settle_time_s
-
-
-def _known(knowledge: Knowledge, rows: Iterable[Attempt], lock: Lock) -> Knowledge:
-    """Add to what is known of the account what journal and lock say of prices and times."""
-    done = [row for row in rows if row.stage in {Stage.SUCCEEDED, Stage.DELIVERED} and row.run_id]
-    charged = [row.units for row in done] + [entry.units for entry in lock.entries.values()]
-    took = [row.ended_at - row.created_at for row in done if row.created_at and row.ended_at]
-    return replace(
-        knowledge,
-        price=max([*charged, *([knowledge.price] if knowledge.price is not None else [])], default=None),
-        longest_s=max([*took, *([knowledge.longest_s] if knowledge.longest_s is not None else [])], default=None),
-    )
-
-
-def _controls(knowledge: Knowledge, rows: Iterable[Attempt], lock: Lock) -> list[Control]:
-    """Name tasks that are known to exist, the latest first: the account is heard by them."""
-    found = [Control(external_id=row.external_id, task_id=row.task_id) for row in rows if row.task_id]
-    found += [Control(external_id=entry.external_id, task_id=entry.task_id) for entry in lock.entries.values()]
-    latest = nlargest(_MOST_CONTROLS, found, key=lambda control: (len(control.task_id), control.task_id))
-    return [*([knowledge.control] if knowledge.control else []), *latest]
 
 
 def _started(at: float, works: Iterable[Work], plan: Plan) -> RunStarted:
@@ -305,10 +273,20 @@ def _undelivered(works: Iterable[Work]) -> list[tuple[str, str]]:
     ]
 
 
-async def _bring_picks(manifest: Manifest, keeper: LockKeeper, engine: Engine) -> None:
+async def _write_lock(keeper: LockKeeper, store: Store | None, known: Mapping[str, Attempt], engine: Engine) -> None:
+    """Bring the lock up to date, rid of what is retired and of which no bytes are left."""
+    try:
+        await keeper.write()
+        if store is not None and engine.stopped is None:
+            await keeper.forget_lost(store, {name for name, row in known.items() if row.stage is Stage.DELIVERED})
+            await keeper.write()
+    except DiskUnusable as error:
+        engine.halt(error)
+
+
+async def _bring_picks(manifest: Manifest, lock: Lock, engine: Engine) -> None:
     """Put the files of chosen takes under their plain names as well."""
     ports = engine.ports
-    lock = Lock(project=manifest.project, entries=keeper.entries)
     picks = picks_of(with_rerolls(manifest.takes, lock), lock)
     for pick in picks.unplaceable:
         ports.observe(Warned(at=ports.clock.time(), message=f"The pick of {pick.job_id} has no file: {pick.reason}."))

@@ -21,7 +21,7 @@ from kling_batch.planning.outlook import Outlook
 from kling_batch.planning.plan import Action, Plan, Step
 from kling_batch.planning.project import KIND, Project
 from kling_batch.records.journal import Journal
-from kling_batch.records.lock import Lock, check_lock_place, write_lock
+from kling_batch.records.lock import Lock, check_lock_place, update_lock
 from kling_batch.records.looking import Snapshot
 from kling_batch.records.state import Presence
 from kling_batch.records.store import Store
@@ -192,7 +192,9 @@ class Session:
             self._access = self._get_access()
             self._journal.bind(self._access.fingerprint)
         if self._change is not None:
-            write_lock(self.project.lock_path, self.project.lock)
+            lock = update_lock(self.project.lock_path, self.project.manifest.project, self._change)
+            self.project = self.project.with_lock(lock)
+            self.plan = self._made(snapshot)
 
     def _asks_the_service(self) -> bool:
         """Whether there is anything to ask: a finished batch needs no keys."""
@@ -205,7 +207,7 @@ class Session:
             return
         self._journal.forget(gone.values())
         entries = {key: entry for key, entry in self.project.lock.entries.items() if key not in gone}
-        self.project = self.project.with_lock(Lock(project=self.project.lock.project, entries=entries))
+        self.project = self.project.with_lock(replace(self.project.lock, entries=entries))
         self.plan = self._made(self.project.snapshot())
 
     def _is_gone(self, step: Step) -> bool:

@@ -14,6 +14,7 @@ from kling_batch.model import FileRecord
 from kling_batch.records.attempts import Attempt, PlacedFile, Stage
 from kling_batch.records.journal import Journal
 from kling_batch.records.layout import FOLDER
+from kling_batch.records.lock import LockEntry
 
 NOW = 1_700_000_000.0
 
@@ -69,6 +70,18 @@ def placed() -> Callable[..., PlacedFile]:
             path=f"door-01.{audio_format}", format=audio_format, sha256="ab" * 32, bytes=441_044, duration_s=5.0
         )
         return PlacedFile(external_id=external_id, record=record, mtime_ns=1_700_000_000_123_456_789)
+
+    return make
+
+
+@pytest.fixture
+def entry() -> Callable[..., LockEntry]:
+    """Make a lock's entry; what is not given is of the first take of the door."""
+
+    def make(job_id: str = "door", take: int = 1, **facts: Any) -> LockEntry:
+        plain: dict[str, Any] = {"job_id": job_id, "take": take, "edition": 1, "attempt": 1, "kind": "text-to-audio"}
+        plain |= {"external_id": f"kb-{job_id}-{take}", "task_id": "9", "units": Decimal("0.25"), "request": {}}
+        return LockEntry(**(plain | {"files": ()} | facts))
 
     return make
 

@@ -49,7 +49,8 @@ def entries(tavern: Any) -> Callable[[], dict[tuple[str, int], dict[str, Any]]]:
 
     def read() -> dict[tuple[str, int], dict[str, Any]]:
         takes = json.loads((tavern.folder / "tavern.yaml.lock").read_text())["takes"]
-        return {(take["job_id"], take["take"]): take for take in takes if isinstance(take, dict)}
+        lines = (take for take in takes if isinstance(take, dict) and "retired" not in take)
+        return {(take["job_id"], take["take"]): take for take in lines}
 
     return read
 

@@ -24,7 +24,7 @@ A, B, C = "a" * 64, "b" * 64, "c" * 64
 def lock(tmp_path: Path) -> Any:
     """Write a lock that names these files."""
 
-    def write(name: str, *hashes: str) -> str:
+    def write(name: str, *hashes: str, retired: bool = False) -> str:
         entries = {
             TakeKey(name, take): LockEntry(
                 job_id=name, take=take, edition=1, attempt=1, kind="text-to-audio", external_id=f"kb-{take}",
@@ -33,7 +33,9 @@ def lock(tmp_path: Path) -> Any:
             )
             for take, sha256 in enumerate(hashes, start=1)
         }  # fmt: skip
-        write_lock(tmp_path / f"{name}.lock", Lock(project=name, entries=entries))
+        gone = {entry.external_id: entry for entry in entries.values()}
+        found = Lock(project=name, retired=gone) if retired else Lock(project=name, entries=entries)
+        write_lock(tmp_path / f"{name}.lock", found)
         return str(tmp_path / f"{name}.lock")
 
     return write
@@ -92,6 +94,12 @@ def test_gc_keeps_what_any_given_lock_names(full: Any, lock: Any, capsys: pytest
     told = capsys.readouterr()
     assert told.out == f"{C}  3\n"
     assert "1 entry (0.0 MB) removed, 2 kept." in told.err
+
+
+def test_gc_keeps_what_a_lock_has_retired(full: Any, lock: Any) -> None:
+    """A row that comes back costs nothing."""
+    assert main(["store", "gc", "--store", full.location, "--keep", lock("inn", A, retired=True)]) == 0
+    assert left(full) == {A}
 
 
 def test_a_dry_run_removes_nothing(full: Any, lock: Any, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -51,8 +51,11 @@ entries = st.builds(
 )
 
 
-def lock_of(*found: LockEntry) -> Lock:
-    return Lock(project="tavern", entries={entry.key: entry for entry in found})
+def lock_of(*found: LockEntry, retired: Iterable[LockEntry] = ()) -> Lock:
+    active = {entry.key: entry for entry in found}
+    names = {entry.external_id for entry in active.values()}
+    gone = {entry.external_id: entry for entry in retired if entry.external_id not in names}
+    return Lock(project="tavern", entries=active, retired=gone)
 
 
 def entry(job_id: str = "door", take: int = 1, **facts: Any) -> LockEntry:
@@ -100,11 +103,13 @@ def text(path: Path) -> str:
 
 
 @settings(deadline=None)  # the disk may be busy
-@given(found=st.lists(entries, max_size=5))
-def test_what_was_written_is_read_again(tmp_path_factory: pytest.TempPathFactory, found: list[LockEntry]) -> None:
+@given(found=st.lists(entries, max_size=5), retired=st.lists(entries, max_size=3))
+def test_what_was_written_is_read_again(
+    tmp_path_factory: pytest.TempPathFactory, found: list[LockEntry], retired: list[LockEntry]
+) -> None:
     """Any lock survives the disk, and is by the schema what the schema says."""
     path = tmp_path_factory.mktemp("lock") / "x.lock"
-    lock = lock_of(*found)
+    lock = lock_of(*found, retired=retired)
     write_lock(path, lock)
     assert read_lock(path, project="tavern") == lock
     jsonschema.Draft7Validator(schema("lock")).validate(json.loads(path.read_text(encoding="utf-8")))
@@ -146,6 +151,30 @@ def test_every_take_has_a_line_of_its_own(path: Path) -> None:
         '"end of rain",',
     ]
     assert [line for line in found if line in marks] == marks
+
+
+def test_what_is_retired_stands_before_its_take(path: Path) -> None:
+    """A line of its own each, marked, so that a reader who knows no such mark ends with the take as it is."""
+    retired = [entry(external_id=name) for name in ("kb-old", "kb-older")]
+    write_lock(path, lock_of(entry(), retired=retired))
+    takes = [take for take in json.loads(path.read_text())["takes"] if isinstance(take, dict)]
+    found = [(take["external_id"], take.get("retired")) for take in takes]
+    assert found == [("kb-old", True), ("kb-older", True), ("kb-door-1", None)]
+
+
+def test_what_one_branch_retired_and_the_other_did_not_is_not_retired(path: Path) -> None:
+    """A union merge may keep both lines of one sound."""
+    write_lock(path, lock_of(retired=[entry()]))
+    line = next(line for line in path.read_text().splitlines() if "job_id" in line)
+    other = line.replace(', "retired": true', "")
+    path.write_text(path.read_text().replace(line, f"{line}\n{other}"))
+    assert read_lock(path, project="tavern") == lock_of(entry())
+
+
+def test_a_lock_of_which_nothing_is_retired_is_as_before(path: Path) -> None:
+    """Programs that know no retired takes read it, and it differs in no byte from what they wrote."""
+    write_lock(path, lock_of(entry()))
+    assert "retired" not in path.read_text()
 
 
 def test_the_lock_says_what_it_does_not_do(text: str) -> None:
@@ -278,6 +307,7 @@ def test_another_projects_lock_is_refused(text: str, refusal: Any) -> None:
         ("door-02.wav", "C:/x.wav", "`files.0.path`"),
         ("door-02.wav", "a\\\\..\\\\x.wav", "`files.0.path`"),
         ('"bytes": 1234', '"bytes": -1', "`files.0.bytes`"),
+        ('"take": 2', '"retired": false, "take": 2', "`retired`: True was expected"),
         ("5.041", "1e999", "`files.0.duration`"),
         ('"job_id": "door"', '"job_id": "../door"', "`job_id`"),
         ('{"job_id"', '7, {"job_id"', "7 is not of type 'object'"),
@@ -341,10 +371,12 @@ def test_any_bytes_are_a_lock_or_refused(tmp_path_factory: pytest.TempPathFactor
 anything: st.SearchStrategy[Any] = st.one_of(st.none(), values, st.lists(st.text(max_size=3), max_size=2), st.just({}))
 
 
-@given(found=entries, data=st.data())
-def test_the_quick_check_lets_nothing_through_that_the_schema_refuses(found: LockEntry, data: Any) -> None:
+@given(found=entries, retired=st.booleans(), data=st.data())
+def test_the_quick_check_lets_nothing_through_that_the_schema_refuses(
+    found: LockEntry, retired: bool, data: Any
+) -> None:
     """The schema that editors read is the rule; the reader's own check is only faster."""
-    item = json.loads(json.dumps(_as_json(found)))
+    item = json.loads(json.dumps(_as_json(found, retired=retired)))
     target = data.draw(st.sampled_from([item, *item["files"]]))
     target[data.draw(st.sampled_from([*target, "other"]))] = data.draw(anything)
     rules = schema("lock")

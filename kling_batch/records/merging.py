@@ -1,0 +1,67 @@
+"""A run's part in a lock that others write to as well: a three-way merge, take by take."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, replace
+
+from kling_batch.model import TakeKey
+from kling_batch.records.lock import Lock, LockEntry
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Changes:
+    """What a run changes.
+
+    `base` is the lock that it was planned by; `finished` are the takes whose entries are others than there; `dropped`
+    are no longer asked for; `lost` are retired entries, by external id, whose bytes are nowhere any more.
+    """
+
+    base: Lock
+    finished: Mapping[TakeKey, LockEntry] = field(default_factory=dict)
+    dropped: AbstractSet[TakeKey] = frozenset()
+    lost: frozenset[str] = frozenset()
+
+
+def merge(now: Lock, changes: Changes) -> Lock:
+    """Put a run's changes into a lock as it is now. No entry is lost but those in `lost`: what gives way is retired.
+
+    What the run finished stands, unless somebody else locked a later edition of that take since the run was planned.
+    Picks and rerolls are those that are in the lock now: a take that was rolled again meanwhile is made by the next
+    run. A take that somebody else locked anew is not dropped.
+    """
+    entries, retired = dict(now.entries), dict(now.retired)
+    for name in changes.lost:
+        retired.pop(name, None)
+    places = {entry.external_id: key for key, entry in changes.finished.items()}
+    for key, entry in now.entries.items():
+        if places.get(entry.external_id, key) != key:  # its job was renamed
+            retired[entry.external_id] = entries.pop(key)
+    for key, finished in changes.finished.items():
+        theirs, again = entries.get(key), retired.pop(finished.external_id, None)
+        ours = _as_people_said(finished, theirs or again)
+        if theirs is None or theirs.external_id == ours.external_id:
+            entries[key] = ours
+            continue
+        kept, gone = (theirs, ours) if _is_later(theirs, ours, changes.base.entries.get(key)) else (ours, theirs)
+        entries[key] = kept
+        retired[gone.external_id] = replace(gone, picked=False)
+    for key in changes.dropped & entries.keys():
+        if entries[key].external_id == changes.base.entries[key].external_id:
+            entry = entries.pop(key)
+            retired[entry.external_id] = entry
+    return replace(now, entries=entries, retired=retired)
+
+
+def _as_people_said(ours: LockEntry, said: LockEntry | None) -> LockEntry:
+    """Take over what people said of a take. Rerolls only grow: fewer come from an older lock put back."""
+    if said is None:
+        return ours
+    return replace(ours, picked=said.picked, rerolls=max(said.rerolls, ours.rerolls))
+
+
+def _is_later(theirs: LockEntry, ours: LockEntry, before: LockEntry | None) -> bool:
+    """Whether somebody else locked a later edition of a take since the run was planned."""
+    seen = before is not None and before.external_id == theirs.external_id
+    return not seen and theirs.edition > ours.edition
