@@ -1,0 +1,126 @@
+"""Nothing fails for good that nobody understands, and what fails together is one lesson."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+
+import pytest
+
+from tests.promises.machine import Machine
+from tests.promises.service import DROP, LOSE, Call, Say, Service, refuse
+
+SIX = ("a", "b", "c", "d", "e", "f")
+EIGHT = (*SIX, "g", "h")
+PASSING = [(429, 429), (403, 403), (408, 408), (401, 401), (404, 404), (404, 1203), (400, 1201)]
+GARBLED = Say(status=200, body=b'{"code": 0, "data": {"task_')
+"""An answer whose end was lost."""
+
+
+def test_a_code_that_no_table_knows_stops_the_run(service: Service, machine: Machine) -> None:
+    """HTTP 429 with 1305 leaves the takes pending, and the next run sends them."""
+    service.meddle = lambda call: refuse(429, 1305, "who knows") if call.kind == "create" else None
+    ended = machine.write(*EIGHT).run("--yes")
+    assert ended.status == 6, ended.said
+    assert set(ended.statuses) == {"pending"}
+    assert service.count("create") < len(EIGHT)
+    service.meddle = lambda _: None
+    assert machine.run("--yes").done
+    assert service.paid_once(8)
+
+
+@pytest.mark.parametrize(("status", "code"), PASSING, ids=str)
+@pytest.mark.parametrize("begun", [False, True], ids=["from the first", "on the way"])
+def test_what_every_take_is_refused_with_fails_none(
+    service: Service, machine: Machine, status: int, code: int, begun: bool
+) -> None:
+    """The same refusal for take after take is a matter of the moment: they are sent when it has passed."""
+    after = 2 if begun else 0
+    service.meddle = lambda call: (
+        refuse(status, code, "in passing") if call.kind == "create" and call.n > after else None
+    )
+    ended = machine.write(*SIX).run("--yes", "--deadline", "4")
+    assert ended.status in {5, 6}, ended.said
+    assert "failed" not in ended.statuses
+    service.meddle = lambda _: None
+    again = machine.run("--yes")
+    assert again.done, again.said
+    assert service.paid_once(6)
+
+
+def test_a_refused_take_is_sent_again_by_the_next_run(service: Service, machine: Machine) -> None:
+    """A refusal cost nothing, and its cause may be mended."""
+    refused: list[str] = []
+
+    def meddle(call: Call) -> Say | None:
+        if call.kind == "create" and call.n == 3:
+            refused.append(call.name)
+        return refuse(400, 1201, "duration") if call.kind == "create" and call.name in refused else None
+
+    service.meddle = meddle
+    ended = machine.write("a", "b", "c", "d").run("--yes")
+    assert ended.status in {1, 6}, ended.said
+    assert ended.statuses.count("succeeded") == 3
+    service.meddle = lambda _: None
+    assert machine.run("--yes").done
+    assert service.paid_once(4)
+
+
+def test_refused_words_are_not_sent_again(service: Service, machine: Machine) -> None:
+    """What risk control refused is final while its words are the same.
+
+    A guard: the old program keeps this rule too, by never sending anything again that was refused.
+    """
+    service.meddle = lambda call: refuse(400, 1301, "risk") if (call.kind, call.n) == ("create", 2) else None
+    machine.write("a", "b", "c").run("--yes")
+    sent = service.count("create")
+    ended = machine.run("--yes")
+    assert ended.status == 1, ended.said
+    assert service.count("create") == sent
+    assert service.paid_once(2)
+
+
+def test_calls_that_fail_together_are_one_wait(service: Service, machine: Machine) -> None:
+    """Creates that meet a rate limit in the same moment are one lesson: the run is back within seconds."""
+    burst = threading.Barrier(4)
+
+    def meddle(call: Call) -> Say | None:
+        if call.kind != "create" or not 2 <= call.n <= 9:
+            return None
+        with suppress(threading.BrokenBarrierError):
+            burst.wait(1.0)
+        return refuse(429, 1302, "too fast")
+
+    service.meddle = meddle
+    ended = machine.write(*EIGHT, "i").run("--yes", "--concurrency", "8", "--deadline", "15")
+    assert ended.done, ended.said
+    assert service.paid_once(9)
+
+
+def faults() -> dict[int, Say]:
+    """Give 40 faulty answers to calls of the API, in seven rounds."""
+    kinds = [
+        refuse(500, 5000, work=True), LOSE, refuse(503, 5001), DROP, GARBLED, refuse(504, 5002, work=True),
+    ]  # fmt: skip
+    rounds = [range(begin, begin + 6) for begin in range(10, 150, 20)]
+    numbers = [number for one in rounds for number in one][:40]
+    return {number: kinds[turn % len(kinds)] for turn, number in enumerate(numbers)}
+
+
+def test_forty_faulty_answers_cost_less_than_a_minute(service: Service, machine: Machine) -> None:
+    """24 takes on six slots come through seven rounds of faults within 60 s, each paid once."""
+    planned = faults()
+    service.meddle = lambda call: None if call.kind == "file" else planned.get(call.total)
+    jobs = [f"sound-{number}" for number in range(24)]
+    ended = machine.write(*jobs).run("--yes", "--concurrency", "6", "--deadline", "60")
+    assert ended.done, ended.said
+    assert service.paid_once(24)
+
+
+def test_a_list_that_is_refused_for_good_is_not_asked_for_ever(service: Service, machine: Machine) -> None:
+    """A refusal that no repetition mends is no bad weather: the run goes on without the list, or ends."""
+    service.meddle = lambda call: refuse(400, 1200, "no list") if call.kind == "list" else None
+    ended = machine.write("a", "b").run("--yes", timeout_s=20)
+    assert ended.status in {0, 5, 6}, ended.said
+    assert service.count("list") <= 6
+    assert ended.status != 0 or service.paid_once(2)
