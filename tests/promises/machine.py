@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,6 +20,17 @@ from tests.promises.service import KEY, Service
 CHECKOUT = Path(__file__).parents[2]
 OUT = "sounds"
 _LONGEST_S = 70.0
+_STOPPED = re.compile(r"stopped: (\d+)")
+_BACKGROUND = """
+set -m
+stty tostop
+"$@" &
+wait %1
+echo "stopped: $!"
+read -r _
+fg %1
+"""
+"""Prints the id of the job that was stopped, waits for a line, and ends as the job does."""
 _QUESTION = re.compile(r"\[y/n\]|\?\s*$", re.IGNORECASE)
 
 
@@ -144,6 +156,31 @@ class Machine:
             process.wait()
             os.close(ours)
 
+    @contextmanager
+    def background(self, *options: str) -> Iterator[Terminal]:
+        """Have the program run in the background of a terminal that stops it when it first writes there."""
+        ours, theirs = pty.openpty()
+        try:
+            shell = subprocess.Popen(
+                ["setsid", "--ctty", "bash", "-c", _BACKGROUND, "bash", *self.command("run", *options)],
+                cwd=self.folder, env=self.variables(), stdin=theirs, stdout=theirs, stderr=theirs,
+            )  # fmt: skip
+        finally:
+            os.close(theirs)
+        terminal = Terminal(machine=self, process=shell, screen=ours)
+        job = 0
+        try:
+            stopped = terminal.shows(_STOPPED)
+            assert stopped, terminal.shown
+            job = int(stopped[1])
+            yield terminal
+        finally:
+            if job and shell.poll() is None:
+                os.killpg(job, signal.SIGKILL)
+            shell.kill()
+            shell.wait()
+            os.close(ours)
+
     def _report(self, out: str) -> Mapping[str, Any]:
         path = self.folder / out / "report.json"
         read: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
@@ -158,17 +195,25 @@ class Terminal:
     process: subprocess.Popen[bytes]
     screen: int
     shown: str = ""
-    questions: int = 0
 
     def question(self) -> bool:
         """Wait for a question; False where the program has ended without one."""
+        return self.shows(_QUESTION) is not None
+
+    def shows(self, words: re.Pattern[str]) -> re.Match[str] | None:
+        """Wait for words that were not shown before; None where the program has ended without them."""
+        seen = len(self.shown)
         while text := self._read():
             self.shown += text
-            if _QUESTION.search(self.shown):
-                self.shown = ""
-                self.questions += 1
-                return True
-        return False
+            if found := words.search(self.shown, seen):
+                return found
+        return None
+
+    def foreground(self, *, timeout_s: float) -> Ended:
+        """Let a program that was stopped in the background go on, and see it end."""
+        os.write(self.screen, b"\n")
+        status = self.process.wait(timeout_s)
+        return Ended(status=status, out="", said=self.shown, report=self.machine._report(OUT))
 
     def answer(self, *answers: str) -> Ended:
         """Answer this question and those that follow, the last answer again and again, and see the program end."""

@@ -7,6 +7,7 @@ whoever sends twice is seen in the books. Every switch is a plain attribute that
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
 import uuid
@@ -92,7 +93,8 @@ class Service:
     """What the list makes of the tasks, the newest first."""
     page_cap: int = 500
     tells_names: bool = True
-    list_tells_unfinished: bool = True
+    list_names: Literal["all", "finished", "none"] = "all"
+    """Which of its tasks the list shows with their external ids."""
     finds_names: bool = True
     slow_query_s: float = 0.0
     unknown: Callable[[str], Say] = lambda _: refuse(404, 1203, "task not found")
@@ -122,6 +124,11 @@ class Service:
         """How many calls of a kind came in."""
         return sum(1 for call in self.calls if call.kind == kind)
 
+    @property
+    def watched(self) -> bool:
+        """Whether there is a task that was looked at since it was made."""
+        return bool(self.tasks) and self.calls[-1].at > self.tasks[-1].created
+
     def paid_once(self, takes: int) -> bool:
         """Whether there is exactly one task for each of so many takes."""
         return len(self.tasks) == len(self.names) == takes
@@ -136,6 +143,16 @@ class Service:
         with self.changed:
             for _ in range(count):
                 self._make(f"stranger-{uuid.uuid4()}", "theirs", generation_s=0.0, price=Decimal(0))
+
+    def hide_until_looked_for(self, *, after: int = 0, seconds: float = 0.5) -> None:
+        """Show what was sent so far, less the first tasks, only a while after anybody asks again: it settles late."""
+        sent, calls = len(self.tasks), len(self.calls)
+
+        def hidden(task: Task, _: float) -> bool:
+            looked = self.calls[calls].at if len(self.calls) > calls else math.inf
+            return after < task.number <= sent and time.monotonic() < looked + seconds
+
+        self.hidden = hidden
 
     def forget_all(self) -> None:
         """Clear every task away, as after 30 days: the books remember them."""
@@ -202,7 +219,8 @@ class Service:
 
     def _listed(self, task: Task) -> dict[str, Any]:
         shown = self._shown(task)
-        return shown if self.list_tells_unfinished or time.monotonic() >= task.ends else {**shown, "task_info": {}}
+        named = self.list_names == "all" or (self.list_names == "finished" and time.monotonic() >= task.ends)
+        return shown if named else {**shown, "task_info": {}}
 
     def _shown(self, task: Task, *, bare: bool = False) -> dict[str, Any]:
         age, ended = time.monotonic() - task.ends, time.monotonic() >= task.ends

@@ -60,7 +60,7 @@ def test_a_sound_of_the_sandbox_is_none_of_the_account(service: Service, machine
 def test_a_plan_that_costs_more_under_the_hold_needs_a_new_consent(service: Service, machine: Machine) -> None:
     """Agreed to is an amount: where a task in flight went out of mind while the question waited, it is asked anew."""
     service.generation_s = 30.0
-    machine.write("a", "b").killed_at(lambda service: service.count("query") > 0, "--select", "a")
+    machine.write("a", "b").killed_at(lambda service: service.watched, "--select", "a")
     with machine.terminal() as terminal:
         assert terminal.question()
         shutil.rmtree(machine.out)
