@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.promises.hosts import running
 from tests.promises.machine import Machine
-from tests.promises.service import Service, running
+from tests.promises.service import Service
 
 Machines = Callable[[], Machine]
 

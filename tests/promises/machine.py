@@ -6,9 +6,11 @@ import json
 import os
 import pty
 import re
+import select
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,6 +22,7 @@ from tests.promises.service import KEY, Service
 CHECKOUT = Path(__file__).parents[2]
 OUT = "sounds"
 _LONGEST_S = 70.0
+_NOTHING = re.compile(r"(?!)")
 _STOPPED = re.compile(r"stopped: (\d+)")
 _BACKGROUND = """
 set -m
@@ -129,7 +132,7 @@ class Machine:
     def ended(self, process: subprocess.Popen[str], *, timeout_s: float = _LONGEST_S, out: str = OUT) -> Ended:
         """See a program to its end."""
         printed, said = process.communicate(timeout=timeout_s)
-        return Ended(status=process.returncode, out=printed, said=said, report=self._report(out))
+        return Ended(status=process.returncode, out=printed, said=said, report=self.report(out))
 
     def killed_at(self, condition: Callable[[Service], bool], *options: str) -> None:
         """Run, and pull the plug as soon as the service's books fulfil a condition."""
@@ -181,7 +184,8 @@ class Machine:
             shell.wait()
             os.close(ours)
 
-    def _report(self, out: str) -> Mapping[str, Any]:
+    def report(self, out: str = OUT) -> Mapping[str, Any]:
+        """Read the last report; empty where there is none."""
         path = self.folder / out / "report.json"
         read: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         return read
@@ -200,10 +204,10 @@ class Terminal:
         """Wait for a question; False where the program has ended without one."""
         return self.shows(_QUESTION) is not None
 
-    def shows(self, words: re.Pattern[str]) -> re.Match[str] | None:
+    def shows(self, words: re.Pattern[str], *, timeout_s: float = _LONGEST_S) -> re.Match[str] | None:
         """Wait for words that were not shown before; None where the program has ended without them."""
-        seen = len(self.shown)
-        while text := self._read():
+        seen, due = len(self.shown), time.monotonic() + timeout_s
+        while text := self._read(due - time.monotonic()):
             self.shown += text
             if found := words.search(self.shown, seen):
                 return found
@@ -212,8 +216,8 @@ class Terminal:
     def foreground(self, *, timeout_s: float) -> Ended:
         """Let a program that was stopped in the background go on, and see it end."""
         os.write(self.screen, b"\n")
-        status = self.process.wait(timeout_s)
-        return Ended(status=status, out="", said=self.shown, report=self.machine._report(OUT))
+        self.shows(_NOTHING, timeout_s=timeout_s)
+        return self._ended()
 
     def answer(self, *answers: str) -> Ended:
         """Answer this question and those that follow, the last answer again and again, and see the program end."""
@@ -221,8 +225,10 @@ class Terminal:
             os.write(self.screen, f"{word}\n".encode())
             if not self.question():
                 break
-        status = self.process.wait(_LONGEST_S)
-        return Ended(status=status, out="", said=self.shown, report=self.machine._report(OUT))
+        return self._ended()
+
+    def _ended(self) -> Ended:
+        return Ended(status=self.process.wait(), out="", said=self.shown, report=self.machine.report())
 
     @staticmethod
     def _repeated(answers: Sequence[str]) -> Iterator[str]:
@@ -230,7 +236,14 @@ class Terminal:
         while True:
             yield answers[-1]
 
-    def _read(self) -> str:
+    def _read(self, timeout_s: float) -> str:
+        """Read what is shown next; nothing where the program has ended.
+
+        Raises:
+            TimeoutError: Nothing was shown for so long.
+        """
+        if not select.select([self.screen], [], [], max(0.0, timeout_s))[0]:
+            raise TimeoutError(f"The program neither ended nor went on: {self.shown}")
         try:
             return os.read(self.screen, 65536).decode(errors="replace")
         except OSError:  # the other end is closed

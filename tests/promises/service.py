@@ -1,4 +1,4 @@
-"""A fake of the Kling API and of its file host on real HTTP, written from the facts on the service alone.
+"""The books and the switches of a fake of the Kling API, written from the facts on the service alone.
 
 It shares no code with the program and none with its sandbox. It takes a name (an external id) twice and charges twice:
 whoever sends twice is seen in the books. Every switch is a plain attribute that a test may set at any time.
@@ -12,18 +12,14 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Literal, cast
-from urllib.parse import parse_qs, unquote, urlsplit
+from typing import Any, Literal
 
 from tests.promises import sounds
 
 KEY = "key-of-the-fake-service"
-PATH = "/v1/audio/text-to-audio"
 _EPOCH_MS = 1_568_028_518_780
 """Task ids hold their time of creation above 22 bits, counted from here."""
 _HEAD = {"message": "SUCCEED", "request_id": "0f5f3c7e-8a51-4f43-9f0e-2a3c1a7b9d10"}
@@ -77,7 +73,7 @@ class Task:
 
 @dataclass(kw_only=True)
 class Service:
-    """The books, the switches, and the two servers. Times are monotonic seconds."""
+    """What both hosts know and do; see `hosts` for how they are asked. Times are monotonic seconds."""
 
     url: str = ""
     files_url: str = ""
@@ -178,7 +174,7 @@ class Service:
             flying = sum(1 for other in self.tasks if other.created <= task.created < other.ends)
             self.most_in_flight = max(self.most_in_flight, flying)
             self.changed.notify_all()
-        return _accept(self._shown(task, bare=True))
+        return accept(self._shown(task, bare=True))
 
     def query(self, wanted: str) -> Say:
         """Show the first task that has this id; by an external id it may take a while."""
@@ -188,19 +184,19 @@ class Service:
         for task in self.tasks:
             known = wanted == task.task_id or (self.finds_names and wanted == task.name)
             if known and not self.hidden(task, now - task.created):
-                return _accept(self._shown(task))
+                return accept(self._shown(task))
         return self.unknown(wanted)
 
     def unnamed(self, task: Task) -> Say:
         """Show a task without its external id."""
-        return _accept({**self._shown(task), "task_info": {}})
+        return accept({**self._shown(task), "task_info": {}})
 
     def page(self, number: int, size: int) -> Say:
         """Show a page of the list."""
         now = time.monotonic()
         rows = [task for task in reversed(self.tasks) if not self.hidden(task, now - task.created)]
         size = min(size, self.page_cap)
-        return _accept([self._listed(task) for task in self.listed(rows)[(number - 1) * size : number * size]])
+        return accept([self._listed(task) for task in self.listed(rows)[(number - 1) * size : number * size]])
 
     def file(self, name: str) -> Say:
         """Serve a sound."""
@@ -255,85 +251,5 @@ class Service:
         return audio
 
 
-def _accept(data: object) -> Say:
+def accept(data: object) -> Say:
     return Say(status=200, body=json.dumps({**_HEAD, "code": 0, "data": data}).encode())
-
-
-class _Handler(BaseHTTPRequestHandler):
-    """What the two hosts have in common: a call is noted, meddled with, and answered."""
-
-    protocol_version = "HTTP/1.1"
-    timeout = 60
-    disable_nagle_algorithm = True
-
-    @property
-    def service(self) -> Service:
-        return cast("_Server", self.server).service
-
-    def log_message(self, *_: object) -> None:
-        """Stay silent."""
-
-    def answer(self, call: Call, work: Callable[[], Say]) -> None:
-        meddled = self.service.meddle(call)
-        said = work() if meddled is None or meddled.work else meddled
-        said = meddled or said
-        if said.status is None:
-            self.close_connection = True
-            return
-        self.send_response(said.status)
-        self.send_header("Content-Length", str(len(said.body)))
-        self.end_headers()
-        self.wfile.write(said.body)
-
-
-class _Api(_Handler):
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        call = self.service.note("create", str(body.get("external_task_id") or ""))
-        self.answer(call, lambda: self.service.create(body))
-
-    def do_GET(self) -> None:
-        parts = urlsplit(self.path)
-        asked = {name: values[0] for name, values in parse_qs(parts.query).items()}
-        if parts.path == PATH:
-            number, size = int(asked.get("pageNum", "1")), int(asked.get("pageSize", "30"))
-            self.answer(self.service.note("list"), lambda: self.service.page(number, size))
-        elif parts.path.startswith(f"{PATH}/"):
-            wanted = unquote(parts.path.removeprefix(f"{PATH}/"))
-            self.answer(self.service.note("query", wanted), lambda: self.service.query(wanted))
-        else:
-            packs = {"code": 0, "msg": "success"}
-            self.answer(self.service.note("costs"), lambda: _accept(packs))
-
-
-class _Files(_Handler):
-    def do_GET(self) -> None:
-        name = urlsplit(self.path).path.removeprefix("/")
-        self.answer(self.service.note("file", name), lambda: self.service.file(name))
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    service: Service
-
-    def handle_error(self, *_: object) -> None:
-        """Say nothing of a client that was killed or hung up."""
-
-
-@contextmanager
-def running() -> Iterator[Service]:
-    """Serve both hosts on ports of their own until the test has ended."""
-    service = Service()
-    servers = [_Server(("127.0.0.1", 0), handler) for handler in (_Api, _Files)]
-    service.url, service.files_url = (f"http://127.0.0.1:{server.server_address[1]}" for server in servers)
-    threads = [threading.Thread(target=server.serve_forever, args=(0.02,)) for server in servers]
-    for server, thread in zip(servers, threads, strict=True):
-        server.service = service
-        thread.start()
-    try:
-        yield service
-    finally:
-        for server, thread in zip(servers, threads, strict=True):
-            server.shutdown()
-            thread.join()
-            server.server_close()

@@ -168,15 +168,14 @@ def test_rows_that_come_back_are_not_paid_again(service: Service, machine: Machi
 def test_a_reroll_that_arrives_before_the_hold_is_planned_with(service: Service, machine: Machine) -> None:
     """A run that had nothing to pay when it was planned can reach the service for what it finds under the hold."""
     machine.write("a", "b").run("--yes", "--no-store")
-    service.generation_s = 3.0
+    machine.write("a", "b", tags=["another"])
+    service.generation_s = 4.0
     with machine.background("--yes", "--no-store") as stopped:
-        with machine.started("a:1", "--yes", "--no-store", verb="reroll") as reroll:
-            service.wait_for(lambda service: len(service.tasks) == 3)
-            reroll.kill()
-            reroll.communicate()
+        reroll = machine.run("a:1", "--yes", "--no-store", "--deadline", "3", verb="reroll")
         ended = stopped.foreground(timeout_s=15)
+    assert reroll.status == 6, reroll.said
     assert ended.done, ended.said
-    assert service.paid_once(3)
+    assert max(service.names.values()) == 1
 
 
 IMPOSSIBLE = {
@@ -189,7 +188,7 @@ IMPOSSIBLE = {
 def test_an_impossible_url_stays_with_its_take(service: Service, machine: Machine, kind: str) -> None:
     """One take whose file cannot be asked for leaves the others delivered and the report written.
 
-    Its port and its host are what the old program dies of; the other addresses guard what it already does.
+    The host is what 2599744 dies of; the other addresses guard what it does already.
     """
     service.file_address = lambda task, form: (
         IMPOSSIBLE[kind] if task.prompt.endswith(" bad") else f"{service.files_url}/{task.task_id}.{form}"

@@ -12,7 +12,8 @@ from tests.promises.service import DROP, LOSE, Call, Say, Service, refuse
 
 SIX = ("a", "b", "c", "d", "e", "f")
 EIGHT = (*SIX, "g", "h")
-PASSING = [(429, 429), (403, 403), (408, 408), (401, 401), (404, 404), (404, 1203), (400, 1201)]
+GATEWAY = [429, 403, 408, 401, 404]
+"""What a gateway says in passing, as HTTP status and as code."""
 GARBLED = Say(status=200, body=b'{"code": 0, "data": {"task_')
 """An answer whose end was lost."""
 
@@ -29,16 +30,21 @@ def test_a_code_that_no_table_knows_stops_the_run(service: Service, machine: Mac
     assert service.paid_once(8)
 
 
-@pytest.mark.parametrize(("status", "code"), PASSING, ids=str)
-@pytest.mark.parametrize("begun", [False, True], ids=["from the first", "on the way"])
-def test_what_every_take_is_refused_with_fails_none(
-    service: Service, machine: Machine, status: int, code: int, begun: bool
-) -> None:
+@pytest.mark.parametrize(("status", "code"), [*zip(GATEWAY, GATEWAY, strict=True), (404, 1203), (400, 1201)], ids=str)
+def test_what_every_take_is_refused_with_fails_none(service: Service, machine: Machine, status: int, code: int) -> None:
     """The same refusal for take after take is a matter of the moment: they are sent when it has passed."""
-    after = 2 if begun else 0
-    service.meddle = lambda call: (
-        refuse(status, code, "in passing") if call.kind == "create" and call.n > after else None
-    )
+    refuses_from(service, machine, 1, refuse(status, code, "in passing"))
+
+
+@pytest.mark.parametrize("code", GATEWAY)
+def test_what_a_gateway_says_on_the_way_fails_none(service: Service, machine: Machine, code: int) -> None:
+    """A code that is none of the service's own decides nothing, also where takes went well before."""
+    refuses_from(service, machine, 3, refuse(code, code, "in passing"))
+
+
+def refuses_from(service: Service, machine: Machine, first: int, refusal: Say) -> None:
+    """Refuse the creates of one run from the n-th on, and see the next run make what is left."""
+    service.meddle = lambda call: refusal if call.kind == "create" and call.n >= first else None
     ended = machine.write(*SIX).run("--yes", "--deadline", "4")
     assert ended.status in {5, 6}, ended.said
     assert "failed" not in ended.statuses
@@ -69,7 +75,7 @@ def test_a_refused_take_is_sent_again_by_the_next_run(service: Service, machine:
 def test_refused_words_are_not_sent_again(service: Service, machine: Machine) -> None:
     """What risk control refused is final while its words are the same.
 
-    A guard: the old program keeps this rule too, by never sending anything again that was refused.
+    A guard: 2599744 keeps this rule too, by never sending anything again that was refused.
     """
     service.meddle = lambda call: refuse(400, 1301, "risk") if (call.kind, call.n) == ("create", 2) else None
     machine.write("a", "b", "c").run("--yes")
@@ -98,23 +104,20 @@ def test_calls_that_fail_together_are_one_wait(service: Service, machine: Machin
 
 
 def faults() -> dict[int, Say]:
-    """Give 40 faulty answers to calls of the API, in seven rounds."""
-    kinds = [
-        refuse(500, 5000, work=True), LOSE, refuse(503, 5001), DROP, GARBLED, refuse(504, 5002, work=True),
-    ]  # fmt: skip
-    rounds = [range(begin, begin + 6) for begin in range(6, 90, 12)]
-    numbers = [number for one in rounds for number in one][:40]
+    """Give 40 faulty answers to creates, in seven rounds that meet every slot: one of each six has done its work."""
+    kinds = [refuse(500, 5000), LOSE, refuse(503, 5001), DROP, GARBLED, refuse(504, 5002)]
+    numbers = [number for begin in range(2, 58, 8) for number in range(begin, begin + 6)][:40]
     return {number: kinds[turn % len(kinds)] for turn, number in enumerate(numbers)}
 
 
 def test_forty_faulty_answers_cost_less_than_a_minute(service: Service, machine: Machine) -> None:
     """24 takes on six slots come through seven rounds of faults within 60 s, each paid once."""
     planned = faults()
-    service.meddle = lambda call: None if call.kind == "file" else planned.get(call.total)
+    service.meddle = lambda call: planned.get(call.n) if call.kind == "create" else None
     jobs = [f"sound-{number}" for number in range(24)]
     ended = machine.write(*jobs).run("--yes", "--concurrency", "6", "--deadline", "60")
     assert ended.done, ended.said
-    assert service.calls[-1].total > max(planned)
+    assert service.count("create") >= max(planned)
     assert service.paid_once(24)
 
 

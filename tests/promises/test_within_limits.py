@@ -38,6 +38,15 @@ def test_a_later_run_charges_no_more_than_max_units(service: Service, machine: M
     assert max(service.names.values()) == 1
 
 
+def test_a_set_charges_no_more_than_max_total_units(service: Service, machine: Machine) -> None:
+    """What earlier runs spent counts, for `--max-total-units`."""
+    machine.write("earlier").run("--yes")
+    ended = machine.write("earlier", *EIGHT).run("--yes", "--max-total-units", "0.5")
+    assert ended.status == 4, ended.said
+    assert service.charged <= Decimal("0.5")
+    assert max(service.names.values()) == 1
+
+
 @pytest.mark.parametrize("options", [(), ("--hold-unclear",)], ids=["settled", "held"])
 def test_a_task_that_is_forgotten_keeps_its_slot(service: Service, machine: Machine, options: tuple[str, ...]) -> None:
     """What may be running counts as in flight, however long the service shows it nowhere."""
@@ -60,7 +69,7 @@ def test_a_sound_of_the_sandbox_is_none_of_the_account(service: Service, machine
 def test_a_plan_that_costs_more_under_the_hold_needs_a_new_consent(service: Service, machine: Machine) -> None:
     """Agreed to is an amount: where a task in flight went out of mind while the question waited, it is asked anew."""
     service.generation_s = 30.0
-    machine.write("a", "b").killed_at(lambda service: service.watched, "--select", "a")
+    machine.write("a", "b").run("--yes", "--select", "a", "--deadline", "2.5")
     with machine.terminal() as terminal:
         assert terminal.question()
         shutil.rmtree(machine.out)
@@ -73,7 +82,7 @@ def test_a_plan_that_costs_more_under_the_hold_needs_a_new_consent(service: Serv
 def test_a_lock_that_went_away_needs_a_new_consent(service: Service, machine: Machine) -> None:
     """Sounds that were locked when the question was asked are not made anew on its answer.
 
-    A guard: the old program keeps this rule too, since it plans anew where the lock has changed.
+    A guard: 2599744 keeps this rule too, since it plans anew where the lock has changed.
     """
     machine.write("a", "b").run("--yes", "--no-store")
     machine.write("a", "b", "c")
