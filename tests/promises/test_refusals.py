@@ -20,10 +20,13 @@ NOT_DONE = [refuse(500, 5000), refuse(503, 5001), DROP, GARBLED, refuse(504, 500
 DONE = [LOSE, refuse(504, 5002, work=True)]
 
 
-def test_a_code_that_no_table_knows_stops_the_run(service: Service, machine: Machine) -> None:
-    """HTTP 429 with 1305 leaves the takes pending, and the next run sends them."""
-    service.meddle = lambda call: refuse(429, 1305, "who knows") if call.kind == "create" else None
-    ended = machine.write(*EIGHT).run("--yes")
+@pytest.mark.parametrize(("status", "options"), [(400, ()), (429, ("--deadline", "4"))], ids=["400", "429"])
+def test_a_code_that_no_table_knows_stops_the_run(
+    service: Service, machine: Machine, status: int, options: tuple[str, ...]
+) -> None:
+    """1305 leaves the takes pending, and the next run sends them; where HTTP says 429, it may also be waited for."""
+    service.meddle = lambda call: refuse(status, 1305, "who knows") if call.kind == "create" else None
+    ended = machine.write(*EIGHT).run("--yes", *options)
     assert ended.status == 6, ended.said
     assert set(ended.statuses) == {"pending"}
     assert service.count("create") < len(EIGHT)

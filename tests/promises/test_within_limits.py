@@ -50,12 +50,15 @@ def test_a_set_charges_no_more_than_max_total_units(service: Service, machine: M
 @pytest.mark.parametrize("options", [(), ("--hold-unclear",)], ids=["settled", "held"])
 def test_a_task_that_is_forgotten_keeps_its_slot(service: Service, machine: Machine, options: tuple[str, ...]) -> None:
     """What may be running counts as in flight, however long the service shows it nowhere."""
-    service.generation_s = 2.0
-    service.hidden = lambda task, age: task.number > 1 and age < 2.6
-    ended = machine.write(*EIGHT[:5]).run("--yes", "--concurrency", "2", "--deadline", "20", *options)
+    service.generation_s = 1.5
+    service.hidden = lambda task, age: task.number > 1 and age < 2.0
+    ended = machine.write(*EIGHT[:4]).run("--yes", "--concurrency", "2", "--deadline", "7", *options)
     assert ended.status in {0, 6}, ended.said
+    service.hidden = lambda _, __: False
+    again = machine.run("--yes", "--concurrency", "2", *options)
+    assert again.done, again.said
     assert service.most_in_flight <= 2
-    assert max(service.names.values()) == 1
+    assert service.paid_once(4)
 
 
 def test_a_sound_of_the_sandbox_is_none_of_the_account(service: Service, machine: Machine) -> None:
