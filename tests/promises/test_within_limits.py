@@ -38,15 +38,6 @@ def test_a_later_run_charges_no_more_than_max_units(service: Service, machine: M
     assert max(service.names.values()) == 1
 
 
-def test_a_set_charges_no_more_than_max_total_units(service: Service, machine: Machine) -> None:
-    """What earlier runs spent counts, for `--max-total-units`."""
-    machine.write("earlier").run("--yes")
-    ended = machine.write("earlier", *EIGHT).run("--yes", "--max-total-units", "0.5")
-    assert ended.status == 4, ended.said
-    assert service.charged <= Decimal("0.5")
-    assert max(service.names.values()) == 1
-
-
 @pytest.mark.parametrize("options", [(), ("--hold-unclear",)], ids=["settled", "held"])
 def test_a_task_that_is_forgotten_keeps_its_slot(service: Service, machine: Machine, options: tuple[str, ...]) -> None:
     """What may be running counts as in flight, however long the service shows it nowhere."""
