@@ -36,6 +36,14 @@ def first_few_refused(refused: Refused, count: int) -> ServiceStop:
     )
 
 
+def slots_held(count: int, seconds: float) -> NotFinished:
+    """Word the end of a run whose slots may all be taken by tasks that nobody can see."""
+    return NotFinished(
+        f"{count} tasks cannot be seen on the service and may be running: their slots stay taken for {seconds:.0f} s.",
+        hint="Run the same command again after that, or allow more at once with --concurrency.",
+    )
+
+
 def deadline_passed(seconds: float) -> NotFinished:
     """Word the end of a run at its deadline."""
     return NotFinished(

@@ -20,7 +20,7 @@ from kling_batch.records.attempts import Attempt, Stage
 from kling_batch.running import decide, reconcile
 from kling_batch.running.account import Account
 from kling_batch.running.decide import Next, Silence
-from kling_batch.running.endings import budget_used_up, failure, first_few_refused
+from kling_batch.running.endings import budget_used_up, failure, first_few_refused, slots_held
 from kling_batch.running.limits import MOST_SUBMITTING, Budget, Limit, wait_s
 from kling_batch.running.pace import GenerationTimes
 from kling_batch.running.ports import Options, Ports
@@ -139,8 +139,11 @@ class Engine:
         preparing = group.create_task(self.guarded(lambda: self._prepare(look, controls)), name="look-up")
         while self.unfinished and self.stopped is None:
             self.fill()
-            if self._starved():
+            if self._only_waits() and not self.budget.affords(self.price):
                 self.halt(budget_used_up(self.options.max_units, self.budget.spent))
+                break
+            if self._only_waits() and self._held_for_s() > self.options.patience_s:
+                self.halt(slots_held(len(self.held), self._held_for_s()))
                 break
             await self._settle_doubts()
             if self.unfinished and self.stopped is None:
@@ -192,24 +195,24 @@ class Engine:
             pass
         self.wake.clear()
         if self._awake.tick(_LONGEST_NAP_S) - self.progress_at >= patience_s:
-            self.halt(self._out_of_patience(patience_s))
+            self.halt(
+                ServiceUnavailable(
+                    f"Nothing moved for {patience_s:.0f} s: no task was taken, ended or delivered.",
+                    hint="Run the same command again later: it resumes, and nothing is paid for again.",
+                )
+            )
 
-    def _out_of_patience(self, patience_s: float) -> ServiceUnavailable:
-        held = f" {len(self.held)} slots are held for tasks that cannot be seen and may run." if len(self.held) else ""
-        return ServiceUnavailable(
-            f"Nothing moved for {patience_s:.0f} s: no task was taken, ended or delivered.{held}",
-            hint="Run the same command again later: it resumes, and nothing is paid for again.",
-        )
+    def _only_waits(self) -> bool:
+        """Whether there are takes to send, and nothing is under way that could change what keeps them from it."""
+        waiting = len(self.queue) + len(self.doubts)
+        return self._open and bool(self.queue) and not self.flying and self.unfinished == waiting
 
-    def _starved(self) -> bool:
-        """Whether the budget alone keeps the rest from being sent, with nothing under way that could free some."""
-        return (
-            self._open
-            and bool(self.queue)
-            and not self.flying
-            and self.unfinished == len(self.queue) + len(self.doubts)
-            and not self.budget.affords(self.price)
-        )
+    def _held_for_s(self) -> float:
+        """Say for how long held slots alone keep anything from being sent; 0 where they do not."""
+        free_at = self.held.free_at()
+        if free_at is None or self.limit.room(self.in_flight):
+            return 0.0
+        return free_at - self.ports.clock.monotonic()
 
     async def _settle_doubts(self) -> None:
         """Believe refusals one by one, unless the first few takes were all refused so."""

@@ -108,7 +108,7 @@ def test_what_went_wrong_is_annotated_at_its_job(
             rule("lost-before", on=Call.CREATE, nth=frozenset({2})),
         )
     )
-    assert tavern.run("--hold-unclear", "--settle-time", "0", "--concurrency", "1") == 6
+    assert tavern.run("--hold-unclear", "--settle-time", "0", "--concurrency", "2") == 6
     first, second = shown(capsys)
     assert [first.properties["title"], second.properties["title"]] == ["door:1 failed", "door:2 unknown"]
     assert first.properties["file"] == "tavern.yaml"
