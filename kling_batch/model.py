@@ -198,7 +198,8 @@ class TakeResult:
     """How a take ended in a run. Times are Unix seconds; `units` is what was charged or is reserved for it.
 
     `reserved` is the part of the units that is only kept free for a task that is under way or not settled;
-    `undelivered` the part that is charged for a sound whose files are not all in place.
+    `undelivered` the part that is charged for a sound whose files are not all in place. `warnings` are what a person
+    may want to listen to: sounds that were delivered and are not quite what was asked for.
     """
 
     take: Take
@@ -211,6 +212,7 @@ class TakeResult:
     reserved: Decimal = Decimal(0)
     undelivered: Decimal = Decimal(0)
     files: tuple[FileRecord, ...] = ()
+    warnings: tuple[str, ...] = ()
     error: TakeError | None = None
     submitted_at: float | None = None
     finished_at: float | None = None

@@ -33,6 +33,7 @@ SIZE_CAP = 256 << 20
 
 _HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": f"kling-batch/{__version__}"}
 _LAST_PORT = 65535
+_LONGEST_LABEL = 63
 _MOST_REDIRECTS = 5
 _REDIRECTS = {301, 302, 303, 307, 308}
 _FIRST_WAIT_S = 0.5
@@ -160,6 +161,8 @@ def _check(url: httpx.URL, before: httpx.URL | None) -> None:
         raise _Hopeless(f"the file's URL is none of http or https: it begins with {url.scheme!r}")
     if url.port is not None and url.port > _LAST_PORT:
         raise _Hopeless(f"the file's URL names port {url.port}, and there is none above {_LAST_PORT}")
+    if not all(0 < len(label) <= _LONGEST_LABEL for label in url.raw_host.removesuffix(b".").split(b".")):
+        raise _Hopeless("the file's URL names a host that there cannot be")
     if url.userinfo:
         raise _Hopeless("the file's URL carries a user name or password, which must not be sent")
     if before is not None and before.scheme == "https" and url.scheme == "http":
@@ -168,10 +171,10 @@ def _check(url: httpx.URL, before: httpx.URL | None) -> None:
 
 @contextmanager
 def _http_border() -> Iterator[None]:
-    """Sort what `httpx` raises: what may pass, and what would come again."""
+    """Sort what `httpx`, and Python below it, raise: what may pass, and what would come again."""
     try:
         yield
-    except (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.CookieConflict) as error:
+    except (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.CookieConflict, ValueError) as error:
         raise _Hopeless(f"the file's URL or a redirect of it cannot be used ({type(error).__name__})") from error
     except httpx.HTTPError as error:
         words = str(error) or type(error).__name__

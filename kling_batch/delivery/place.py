@@ -12,6 +12,9 @@ from kling_batch.disk import disk_border, hash_file, make_folder, sync_file, syn
 from kling_batch.effects import Probe, no_probe
 from kling_batch.errors import DiskUnusable
 
+REJECTED = "rejected"
+"""Where, under the output folder, is kept what was paid for and is no sound, each with a text that says why."""
+
 
 def place(
     src: Path, dest: Path, *, out: Path, sha256: str, keep_replaced_in: Path, probe: Probe = no_probe
@@ -42,6 +45,18 @@ def place(
         _rename(src, dest, probe)
         sync_folder(dest.parent, probe)
         return replaced
+
+
+def rejected_path(path: str, sha256: str) -> str:
+    """Say where bytes that are no good for a file of this path are kept, under the output folder."""
+    stem, _, suffix = path.rpartition(".")
+    return f"{REJECTED}/{stem}.{sha256[:12]}.{suffix}"
+
+
+def replaced_copy(folder: Path, sha256: str) -> Path | None:
+    """Find a file among those that were set aside when another took their place."""
+    named = folder.glob(f"*.{sha256[:12]}.*")
+    return next((path for path in sorted(named) if path.is_file() and hash_file(path) == sha256), None)
 
 
 def _refuse_way_out(dest: Path, out: Path) -> None:

@@ -1,44 +1,42 @@
-"""Whether a file is the sound that was paid for: of the right format, whole, decodable, and as long as it should be.
+"""Whether a file is the sound that was paid for: what a decoder reads whole is, whatever its header says.
 
 Soundfile is used here alone, and loaded with the first file, as is numpy.
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+import io
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
-from kling_batch.delivery.mp3 import mp3_flaw
+from kling_batch.delivery.mp3 import readable_mp3
 from kling_batch.delivery.quiet import quiet_decoder
 from kling_batch.delivery.shape import Shaping
-from kling_batch.delivery.wav import wav_flaw
+from kling_batch.delivery.wav import readable_wav
 from kling_batch.disk import disk_border
 from kling_batch.model import Shape
 
 if TYPE_CHECKING:
     import soundfile
 
-_STRUCTURE = {"wav": wav_flaw, "mp3": mp3_flaw}
-_CONTAINERS = {"wav": {"WAV", "WAVEX"}, "mp3": {"MP3", "MPEG"}}
-_TOLERANCE_S = {"wav": 0.05, "mp3": 0.15}
-"""How far the decoded length may be from the service's own figure. MP3 comes in frames and is padded."""
+_READABLE = {"wav": readable_wav, "mp3": readable_mp3}
+_CONTAINERS = {"wav": {"WAV", "WAVEX", "RF64"}, "mp3": {"MP3", "MPEG"}}
+_SHORT = 0.6
+"""Below this share of the length that was asked for, a sound may be cut."""
 
-_FROM_SERVICE_S = 1.0
-"""How far the service's own figure may be from the request. Real ones differ: 5.041 for 5 seconds."""
-
-_FROM_REQUEST_S = 0.5
-"""How far the decoded length may be from the request when the service gave no figure."""
+_WORTH_SAYING_S = 0.5
+"""From here on a person wants to know of another length. Real ones differ: 5.041 for 5 seconds."""
 
 _LOUDEST = 8.0
 """Times full scale. Decoded MP3 overshoots a little; damage inside a frame decodes to a thousand times."""
 
-_MOST_CHANNELS = 8
-_BLOCK = 65536
+_BLOCK = 131_072
+"""Samples, of all channels together, that are decoded at once."""
 _LONGEST_SHAPED_S = 30
 _SHAPED_RATES = range(1000, 400_000)
 """Samples a second of sounds that are looked at: with others a step of 100 ms is hardly a sample, or a gigabyte."""
+_MOST_SHAPED_CHANNELS = 8
 
 
 def decoders() -> tuple[str, frozenset[str]]:
@@ -57,7 +55,7 @@ def decoders() -> tuple[str, frozenset[str]]:
 class Verified:
     """The sound is whole. `peak` is its largest sample, 1.0 being full scale; silence is a sound.
 
-    `shape` is what it looks like, where that was asked for.
+    `shape` is what it looks like, where that was asked for. `warnings` read on after the name of the file.
     """
 
     duration_s: float
@@ -65,25 +63,37 @@ class Verified:
     channels: int
     peak: float
     shape: Shape | None = None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Suspect:
+    """The file can be decoded and may have been damaged on its way. The reason reads on after its name."""
+
+    sound: Verified
+    reason: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rejected:
-    """The file is not the sound that was asked for. The reason reads on after "the file is no good: "."""
+    """The file cannot be decoded as what it shall be. The reason reads on after its name."""
 
     reason: str
 
 
+Verdict = Verified | Suspect | Rejected
+
+
 def verify_audio(
-    path: Path, *, audio_format: str, expected_s: float | None, requested_s: float, with_shape: bool = False
-) -> Verified | Rejected:
+    path: Path, *, audio_format: str, requested_s: float, stated_s: float | None = None, with_shape: bool = False
+) -> Verdict:
     """Check a downloaded file. Blocks for some 15 ms for ten seconds of MP3: call it from a thread.
 
     Args:
         path: The file. Its name does not matter.
         audio_format: What it shall be: `wav` or `mp3`.
-        expected_s: The length in seconds that the service states for this very file, if it states one.
         requested_s: The length in seconds that was asked for.
+        stated_s: The length in seconds that the service states for this very file, if it states one.
         with_shape: Also find out what it looks like and how loud it is.
 
     Raises:
@@ -91,87 +101,92 @@ def verify_audio(
     """
     with disk_border(path):
         data = path.read_bytes()
-    flaw = _other_format(data, audio_format) or _STRUCTURE[audio_format](data)
-    if flaw is not None:
-        return Rejected(reason=flaw)
-    decoded = _decode(path, audio_format, with_shape=with_shape)
-    if isinstance(decoded, Rejected):
-        return decoded
-    flaw = length_flaw(decoded.duration_s, audio_format=audio_format, expected_s=expected_s, requested_s=requested_s)
-    return decoded if flaw is None else Rejected(reason=flaw)
+    readable, damage = _READABLE[audio_format](data)
+    decoded = _decode(path if readable is data else io.BytesIO(readable), audio_format, with_shape=with_shape)
+    reasons = [] if damage is None else [damage]
+    match decoded:
+        case Rejected():
+            return Rejected(reason=_other_words(data, audio_format) or decoded.reason)
+        case Suspect(sound=sound, reason=reason):
+            reasons.append(reason)
+        case Verified():
+            sound = decoded
+        case _:
+            assert_never(decoded)
+    asked = f"it lasts {sound.duration_s:.2f} s, and {requested_s:.2f} s were asked for"
+    if sound.duration_s < _SHORT * requested_s:
+        reasons.append(asked)
+    elif abs(sound.duration_s - requested_s) >= _WORTH_SAYING_S:
+        sound = replace(sound, warnings=(asked,))
+    elif stated_s and abs(sound.duration_s - stated_s) >= _WORTH_SAYING_S:
+        sound = replace(
+            sound, warnings=(f"the service states {stated_s:.2f} s, and it lasts {sound.duration_s:.2f} s",)
+        )
+    return Suspect(sound=sound, reason="; ".join(reasons)) if reasons else sound
 
 
-def length_flaw(duration_s: float, *, audio_format: str, expected_s: float | None, requested_s: float) -> str | None:
-    """Say what is wrong with a sound's length, or None. The service's own figure wins over the request."""
-    if expected_s is None or not math.isfinite(expected_s):
-        wanted_s, tolerance_s, whose = requested_s, _FROM_REQUEST_S, "were asked for"
-    elif abs(expected_s - requested_s) > _FROM_SERVICE_S:
-        return f"the service made {expected_s:.2f} s where {requested_s:.2f} s were asked for"
-    else:
-        wanted_s, tolerance_s, whose = expected_s, _TOLERANCE_S[audio_format], "are what the service states"
-    if abs(duration_s - wanted_s) > tolerance_s:
-        return f"its length is wrong: it lasts {duration_s:.2f} s, and {wanted_s:.2f} s {whose}"
-    return None
-
-
-def _other_format(data: bytes, audio_format: str) -> str | None:
-    """Recognise from its first bytes what is not of this format at all."""
+def _other_words(data: bytes, audio_format: str) -> str | None:
+    """Recognise what a decoder has no words for."""
     if not data:
         return "the file is empty"
     head = data[:512].lstrip(b"\xef\xbb\xbf \t\r\n")
     if head[:1] in {b"<", b"{", b"["}:
         kind = "a web page or XML" if head[:1] == b"<" else "JSON"
         return f"it is {kind}, not {audio_format.upper()}"
-    is_wav = data[:4] == b"RIFF" and data[8:12] == b"WAVE"
-    if is_wav and audio_format != "wav":
-        return f"it is WAV, not {audio_format.upper()}"
-    if audio_format == "wav" and not is_wav and mp3_flaw(data) is None:
-        return "it is MP3, not WAV"
     return None
 
 
-def _decode(path: Path, audio_format: str, *, with_shape: bool) -> Verified | Rejected:
+def _decode(file: Path | io.BytesIO, audio_format: str, *, with_shape: bool) -> Verdict:
     """Decode a file to its end."""
     import soundfile  # takes 0.15 s to load, with numpy
 
     try:
-        with quiet_decoder(), soundfile.SoundFile(path) as sound:
-            return _read_through(sound, audio_format, with_shape=with_shape)
+        with quiet_decoder(), soundfile.SoundFile(file) as sound:
+            if sound.format not in _CONTAINERS[audio_format]:
+                return Rejected(reason=f"it is {sound.format}, not {audio_format.upper()}")
+            return _read_through(sound, with_shape=with_shape)
     except soundfile.LibsndfileError as error:
-        return Rejected(reason=f"it cannot be decoded: {error.error_string}")
+        return Rejected(reason=f"it cannot be decoded: {error.error_string.rstrip('.')}")
 
 
-def _read_through(sound: soundfile.SoundFile, audio_format: str, *, with_shape: bool) -> Verified | Rejected:
+def _read_through(sound: soundfile.SoundFile, *, with_shape: bool) -> Verdict:
     """Decode block by block into the same memory, so that a file that claims to last for hours costs none."""
     import numpy as np
 
-    if sound.format not in _CONTAINERS[audio_format]:
-        return Rejected(reason=f"it is {sound.format}, not {audio_format.upper()}")
-    if sound.channels > _MOST_CHANNELS:
-        return Rejected(reason=f"it has {sound.channels} channels, and no sound of the service has that many")
-    frames, peak = 0, 0.0
-    short = 0 < sound.frames <= _LONGEST_SHAPED_S * sound.samplerate
-    seen = with_shape and short and sound.samplerate in _SHAPED_RATES
-    shaping = Shaping(sound.samplerate, sound.channels, sound.frames) if seen else None
-    size = max(1, min(_BLOCK, sound.frames))
-    for block in sound.blocks(out=np.empty((size, sound.channels), np.float32)):
+    shaping = Shaping(sound.samplerate, sound.channels, sound.frames) if with_shape and _can_be_shaped(sound) else None
+    memory = np.empty((max(1, min(_BLOCK // sound.channels, sound.frames)), sound.channels), np.float32)
+    frames, peak, numbers = 0, 0.0, True
+    while len(block := sound.read(len(memory), out=memory)):
         frames += len(block)
-        highest, lowest = float(block.max()), float(block.min())
-        if not (math.isfinite(highest) and math.isfinite(lowest)):
-            return Rejected(reason="the file is damaged: it has samples that are no numbers")
-        peak = max(peak, highest, -lowest)
+        if not np.isfinite(block).all():
+            numbers = False
+            np.nan_to_num(block, copy=False, posinf=0.0, neginf=0.0)
+        peak = max(peak, float(block.max()), -float(block.min()))
         if shaping is not None:
             shaping.feed(block)
-    if frames != sound.frames:
-        return Rejected(
-            reason=f"the file is damaged: {frames} of {sound.frames} samples of each channel can be decoded"
-        )
-    if peak > _LOUDEST:
-        return Rejected(reason=f"the file is damaged: it has samples {peak:.0f} times as loud as can be")
-    return Verified(
+    if not frames:
+        return Rejected(reason="there is no sound in it")
+    found = Verified(
         duration_s=frames / sound.samplerate,
         sample_rate=sound.samplerate,
         channels=sound.channels,
         peak=peak,
         shape=None if shaping is None else shaping.shape(),
+    )
+    if frames < sound.frames:
+        words = f"the file is damaged: {frames} of {sound.frames} samples of each channel can be decoded"
+        return Suspect(sound=found, reason=words)
+    if not numbers:
+        return Suspect(sound=found, reason="the file is damaged: it has samples that are no numbers")
+    if peak > _LOUDEST:
+        words = f"the file is damaged: it has samples {peak:.0f} times as loud as can be"
+        return Suspect(sound=found, reason=words)
+    return found
+
+
+def _can_be_shaped(sound: soundfile.SoundFile) -> bool:
+    return (
+        0 < sound.frames <= _LONGEST_SHAPED_S * sound.samplerate
+        and sound.samplerate in _SHAPED_RATES
+        and sound.channels <= _MOST_SHAPED_CHANNELS
     )

@@ -1,36 +1,28 @@
-"""Whether a WAV file is whole, told from its chunk sizes: a decoder reads what is there and does not miss the rest."""
+"""What a decoder is to be given of a WAV file, and whether the file looks cut: told from its chunk sizes."""
 
 from __future__ import annotations
 
 _HEADER = 12
 _CHUNK_HEADER = 8
-_UNSAID = 0xFFFFFFFF
-"""The size that an encoder leaves behind when it could not go back to fill it in."""
+_LEAST_UNSAID = 0x7F000000
+"""From here on a size is what an encoder leaves behind that wrote into a pipe, and none that was counted."""
 
 
-def wav_flaw(data: bytes) -> str | None:
-    """Say what is wrong with a WAV file's structure, or None when its sound is all there."""
-    if data[:4] != b"RIFF" or data[8:_HEADER] != b"WAVE":
-        return "it does not begin like a WAV file"
-    promised = int.from_bytes(data[4:8], "little")
-    if promised != _UNSAID:
-        missing = promised + _CHUNK_HEADER - len(data)
-        if missing > 0:
-            return f"the file is cut: it lacks {missing} of {promised + _CHUNK_HEADER} bytes"
-        if missing < -1:  # one byte may pad it to an even size
-            return f"the file is damaged: {-missing} bytes follow its end"
-    return _sound_flaw(data)
+def readable_wav(data: bytes) -> tuple[bytes, str | None]:
+    """Give what a decoder can read whole, and what looks like damage.
 
-
-def _sound_flaw(data: bytes) -> str | None:
-    """Look for the chunk that holds the sound, and whether it ends within the file."""
-    position = _HEADER
+    A decoder takes a data size of 0 at its word, and RF64 for as long as it says: both get the size that is there.
+    """
+    position = _HEADER if data[:4] in {b"RIFF", b"RF64"} else len(data)
     while position + _CHUNK_HEADER <= len(data):
-        name = data[position : position + 4]
-        size = int.from_bytes(data[position + 4 : position + _CHUNK_HEADER], "little")
-        position += _CHUNK_HEADER
-        if name == b"data":
-            missing = 0 if size == _UNSAID else position + size - len(data)
-            return f"the file is cut: its sound lacks {missing} of {size} bytes" if missing > 0 else None
-        position += size + size % 2
-    return "there is no sound in it"
+        body = position + _CHUNK_HEADER
+        size, there = int.from_bytes(data[position + 4 : body], "little"), len(data) - body
+        if data[position : position + 4] != b"data":
+            position = body + size + size % 2
+        elif size == 0 or size >= _LEAST_UNSAID:
+            return b"RIFF" + data[4 : position + 4] + there.to_bytes(4, "little") + data[body:], None
+        elif size > there:
+            return data, f"the file is cut: its sound lacks {size - there} of {size} bytes"
+        else:
+            break
+    return data, None

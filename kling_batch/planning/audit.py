@@ -11,6 +11,7 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import TypeAlias
 
+from kling_batch.delivery.place import REJECTED
 from kling_batch.delivery.verify import Rejected, verify_audio
 from kling_batch.disk import hash_file
 from kling_batch.model import AUDIO_FORMATS, FileRecord, Take
@@ -123,9 +124,7 @@ def _content(take: Take, record: FileRecord, out: Path, path: str) -> Flaw | Non
     if hash_file(out / path) != record.sha256:
         detail = "its bytes are not those of the lock"
         return Flaw(finding=Finding.MODIFIED, path=path, take=str(take.key), detail=detail)
-    verdict = verify_audio(
-        out / path, audio_format=record.format, expected_s=record.duration_s, requested_s=take.job.duration_s
-    )
+    verdict = verify_audio(out / path, audio_format=record.format, requested_s=take.job.duration_s)
     if isinstance(verdict, Rejected):
         return Flaw(finding=Finding.BROKEN, path=path, take=str(take.key), detail=verdict.reason)
     return None
@@ -137,7 +136,7 @@ def _extras(takes: Sequence[Take], chosen: Sequence[Chosen], out: Path) -> Itera
     suffixes = tuple(f".{name}" for name in AUDIO_FORMATS)
     for folder, folders, files in os.walk(out):
         inside = Path(folder).relative_to(out).as_posix()
-        folders[:] = sorted(name for name in folders if inside != "." or name != FOLDER)
+        folders[:] = sorted(name for name in folders if inside != "." or name not in {FOLDER, REJECTED})
         for name in sorted(files):
             path = name if inside == "." else f"{inside}/{name}"
             if name.endswith(suffixes) and path not in wanted:

@@ -20,6 +20,7 @@ from kling_batch.report.facts import units_text
 COLUMNS = (
     "job_id", "take", "status", "origin", "prompt", "duration", "external_task_id", "task_id", "attempts", "units",
     "files", "sha256", "tags", "meta", "error_code", "error_message", "error_hint", "submitted_at", "finished_at",
+    "warnings",
 )  # fmt: skip
 """The header, in order."""
 
@@ -65,6 +66,7 @@ def _row(result: TakeResult) -> list[str]:
         "error_hint": "" if error is None or error.hint is None else error.hint,
         "submitted_at": iso(result.submitted_at) or "",
         "finished_at": iso(result.finished_at) or "",
+        "warnings": ";".join(result.warnings),
     }
     row = [cells[column] for column in COLUMNS]
     # One look at the whole row: hardly any holds a formula, and a cell's start looks like what follows a `;`.

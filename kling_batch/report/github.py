@@ -52,13 +52,24 @@ def command(note: Note) -> str:
 
 
 def notes_of(result: RunResult) -> Iterator[Note]:
-    """Say what needs a person, the worst first: each failed take, each unknown one, then what is pending in one."""
+    """Say what needs a person, the worst first: each failed take, each unknown one, each sound to listen to.
+
+    What is pending comes last, in one.
+    """
     for take in problems(result):
         if take.status is not Status.PENDING:
             yield Note(
                 level="error",
                 message=_shown(f"{reason(take)} {repair(take)}"),
                 title=f"{take.take.key} {take.status}",
+                source=take.take.job.source,
+            )
+    for take in result.takes:
+        if take.warnings:
+            yield Note(
+                level="warning",
+                message=_shown("; ".join(take.warnings)),
+                title=f"{take.take.key}: listen to it",
                 source=take.take.job.source,
             )
     pending = [take for take in result.takes if take.status is Status.PENDING]

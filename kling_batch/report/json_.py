@@ -96,6 +96,7 @@ def _take(result: TakeResult) -> dict[str, Any]:
         ],
         "tags": list(job.tags),
         "meta": dict(job.meta),
+        "warnings": list(result.warnings),
         "error": error and {"code": error.code, "message": error.message, "hint": error.hint},
         "submitted_at": iso(result.submitted_at),
         "finished_at": iso(result.finished_at),

@@ -1,7 +1,8 @@
 """`junit.xml`, for a CI's test view: the project is a suite, a take is a test case.
 
 `failure` is what the service refused or failed to make; `error` is what broke on the way: a take that could not be
-settled, or one that is paid for and not delivered; `skipped` is what the run did not come to. `file` and `line` lead
+settled, or one that is paid for and not delivered; `skipped` is what the run did not come to; `system-out` are the
+warnings about a sound that is there. `file` and `line` lead
 to the job in its manifest; pytest and GitLab use the same names, and where a reader knows neither, the text of a
 failure begins with the place.
 """
@@ -85,6 +86,8 @@ def _case(result: TakeResult) -> TestCase:
         entry = verdict(printable(reason(result)), _kind(result))
         entry.text = printable(_details(result))
         case.result = entry
+    if result.warnings:
+        case.system_out = printable("\n".join(result.warnings))
     return case
 
 

@@ -27,12 +27,13 @@ _ESCAPES = str.maketrans(
 
 
 def pieces(result: RunResult) -> Iterator[str]:
-    """Write the totals, then what needs a person, then the takes."""
+    """Write the totals, then what needs a person, then what to listen to, then the takes."""
     yield f"# {escaped(result.project)}: {headline(result)}\n\n"
     if result.note:
         yield f"**{escaped(result.note)}**\n\n"
     yield from _totals(result)
     yield from _problems(problems(result))
+    yield from _warnings([take for take in result.takes if take.warnings])
     yield from _takes(result.takes)
 
 
@@ -63,6 +64,17 @@ def _problems(takes: Sequence[TakeResult]) -> Iterator[str]:
     for take in takes[:MOST_ROWS]:
         task = take.task_id or take.external_id
         yield _row(_name(take), take.status, escaped(reason(take)), escaped(repair(take)), escaped(task))
+    yield from _more(len(takes))
+
+
+def _warnings(takes: Sequence[TakeResult]) -> Iterator[str]:
+    if not takes:
+        return
+    yield "\n## Warnings\n\n"
+    yield _row("take", "listen to it, since")
+    yield _rule(2)
+    for take in takes[:MOST_ROWS]:
+        yield _row(_name(take), escaped("; ".join(take.warnings)))
     yield from _more(len(takes))
 
 

@@ -1,9 +1,9 @@
 """The audition page's data: blocks of JSON, each some takes, that the page's script reads.
 
 A job is `[id, prompt, seconds, tags, meta, picked take or 0, takes]`, a take is `[number, status, origin, units,
-attempts, files, task id, external id, peak, loudness, waveform, reason, repair]`. Status and origin are places in the
-lists of the first block, reason and repair in that of the last; a file is `[path, format, seconds]`; peak is in dBFS,
-loudness in LUFS; a waveform is a letter a column, of 64 levels. `data.js` reads all of it.
+attempts, files, task id, external id, peak, loudness, waveform, reason, repair, warnings]`. Status and origin are
+places in the lists of the first block, reason, repair and warnings in that of the last; a file is `[path, format,
+seconds]`; peak is in dBFS, loudness in LUFS; a waveform is a letter a column, of 64 levels. `data.js` reads all of it.
 """
 
 from __future__ import annotations
@@ -84,6 +84,7 @@ def _take(result: TakeResult, words: dict[str, int], find_shape: FindShape) -> l
         waveform,
         _place(reason(result), words) if lacking else -1,
         _place(repair(result), words) if lacking else -1,
+        _place("; ".join(result.warnings), words) if result.warnings else -1,
     ]
 
 

@@ -8,6 +8,8 @@ never generated again because its URL has expired.
 from __future__ import annotations
 
 import asyncio
+import logging
+import shutil
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,9 +19,9 @@ from typing import assert_never
 
 from kling_batch.delivery.answer import Downloaded, DownloadFailed, UrlRefused
 from kling_batch.delivery.download import download
-from kling_batch.delivery.place import place
+from kling_batch.delivery.place import place, rejected_path, replaced_copy
 from kling_batch.delivery.steps import Heavy, Steps
-from kling_batch.delivery.verify import Rejected, Verified, verify_audio
+from kling_batch.delivery.verify import Rejected, Suspect, Verified, verify_audio
 from kling_batch.disk import disk_border, hash_file, make_folder
 from kling_batch.errors import DiskUnusable, KlingBatchError
 from kling_batch.events import TakeChanged, Warned
@@ -36,9 +38,14 @@ from kling_batch.running.work import Work
 from kling_batch.service.outcomes import Absent, Found
 
 WORKERS = 8
-"""Takes that are delivered at once."""
-_TRIES = 3
-"""How often a fresh URL is asked for, and how often a file that is not what it should be is fetched again."""
+"""Takes that are delivered at once, besides those that wait for another try."""
+_LEAST_TRIES = 3
+_FIRST_WAIT_S = 0.5
+_LONGEST_WAIT_S = 8.0
+_SUPPORT = "Run again within 30 days of its generation, or ask the service's support with the task id."
+
+_log = logging.getLogger("kling_batch")
+_log.addHandler(logging.NullHandler())  # without one, Python prints tracebacks to the terminal
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,7 +54,15 @@ class Undelivered:
 
     reason: str
     passing: bool
-    repair: str = "Run again within 30 days of its generation, or ask the service's support with the task id."
+    repair: str = _SUPPORT
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NotYet:
+    """A paid file that may be had in a moment. `passing`: if not, then by a later run."""
+
+    reason: str
+    passing: bool = True
 
 
 _NOT_AT_HAND = Undelivered(
@@ -59,18 +74,16 @@ _NOT_AT_HAND = Undelivered(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Target:
-    """Where a file goes, and what it has to be. `sha256` is None where any sound of that length will do."""
+    """Where a file goes, and what it has to be. `sha256` is None where any sound will do."""
 
-    out: Path
     path: str
     audio_format: str
     requested_s: float
-    expected_s: float | None = None
+    stated_s: float | None = None
     sha256: str | None = None
 
 
-_Fetched = PlacedFile | Undelivered | str
-"""What came of a fetch. Words say why another try with a fresh URL may help."""
+_Fetched = PlacedFile | NotYet | Undelivered
 
 
 class Deliveries:
@@ -83,7 +96,7 @@ class Deliveries:
         """What went wrong with the store, until it has been told. Set on a worker's thread."""
         self.checking = threading.Lock()
         """Held by who checks and places a file: more than one at once only take the interpreter from each other."""
-        self.queue: asyncio.Queue[Work] = asyncio.Queue()
+        self.queue: asyncio.Queue[Work | _Delivery] = asyncio.Queue()
         self._unseen: set[str] = set()
         self._shown: Shown | None = None
 
@@ -100,19 +113,27 @@ class Deliveries:
         """Deliver until cancelled, or until what a delivery meets stops the run, such as a full disk.
 
         Then it ends by itself: where a full disk is met while a cancelled download notes what it has, the
-        cancellation is lost in the failure and does not come again.
+        cancellation is lost in the failure and does not come again. What befalls a take otherwise stays with it.
         """
-        while True:
-            work = await self.queue.get()
-            try:
-                await _Delivery(engine, self, work).deliver()
-                self._tell(engine)
-                if work.status is Status.SUCCEEDED:
-                    self.lock.put(work)
-                    await self.lock.write_if_due()
-            except KlingBatchError as error:
-                engine.halt(error)
-                return
+        async with asyncio.TaskGroup() as waiting:
+            while True:
+                item = await self.queue.get()
+                delivery = item if isinstance(item, _Delivery) else _Delivery(engine, self, item)
+                try:
+                    pause_s = await delivery.proceed()
+                    if pause_s is not None:
+                        waiting.create_task(self._again(delivery, pause_s), name=f"waiting {delivery.work.take.key}")
+                    self._tell(engine)
+                    if delivery.work.status is Status.SUCCEEDED:
+                        self.lock.put(delivery.work)
+                        await self.lock.write_if_due()
+                except KlingBatchError as error:
+                    engine.halt(error)
+                    return
+
+    async def _again(self, delivery: _Delivery, pause_s: float) -> None:
+        await delivery.ports.clock.sleep(pause_s)
+        self.queue.put_nowait(delivery)
 
     async def shown(self, engine: Engine, work: Work) -> Task | None:
         """Look into the account's list for a finished task, where there are several to look for."""
@@ -136,29 +157,68 @@ class _Delivery:
         self.ports = engine.ports
         self.out = engine.options.out
         self.work = work
-        self.partials = self.out / FOLDER / "partial"
+        self.placed: dict[str, PlacedFile] = {}
+        self.warnings: list[str] = []
+        self.doubted: dict[str, list[Path]] = {}
+        """What is kept under `rejected/` of a file, by its path, until that is had whole."""
+        self.tries = 0
+        self.latest = 0.0
 
-    async def deliver(self) -> None:
+    async def proceed(self) -> float | None:
+        """Try once to bring home what is missing, and end the take; or say in how many seconds to try again."""
+        try:
+            outcome = await self._deliver()
+        except KlingBatchError:
+            raise
+        except Exception as bug:  # noqa: BLE001 - it ends this take, and not the run with all the others
+            _log.exception("The delivery of %s met a bug", self.work.take.key)
+            outcome = Undelivered(
+                reason=f"a bug in kling-batch: {type(bug).__name__}: {bug}",
+                passing=False,
+                repair="Run the same command again; if it ends so again, report it.",
+            )
+        match outcome:
+            case None:
+                self.engine.end(self.work, Status.SUCCEEDED)
+            case Undelivered():
+                self._give_up(outcome)
+            case NotYet():
+                return self._pause_s(outcome)
+            case _:
+                assert_never(outcome)
+        return None
+
+    def _pause_s(self, not_yet: NotYet) -> float | None:
+        """Say how long to wait for the next try; None where it was tried for as long as it makes sense."""
+        now = self.ports.clock.monotonic()
+        if self.tries == 0:
+            self.latest = now + self.engine.options.settle_time_s
+        self.tries += 1
+        if self.tries >= _LEAST_TRIES and now >= self.latest:
+            self._give_up(Undelivered(reason=not_yet.reason, passing=not_yet.passing))
+            return None
+        return wait_s(self.tries, self.ports.rng.random(), first_s=_FIRST_WAIT_S, longest_s=_LONGEST_WAIT_S)
+
+    async def _deliver(self) -> NotYet | Undelivered | None:
         """Bring every wanted format home, then record it; the record comes last."""
-        work = self.work
-        placed = {name: file for name in work.take.job.formats if (file := await self._known(name)) is not None}
-        missing = [name for name in work.take.job.formats if name not in placed]
+        work, formats = self.work, self.work.take.job.formats
+        if self.tries == 0:
+            self.placed = {name: file for name in formats if (file := await self._known(name)) is not None}
+        missing = [name for name in formats if name not in self.placed]
         if missing:
-            fetched = _NOT_AT_HAND if self.engine.options.frozen else await self._from_service(missing)
-            if isinstance(fetched, Undelivered):
-                self._give_up(fetched)
-                return
-            placed |= fetched
-        files = [placed[name] for name in work.take.job.formats]
+            lacking = _NOT_AT_HAND if self.engine.options.frozen else await self._from_service(missing)
+            if lacking is not None:
+                return lacking
+        files = [self.placed[name] for name in formats]
         work.files = tuple(file.record for file in files)
+        work.warnings = tuple(self.warnings)
         work.row = replace(work.row, stage=Stage.DELIVERED)
         await self.ports.journal.save(work.row, files)
-        self.engine.end(work, Status.SUCCEEDED)
+        return None
 
     def _target(self, audio_format: str) -> _Target:
         take, known = self.work.take, self.work.known_files.get(audio_format)
         return _Target(
-            out=self.out,
             path=take.path(audio_format),
             audio_format=audio_format,
             requested_s=take.job.duration_s,
@@ -183,13 +243,20 @@ class _Delivery:
         coming = self._partial(target)
         with disk_border(coming):
             make_folder(coming.parent)
-            old = self.out / known.path
-            if known.path != target.path and old.is_file() and hash_file(old) == known.sha256:
-                coming.write_bytes(old.read_bytes())
+            old = self._here(target, known)
+            if old is not None:
+                shutil.copyfile(old, coming)
             elif not self._from_store(known.sha256, coming):
                 return None
         finished = self._finish(coming, target, known.sha256)
-        return None if isinstance(finished, Rejected) else finished
+        return finished if isinstance(finished, PlacedFile) else None
+
+    def _here(self, target: _Target, known: FileRecord) -> Path | None:
+        """Find a known file on this disk: under the path that it had, or among those that another has replaced."""
+        old = self.out / known.path
+        if known.path != target.path and old.is_file() and hash_file(old) == known.sha256:
+            return old
+        return replaced_copy(self._replaced, known.sha256)
 
     def _from_store(self, sha256: str, coming: Path) -> bool:
         """Take a sound out of the store. One that cannot be used is given up: the service may still have the file."""
@@ -202,41 +269,34 @@ class _Delivery:
             self.deliveries.trouble = f"The store cannot be used: {error.message}"
             return False
 
-    async def _from_service(self, formats: Sequence[str]) -> dict[str, PlacedFile] | Undelivered:
-        """Fetch files, with fresh URLs where another try may help."""
-        placed: dict[str, PlacedFile] = {}
-        reason = ""
-        for attempt in range(_TRIES):
-            if attempt:
-                await self.ports.clock.sleep(wait_s(attempt, self.ports.rng.random()))
-            task = await self._task(fresh=attempt > 0)
-            if isinstance(task, Undelivered):
-                return task
-            targets = [self._target(name) for name in formats if name not in placed]
-            for target in targets:
-                self._emit(f"fetching {target.path}")
-            fetched = await self.ports.files.walk(partial(self._fetch_all, task, targets))
-            for name, file in fetched.items():
-                match file:
-                    case PlacedFile():
-                        placed[name] = file
-                    case Undelivered():
-                        return file
-                    case str():
-                        reason = file
-                    case _:
-                        assert_never(file)
-            if len(placed) == len(formats):
-                return placed
-        return Undelivered(reason=reason, passing=False)
+    async def _from_service(self, formats: Sequence[str]) -> NotYet | Undelivered | None:
+        """Fetch files; None when all are in place. Another try is made with fresh URLs."""
+        task = await self._task(fresh=self.tries > 0)
+        if isinstance(task, NotYet):
+            return task
+        targets = [self._target(name) for name in formats]
+        for target in targets:
+            self._emit(f"fetching {target.path}")
+        lacking: NotYet | Undelivered | None = None
+        for name, file in (await self.ports.files.walk(partial(self._fetch_all, task, targets))).items():
+            match file:
+                case PlacedFile():
+                    self.placed[name] = file
+                case Undelivered():
+                    lacking = file
+                case NotYet():
+                    lacking = lacking or file
+                case _:
+                    assert_never(file)
+        return lacking
 
     def _fetch_all(self, task: Task, targets: Sequence[_Target]) -> Steps[dict[str, _Fetched]]:
-        """Fetch file after file, up to the first that cannot be had. Walked on a thread: it only looks at the work."""
+        """Fetch file after file, unless the host is away. Walked on a thread: it only looks at the work."""
         fetched: dict[str, _Fetched] = {}
         for target in targets:
             file = yield from self._fetch(task, target)
             fetched[target.audio_format] = file
-            if isinstance(file, Undelivered):
+            if isinstance(file, Undelivered) and file.passing:
                 break
         return fetched
 
@@ -244,53 +304,87 @@ class _Delivery:
         """Fetch a file, and finish it."""
         audio = _audio_with(task, target.audio_format)
         if audio is None:
-            return f"the service names no {target.audio_format} file"
+            return NotYet(reason=f"the service names no {target.audio_format} file")
         outcome = yield from download(
             audio.urls[target.audio_format], self._partial(target), rng=self.ports.rng, probe=self.ports.probe
         )
         match outcome:
             case Downloaded(path=path, sha256=sha256):
-                exact = replace(target, expected_s=audio.durations_s.get(target.audio_format))
-                finished: PlacedFile | Rejected = yield Heavy(act=lambda: self._finish(path, exact, sha256))
-                return finished.reason if isinstance(finished, Rejected) else finished
+                exact = replace(target, stated_s=audio.durations_s.get(target.audio_format))
+                finished: _Fetched = yield Heavy(act=lambda: self._finish(path, exact, sha256))
+                return finished
             case UrlRefused(status=status):
-                return f"the file host refuses the URL (HTTP {status})"
+                return NotYet(reason=f"the file host refuses the URL (HTTP {status})")
             case DownloadFailed(reason=reason, passing=passing):
                 return Undelivered(reason=reason, passing=passing)
             case _:
                 assert_never(outcome)
 
-    def _finish(self, coming: Path, target: _Target, sha256: str) -> PlacedFile | Rejected:
+    def _finish(self, coming: Path, target: _Target, sha256: str) -> _Fetched:
         """Verify a whole file, keep it in the store, and give it its final name. Runs on a thread."""
+        kept = self.out / rejected_path(target.path, sha256)
+        with disk_border(kept):
+            twice = kept.is_file() and hash_file(kept) == sha256
+        if target.sha256 in {None, sha256}:
+            self.doubted.setdefault(target.path, []).append(kept)
         with self.deliveries.checking:
-            verdict = self._verdict(coming, target, sha256)
-        if isinstance(verdict, Rejected):
-            coming.unlink(missing_ok=True)
-            return verdict
+            sound = self._sound(coming, target, sha256, twice=twice)
+        if isinstance(sound, Rejected):
+            return self._reject(coming, kept, sha256, sound.reason, twice=twice)
         size = coming.stat().st_size
         self._keep(coming, sha256)
-        with self.deliveries.checking:
-            self._place(coming, target, sha256)
+        with self.deliveries.checking, disk_border(kept):
+            self._place(coming, self.out / target.path, sha256)
+            for doubted in self.doubted.pop(target.path, ()):
+                doubted.unlink(missing_ok=True)
+                _why(doubted).unlink(missing_ok=True)
+        self.warnings += [f"{target.path}: {warning}" for warning in sound.warnings]
         record = FileRecord(
             path=target.path,
             format=target.audio_format,
             sha256=sha256,
             bytes=size,
-            duration_s=round(verdict.duration_s, 3),
+            duration_s=round(sound.duration_s, 3),
         )
-        return replace(placed_now(self.out, record, self.work.external_id), shape=verdict.shape)
+        return replace(placed_now(self.out, record, self.work.external_id), shape=sound.shape)
 
-    def _verdict(self, coming: Path, target: _Target, sha256: str) -> Verified | Rejected:
+    def _sound(self, coming: Path, target: _Target, sha256: str, *, twice: bool) -> Verified | Rejected:
+        """Decide whether a file is taken. The same bytes `twice`, or those of the lock, are what the service made."""
+        if target.sha256 not in {None, sha256}:
+            return Rejected(reason="the service gives other bytes than the lock names")
         verdict = verify_audio(
             coming,
             audio_format=target.audio_format,
-            expected_s=target.expected_s,
             requested_s=target.requested_s,
+            stated_s=target.stated_s,
             with_shape=target.audio_format == self.work.take.job.formats[0],
         )
-        if isinstance(verdict, Verified) and target.sha256 not in {None, sha256}:
-            return Rejected(reason="the service gives other bytes than the lock names")
-        return verdict
+        match verdict:
+            case Verified() | Rejected():
+                return verdict
+            case Suspect(sound=sound, reason=reason):
+                if twice or target.sha256 is not None:
+                    return replace(sound, warnings=(*sound.warnings, f"{reason}; the service made it so"))
+                return Rejected(reason=reason)
+            case _:
+                assert_never(verdict)
+
+    def _reject(self, coming: Path, kept: Path, sha256: str, reason: str, *, twice: bool) -> NotYet | Undelivered:
+        """Keep a file that is not taken, with the reason beside it: it was paid for, and may be all there is of it."""
+        self._place(coming, kept, sha256)
+        with disk_border(kept):
+            _why(kept).write_text(f"{reason}\ntask {self.work.row.task_id}\n", encoding="utf-8")
+        where = kept.relative_to(self.out).as_posix()
+        if not twice:
+            return NotYet(reason=f"{reason}; what came is kept as {where}")
+        return Undelivered(
+            reason=f"{reason}, and the same bytes came twice; they are kept as {where}",
+            passing=False,
+            repair=(
+                "Listen to that file. If it is no good, ask the service's support with the task id, "
+                "or raise the job's edition to pay for a new one."
+            ),
+        )
 
     def _keep(self, coming: Path, sha256: str) -> None:
         """Put a sound into the store. A store that cannot be used is given up: it is only a copy."""
@@ -302,54 +396,39 @@ class _Delivery:
             self.deliveries.store = None
             self.deliveries.trouble = f"Nothing more is kept in the store: {error.message}"
 
-    def _place(self, coming: Path, target: _Target, sha256: str) -> None:
-        place(
-            coming,
-            self.out / target.path,
-            out=self.out,
-            sha256=sha256,
-            keep_replaced_in=self.out / FOLDER / "replaced",
-            probe=self.ports.probe,
-        )
+    @property
+    def _replaced(self) -> Path:
+        return self.out / FOLDER / "replaced"
 
-    async def _task(self, *, fresh: bool) -> Task | Undelivered:
+    def _place(self, coming: Path, dest: Path, sha256: str) -> None:
+        place(coming, dest, out=self.out, sha256=sha256, keep_replaced_in=self._replaced, probe=self.ports.probe)
+
+    async def _task(self, *, fresh: bool) -> Task | NotYet:
         """What the service says of the task; asked for it alone where a fresh URL is needed."""
         if self.work.task is not None and self.work.task.audios and not fresh:
             return self.work.task
         task = None if fresh else await self.deliveries.shown(self.engine, self.work)
         if task is None:
             task_id = self.work.row.task_id or self.work.external_id
-            outcome = await self._ask(task_id)
-            if not isinstance(outcome, Found):
-                return Undelivered(reason=f"task {task_id} is not known to the service any more", passing=False)
+            outcome: Found | Absent = await insist(
+                lambda: self.ports.service.query(self.engine.kind.path, task_id),
+                clock=self.ports.clock,
+                rng=self.ports.rng,
+                patience_s=self.engine.options.patience_s,
+            )
+            if isinstance(outcome, Absent):
+                return NotYet(reason=f"task {task_id} is not known to the service any more", passing=False)
             task = outcome.task
         if self.work.origin is Origin.GENERATED and not self.work.posted:
             self.work.origin = Origin.RESUMED
         self.work.task = task
         return task
 
-    async def _ask(self, task_id: str) -> Found | Absent:
-        """Ask for the task until the settle time has passed: the list may have shown it before a query does."""
-        clock = self.ports.clock
-        latest = clock.monotonic() + self.engine.options.settle_time_s
-        looks = 0
-        while True:
-            outcome: Found | Absent = await insist(
-                lambda: self.ports.service.query(self.engine.kind.path, task_id),
-                clock=clock,
-                rng=self.ports.rng,
-                patience_s=self.engine.options.patience_s,
-            )
-            if isinstance(outcome, Found) or clock.monotonic() >= latest:
-                return outcome
-            looks += 1
-            await clock.sleep(wait_s(looks, self.ports.rng.random(), longest_s=4.0))
-
     def _give_up(self, undelivered: Undelivered) -> None:
         """End a take whose file cannot be had: paid for and not delivered, and how to get it."""
         work = self.work
         repair = (
-            "Run the same command again: it fetches the file, and pays nothing."
+            "Run the same command again within 30 days of its generation: it fetches the file, and pays nothing."
             if undelivered.passing
             else undelivered.repair
         )
@@ -358,7 +437,7 @@ class _Delivery:
         self.engine.end(work, status, TakeError(code=None, message=message, hint=repair))
 
     def _partial(self, target: _Target) -> Path:
-        return self.partials / f"{self.work.external_id}.{target.audio_format}"
+        return self.out / FOLDER / "partial" / f"{self.work.external_id}.{target.audio_format}"
 
     def _emit(self, detail: str) -> None:
         self.ports.observe(
@@ -381,6 +460,11 @@ def placed_now(out: Path, record: FileRecord, external_id: str) -> PlacedFile:
     path = out / record.path
     with disk_border(path):
         return PlacedFile(external_id=external_id, record=record, mtime_ns=path.stat().st_mtime_ns)
+
+
+def _why(kept: Path) -> Path:
+    """Say where the reason stands why a file is kept under `rejected/`."""
+    return kept.with_name(f"{kept.name}.txt")
 
 
 def _audio_with(task: Task, audio_format: str) -> Audio | None:

@@ -6,8 +6,9 @@ import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import assert_never
 
-from kling_batch.delivery.verify import Verified, verify_audio
+from kling_batch.delivery.verify import Rejected, Suspect, Verified, verify_audio
 from kling_batch.disk import hash_file
 from kling_batch.model import FileRecord, RunResult, Shape
 from kling_batch.records.shapes import FindShape
@@ -44,8 +45,13 @@ def _shape(path: Path, record: FileRecord) -> Shape | None:
     verdict = verify_audio(
         path,
         audio_format=record.format,
-        expected_s=record.duration_s,
         requested_s=record.duration_s,
         with_shape=True,
     )
-    return verdict.shape if isinstance(verdict, Verified) else None
+    match verdict:
+        case Verified(shape=shape) | Suspect(sound=Verified(shape=shape)):
+            return shape
+        case Rejected():
+            return None
+        case _:
+            assert_never(verdict)

@@ -39,6 +39,7 @@ class Work:
     present: frozenset[str] = frozenset()
     moved: LockEntry | None = None
     files: tuple[FileRecord, ...] = ()
+    warnings: tuple[str, ...] = ()
     status: Status | None = None
     error: TakeError | None = None
 
@@ -79,6 +80,7 @@ class Work:
             reserved=row.units if row.stage in {Stage.INTENT, Stage.CREATED} else NOTHING,
             undelivered=row.units if row.stage is Stage.SUCCEEDED else NOTHING,
             files=self.files,
+            warnings=self.warnings,
             error=self.error or (_UNSETTLED if status is Status.UNKNOWN else None),
             submitted_at=row.sent_at,
             finished_at=row.ended_at,

@@ -206,7 +206,18 @@ def test_redirects_are_bounded(host: Any, fetch: Any, reply: Any) -> None:
     assert len(host.requests) == 6
 
 
-@pytest.mark.parametrize("place", ["ftp://example.org/x", "file:///etc/passwd", "http://u:p@127.0.0.1/"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        "ftp://example.org/x",
+        "file:///etc/passwd",
+        "http://u:p@127.0.0.1/",
+        "http://a..b/x",
+        "http://xn--/",
+        f"http://{'x' * 64}.test/",
+        "http://127.0.0.1:99999/",
+    ],
+)
 def test_a_redirect_to_a_place_that_must_not_be_asked_is_refused(host: Any, fetch: Any, reply: Any, place: str) -> None:
     """Each hop is checked as the first URL is."""
     host.then(reply(status=302, headers={"Location": place}))
@@ -324,6 +335,17 @@ def test_a_host_that_is_not_there_is_a_passing_failure(fetch: Any) -> None:
     assert isinstance(outcome, DownloadFailed)
     assert outcome.passing
     assert "the connection to the file host broke" in outcome.reason
+
+
+def test_what_python_refuses_to_look_up_is_a_failure(fetch: Any) -> None:
+    """A name that cannot be encoded is met below httpx, which does not sort it."""
+
+    def refuse(request: httpx.Request) -> httpx.Response:
+        raise UnicodeError(f"label empty or too long: {request.url.host}")
+
+    outcome = fetch("http://files.test/x", transport=httpx.MockTransport(refuse))
+    assert isinstance(outcome, DownloadFailed)
+    assert not outcome.passing
 
 
 EXCEPTIONS = sorted(

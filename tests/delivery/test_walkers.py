@@ -39,6 +39,17 @@ def walk(partial: Path) -> Callable[..., Any]:
     return run
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["http://a..b/x", "http://xn--/", f"http://{'x' * 64}.test/x", "http://127.0.0.1:99999/", "sound", "file:///x"],
+)
+def test_a_url_that_leads_nowhere_is_an_outcome(walk: Callable[..., Any], url: str) -> None:
+    """Also where it is Python that refuses to look a name up, and not httpx."""
+    found = walk(url)
+    assert isinstance(found, DownloadFailed)
+    assert not found.passing
+
+
 class Holding(ThreadingTCPServer):
     """A host that sends its first words, and then nothing more until the test is over."""
 

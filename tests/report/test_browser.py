@@ -90,6 +90,15 @@ def test_a_sound_plays_from_a_server(
     assert seen.complaints == []
 
 
+def test_a_warning_stands_on_its_card(
+    visit: Callable[..., Any], report: Callable[..., Path], make_run: Any, make_take: Any
+) -> None:
+    """It is read before the sound is chosen."""
+    page = visit(report(make_run(make_take(warnings=("a.wav: it lasts 4.20 s",)), make_take(number=2))).as_uri()).page
+    expect(page.get_by_role("group", name="door-creak, take 1")).to_contain_text("a.wav: it lasts 4.20 s")
+    expect(page.locator("#plain .warnings, .take .warnings")).to_have_count(1)
+
+
 def test_only_one_sound_plays_at_once(visit: Callable[..., Any], report: Callable[..., Path], run: RunResult) -> None:
     """Starting a sound stops the one before: there is one player for all."""
     page = visit(report(run).as_uri()).page

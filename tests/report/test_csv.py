@@ -37,7 +37,7 @@ def test_a_row_holds_all_of_a_take(rows: Rows, run: RunResult) -> None:
     assert row.pop("sha256") == run.takes[1].files[0].sha256
     assert ",".join(row.values()) == (
         "door-creak,1,succeeded,generated,Old oak door creaks open slowly,5.0,838475928374659072,1,0.25,"
-        'door-creak-01.wav,foley,{"scene": "entrance"},,,,2026-01-31T08:15:02.120Z,2026-01-31T08:15:14.620Z'
+        'door-creak-01.wav,foley,{"scene": "entrance"},,,,2026-01-31T08:15:02.120Z,2026-01-31T08:15:14.620Z,'
     )
 
 
@@ -45,6 +45,13 @@ def test_what_is_not_known_is_an_empty_cell(rows: Rows, run: RunResult) -> None:
     """No `None`, no `nan`: a cell without a fact is empty."""
     row = rows(run)[0]
     assert {row[name] for name in ("origin", "task_id", "files", "error_code", "submitted_at")} == {""}
+
+
+def test_warnings_are_in_their_row(
+    rows: Rows, make_run: Callable[..., RunResult], make_take: Callable[..., TakeResult]
+) -> None:
+    """All of them in one cell."""
+    assert rows(make_run(make_take(warnings=("a.wav: cut", "a.mp3: long"))))[0]["warnings"] == "a.wav: cut;a.mp3: long"
 
 
 def test_an_error_code_stays_a_whole_number(rows: Rows, run: RunResult) -> None:

@@ -63,6 +63,14 @@ def test_a_run_that_is_done_annotates_nothing(make_run: MakeRun, make_take: Make
     assert annotated(make_run(make_take())) == []
 
 
+def test_a_sound_to_listen_to_is_a_warning_at_its_job(make_run: MakeRun, make_take: MakeTake) -> None:
+    """Nothing failed, and somebody may want to know."""
+    [note] = notes_of(make_run(make_take(warnings=("a.wav: it lasts 4.20 s",))))
+    assert (note.level, note.message) == ("warning", "a.wav: it lasts 4.20 s")
+    assert note.source is not None
+    assert note.source.line == 7
+
+
 def test_hostile_words_stay_words(hostile_run: RunResult) -> None:
     """Whatever a service or a manifest says, GitHub reads our commands and no others."""
     lines = [command(each) for each in notes_of(hostile_run)]

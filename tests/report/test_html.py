@@ -88,11 +88,19 @@ def test_every_fact_of_a_take_is_on_the_page(page: Callable[..., str], run: RunR
     words = ["door-creak", "Old oak door creaks open slowly", 5.0, ["foley"], {"scene": "entrance"}, 0]
     assert job[:6] == words
     head = elements.blocks["run"][0]
-    number, status, origin, units, attempts, files, task, name, *shape, why, repair = job[6][0]
+    number, status, origin, units, attempts, files, task, name, *shape, why, repair, warnings = job[6][0]
     assert (number, head["statuses"][status], head["origins"][origin]) == (1, "succeeded", "generated")
     assert (units, attempts, task, name) == ("0.25", 1, "838475928374659072", run.takes[1].external_id)
     assert files == [["door-creak-01.wav", "wav", 5.04]]
-    assert (shape, why, repair) == ([None, None, ""], -1, -1)
+    assert (shape, why, repair, warnings) == ([None, None, ""], -1, -1, -1)
+
+
+def test_warnings_stand_with_their_take(page: Callable[..., str], make_run: Any, make_take: Any) -> None:
+    """In the data, and in the list for where no script runs."""
+    text = page(make_run(make_take(warnings=("a.wav: it lasts 4.20 s", "a.mp3: <cut>"))))
+    elements = Elements(text)
+    assert elements.blocks["words"][0][elements.jobs[0][6][0][-1]] == "a.wav: it lasts 4.20 s; a.mp3: <cut>"
+    assert '<p class="warnings"><bdi>a.mp3: &lt;cut&gt;</bdi></p>' in text
 
 
 def test_problems_stand_above_the_sounds_with_reason_and_repair(page: Callable[..., str], run: RunResult) -> None:
@@ -107,7 +115,7 @@ def test_a_problem_says_why_where_its_sound_would_be(page: Callable[..., str], r
     """Who looks at a job sees why a take is missing without going to the top."""
     elements = Elements(page(run))
     job = next(job for job in elements.jobs if job[0] == "gunfight")
-    *_, why, repair = job[6][0]
+    *_, why, repair, _ = job[6][0]
     words = elements.blocks["words"][0]
     assert words[why] == "The prompt was refused by content policy (code 1301)"
     assert words[repair] == "Change the prompt."

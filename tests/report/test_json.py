@@ -42,6 +42,7 @@ def test_a_take_has_exactly_the_fields_of_the_contract(write_json: Write, run: R
         ("units", "0.25"),
         ("tags", ["foley"]),
         ("meta", {"scene": "entrance"}),
+        ("warnings", []),
         ("error", None),
         ("submitted_at", "2026-01-31T08:15:02.120Z"),
         ("finished_at", "2026-01-31T08:15:14.620Z"),
@@ -72,6 +73,18 @@ def test_an_error_has_code_message_and_hint(write_json: Write, run: RunResult) -
     assert write_json(run)["takes"][4]["error"] == error
 
 
+def test_warnings_stand_with_their_take(
+    write_json: Write,
+    validator: Draft7Validator,
+    make_run: Callable[..., RunResult],
+    make_take: Callable[..., TakeResult],
+) -> None:
+    """A sound may be there and still be worth listening to."""
+    report = write_json(make_run(make_take(warnings=("a.wav: it lasts 4.20 s",))))
+    assert report["takes"][0]["warnings"] == ["a.wav: it lasts 4.20 s"]
+    assert validator.is_valid(report)
+
+
 def test_every_report_is_to_the_schema(
     write_json: Write, validator: Draft7Validator, run: RunResult, hostile_run: RunResult, make_run: Callable[..., Any]
 ) -> None:
@@ -100,6 +113,7 @@ def test_every_report_is_to_the_schema(
         (("takes", 1, "files", 0, "sha256"), "00"),
         (("takes", 1, "files", 0, "path"), "/etc/passwd"),
         (("takes", 1, "files", 0, "bytes"), 0),
+        (("takes", 1, "warnings"), None),
         (("takes", 4, "error"), {"code": 1301, "message": "no hint"}),
         (("takes", 4, "error", "code"), "1301"),
     ],

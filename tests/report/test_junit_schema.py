@@ -2,7 +2,7 @@
 
 Nobody owns the format. The tables say what Jenkins' schema (junit-10) and Ant's agree on: which elements stand where,
 in which order, with which attributes. What is allowed beyond them is what most readers know and neither names:
-`file` and `line` of a case, and `skipped` of the root.
+`file` and `line` of a case, its `system-out`, and `skipped` of the root.
 """
 
 from __future__ import annotations
@@ -58,8 +58,9 @@ SCHEMA = {
     "testcase": Kind(
         required={"name": WORDS, "classname": WORDS, "time": SECONDS},
         optional={"file": WORDS, "line": COUNT},
-        children=re.compile("(skipped |error |failure )?"),
+        children=re.compile("(skipped |error |failure )?(system-out )?"),
     ),
+    "system-out": Kind(required={}, optional={}, children=re.compile(""), text=True),
     "failure": verdict(),
     "error": verdict(),
     "skipped": verdict(),
@@ -124,6 +125,16 @@ def test_what_is_paid_for_and_not_delivered_is_an_error(
     lost = make_take(status=Status.FAILED, origin=None, files=(), undelivered=Decimal("0.25"), error=error)
     root = parsed(make_run(lost))
     assert tally(root) == {"tests": 1, "failures": 0, "errors": 1, "skipped": 0}
+    assert breaches(root) == []
+
+
+def test_warnings_are_the_output_of_their_case(
+    make_run: Callable[..., RunResult], make_take: Callable[..., TakeResult]
+) -> None:
+    """The take passed: a CI shows what there is to say about it and stays green."""
+    root = parsed(make_run(make_take(warnings=("a.wav: the file is cut", "a.mp3: <1 s"))))
+    assert root.findtext(".//testcase/system-out") == "a.wav: the file is cut\na.mp3: <1 s"
+    assert tally(root) == {"tests": 1, "failures": 0, "errors": 0, "skipped": 0}
     assert breaches(root) == []
 
 

@@ -37,6 +37,15 @@ def test_problems_come_before_the_takes_with_what_to_do(page: Page, run: RunResu
     assert "| door-creak:1 | succeeded | generated |" in takes
 
 
+def test_warnings_have_a_table_of_their_own(page: Page, make_run: Any, make_take: Any) -> None:
+    """Only the takes that have some stand in it."""
+    text = page(make_run(make_take(), make_take(number=2, warnings=("a.wav: it lasts 4.20 s", "a.mp3: cut"))))
+    warned = text.split("## Warnings")[1].split("## Takes")[0]
+    assert "| door-creak:2 | a.wav: it lasts 4.20 s; a.mp3: cut |" in warned
+    assert "door-creak:1" not in warned
+    assert "## Warnings" not in page(make_run(make_take()))
+
+
 def test_a_run_without_problems_has_no_problem_table(page: Page, make_run: Any, make_take: Any) -> None:
     """Green is short."""
     assert "What needs you" not in page(make_run(make_take()))

@@ -30,8 +30,8 @@ class SlowJournal:
         self.gate = asyncio.Event()
         self.gate.set()
 
-    async def save(self, attempt: Attempt) -> None:
-        await self.save_all([(attempt, ())])
+    async def save(self, attempt: Attempt, files: Iterable[Any] = ()) -> None:
+        await self.save_all([(attempt, files)])
 
     async def save_all(self, rows: Iterable[tuple[Attempt, Iterable[Any]]]) -> None:
         self.rows += [attempt for attempt, _ in rows]

@@ -14,13 +14,14 @@ const run = readBlocks("run")[0];
 const words = readBlocks("words")[0];
 
 function takeOf(job, row) {
-  const [number, status, origin, units, attempts, files, task, name, peak, loudness, wave, reason, repair] = row;
+  const [number, status, origin, units, attempts, files, task, name, peak, loudness, wave, reason, repair, warnings] = row;
   return {
     job, number, units, attempts, files, task, name, peak, loudness, wave,
     status: run.statuses[status],
     origin: run.origins[origin] ?? "",
     reason: words[reason] ?? "",
     repair: words[repair] ?? "",
+    warnings: words[warnings] ?? "",
   };
 }
 

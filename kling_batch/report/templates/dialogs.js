@@ -93,7 +93,7 @@ const factsBox = dialog("facts", "Take", factsBody);
 function showFacts(take) {
   const { job } = take;
   const rows = [
-    ["prompt", job.prompt], ["status", take.status], ["why", take.reason], ["what to do", take.repair],
+    ["prompt", job.prompt], ["status", take.status], ["why", take.reason], ["what to do", take.repair], ["warning", take.warnings],
     ["origin", take.origin], ["units", take.units], ["attempts", String(take.attempts)],
     ["length", sounds(take) ? `${secondsOf(take).toFixed(2)} s (${job.seconds.toFixed(1)} s asked for)` : `${job.seconds.toFixed(1)} s asked for`],
     ["peak", take.peak === null ? "" : `${decibels(take.peak)} dBFS`],

@@ -46,7 +46,7 @@ function clearFilters() {
 
 // All words that a job can be found by; made when somebody looks for one.
 function wordsOf(job) {
-  job.words ??= [job.id, job.prompt, ...job.tags, ...Object.entries(job.meta).flat(), ...job.takes.map((take) => take.reason)].join("\n").toLowerCase();
+  job.words ??= [job.id, job.prompt, ...job.tags, ...Object.entries(job.meta).flat(), ...job.takes.flatMap((take) => [take.reason, take.warnings])].join("\n").toLowerCase();
   return job.words;
 }
 

@@ -38,6 +38,7 @@ function soundCard(take) {
     el("p", { class: "levels" }, levels(take), infoButton(take)),
     el("p", { class: "fine" }, el("span", null, facts(take)), el("span", { class: "links" }, links(take))));
   if (take.reason) card.append(...troubleOf(take));
+  if (take.warnings) card.append(el("p", { class: "warnings" }, foreign(take.warnings)));
   cards.set(take, { card, button, wave, choice: card.querySelector(".choose") });
   paintTake(take);
   return card;
