@@ -24,7 +24,7 @@ from kling_batch.running.endings import budget_used_up, failure, first_few_refus
 from kling_batch.running.limits import MOST_SUBMITTING, Budget, Limit, wait_s
 from kling_batch.running.pace import GenerationTimes
 from kling_batch.running.ports import Options, Ports
-from kling_batch.running.reading import Awake, stop_for
+from kling_batch.running.reading import Patience, stop_for
 from kling_batch.running.slots import HeldSlots
 from kling_batch.running.work import Work
 from kling_batch.service.catalog import Kind
@@ -34,7 +34,7 @@ from kling_batch.service.outcomes import Created, CreateOutcome, NotSent, Refuse
 _LEAST_WAIT_S = 0.001
 """A clock far from zero cannot tell a shorter while from none."""
 _LONGEST_NAP_S = 30.0
-"""How long the engine sleeps at most: what passes beyond that, the machine was asleep."""
+"""How long the engine sleeps at most, so that a sleep of the machine is told from its own."""
 _LONGEST_TROUBLE_S = 5.0
 """The longest wait after calls that failed: a service that is well again is noticed soon, by few calls."""
 _COLLECT_S = 10.0
@@ -114,9 +114,7 @@ class Engine:
         self.wake = asyncio.Event()
         self.airborne = asyncio.Event()
         """Set when a task is in flight that nobody may be watching yet."""
-        self._awake = Awake(ports.clock)
-        self.progress_at = 0.0
-        """When the work last went on, in seconds awake."""
+        self.patience = Patience(ports.clock, options.patience_s)
         self._open = False
         self._group: asyncio.TaskGroup | None = None
         self._works = works
@@ -182,22 +180,23 @@ class Engine:
     async def _wait(self) -> None:
         """Sleep until something happens or is due. Patience is judged here, and only here."""
         now = self.ports.clock.monotonic()
-        patience_s = self.options.patience_s
-        due = [now + min(_LONGEST_NAP_S, self.progress_at + patience_s - self._awake.seconds)]
+        due = [now + min(_LONGEST_NAP_S, self.patience.left_s)]
         if self.queue:
             if self.hold_until > now:
                 due.append(self.hold_until)
             due += [at for at in (self.limit.grows_at(), self.held.free_at()) if at is not None and at > now]
+        seconds = max(_LEAST_WAIT_S, min(due) - now)
         try:
-            async with asyncio.timeout(max(_LEAST_WAIT_S, min(due) - now)):
+            async with asyncio.timeout(seconds):
                 await self.wake.wait()
         except TimeoutError:
             pass
         self.wake.clear()
-        if self._awake.tick(_LONGEST_NAP_S) - self.progress_at >= patience_s:
+        self.patience.waited(now, seconds)
+        if self.patience.left_s <= 0:
             self.halt(
                 ServiceUnavailable(
-                    f"Nothing moved for {patience_s:.0f} s: no task was taken, ended or delivered.",
+                    f"Nothing moved for {self.options.patience_s:.0f} s: no task was taken, ended or delivered.",
                     hint="Run the same command again later: it resumes, and nothing is paid for again.",
                 )
             )
@@ -219,7 +218,8 @@ class Engine:
         if not self.doubts or self.submitting:
             return
         codes = {refused.code for _, refused in self.doubts}
-        if not self._taken and len(codes) == 1 and len(self._doubted) >= decide.FIRST_FEW:
+        subjects = {_subject(work, refused) for work, refused in self.doubts}
+        if not self._taken and len(codes) == 1 and len(subjects) >= decide.FIRST_FEW:
             self.halt(first_few_refused(self.doubts[0][1], len(self.doubts)))
         elif self._taken or self.unfinished == len(self.doubts) or len(codes) > 1:
             doubts, self.doubts, self._doubted = self.doubts, [], set()
@@ -256,7 +256,7 @@ class Engine:
 
     def moved(self) -> None:
         """Note that the work went on, for patience."""
-        self.progress_at = self._awake.tick(_LONGEST_NAP_S)
+        self.patience.renew()
         self.wake.set()
 
     # Submitting
@@ -550,8 +550,8 @@ class Engine:
         if decision.next is Next.WATCH:
             self._fly(work)
             return True
-        self._learn(after)
         self.flying.pop(work.external_id, None)
+        self._learn(after)
         self.moved()
         return True
 

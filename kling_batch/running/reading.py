@@ -15,28 +15,36 @@ from kling_batch.service.outcomes import ReadFailed, Refused
 T = TypeVar("T")
 
 _STOPS = {Reaction.SIGN_AGAIN, Reaction.CHECK_CLOCK, Reaction.STOP_ACCOUNT}
-_LONGEST_TURN_S = 110.0
-"""Longer than any call takes by its timeouts, with the pause before it: what is more was spent asleep."""
+_SLACK_S = 0.25
+"""What a wait may take beyond its time on a busy machine. What is more, the machine or the process was asleep."""
 
 
-class Awake:
-    """Counts the seconds for which this machine was awake: a laptop's sleep is no reason to lose patience.
+class Patience:
+    """How long nothing has moved. A laptop's sleep is no reason to lose it: it begins anew on waking.
 
     Args:
         clock: Tells the time.
+        seconds: After so many it is lost.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, seconds: float) -> None:
         self._clock = clock
-        self._last = clock.monotonic()
-        self.seconds = 0.0
+        self._seconds = seconds
+        self._since = clock.monotonic()
 
-    def tick(self, at_most_s: float) -> float:
-        """Count the time since the last tick, which took `at_most_s` at most unless the machine slept; give the sum."""
-        now = self._clock.monotonic()
-        self.seconds += min(now - self._last, at_most_s)
-        self._last = now
-        return self.seconds
+    @property
+    def left_s(self) -> float:
+        """How many seconds are left; none or fewer: it is lost."""
+        return self._since + self._seconds - self._clock.monotonic()
+
+    def renew(self) -> None:
+        """Begin anew: something moved."""
+        self._since = self._clock.monotonic()
+
+    def waited(self, began: float, seconds: float) -> None:
+        """Take note of a wait, from `began` on the monotonic clock, that was to take so many seconds at most."""
+        if self._clock.monotonic() > began + seconds + _SLACK_S:
+            self.renew()
 
 
 def words_of(refused: Refused) -> str:
@@ -70,7 +78,7 @@ async def insist(
         ReadRefused: The service refuses to be read, for good.
         ServiceUnavailable: Nothing was learned for `patience_s` seconds.
     """
-    awake = Awake(clock)
+    patience = Patience(clock, patience_s)
     failures = 0
     while True:
         outcome = await call()
@@ -84,9 +92,11 @@ async def insist(
             return outcome
         failures += 1
         pause = wait_s(failures, rng.random())
-        if awake.tick(_LONGEST_TURN_S) + pause > patience_s:
+        if pause > patience.left_s:
             raise ServiceUnavailable(
                 f"The service could not be read for {patience_s:.0f} s: {outcome.reason}.",
                 hint="Run the same command again later: it resumes. --patience sets how long it waits.",
             )
+        began = clock.monotonic()
         await clock.sleep(pause)
+        patience.waited(began, pause)

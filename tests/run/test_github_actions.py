@@ -121,7 +121,7 @@ def test_hostile_prompts_give_no_command(
     tavern: Any, serve: Any, step: Step, rule: Callable[..., Rule], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A manifest from elsewhere makes the runner do nothing; the summary shows its words as words."""
-    serve(rules=(rule("refuse", 1301, on=Call.CREATE),))
+    serve(rules=(rule("refuse", 1301, on=Call.CREATE, limit=2), rule("refuse", 1300, on=Call.CREATE)))
     tavern.manifest.write_text(HOSTILE, encoding="utf-8")
     assert tavern.run() == 1
     assert {(each.name, each.properties["title"]) for each in shown(capsys)} == {
@@ -137,7 +137,7 @@ def test_a_file_is_named_from_the_root_of_the_repository(
     tavern: Any, serve: Any, step: Step, rule: Callable[..., Rule], monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     """Where a step works in a folder below, too, GitHub finds the line."""
-    serve(rules=(rule("refuse", 1301, on=Call.CREATE),))
+    serve(rules=(rule("refuse", 1301, on=Call.CREATE, limit=2), rule("refuse", 1300, on=Call.CREATE)))
     below = tavern.folder / "game" / "audio"
     below.mkdir(parents=True)
     (below / "tavern.yaml").write_text(HOSTILE, encoding="utf-8")
@@ -246,7 +246,7 @@ def test_elsewhere_github_is_told_nothing(
     tavern: Any, serve: Any, step: Step, rule: Callable[..., Rule], monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     """On a person's machine there are no commands among the words, and no files are written."""
-    serve(rules=(rule("refuse", 1301, on=Call.CREATE),))
+    serve(rules=(rule("refuse", 1301, on=Call.CREATE, limit=2), rule("refuse", 1300, on=Call.CREATE)))
     monkeypatch.delenv("GITHUB_ACTIONS")
     assert tavern.run() == 1
     assert shown(capsys) == []

@@ -136,11 +136,11 @@ def test_urls_of_the_list_that_have_expired_are_asked_for_anew(
     """The list shows a sound, the file host refuses its URL, and a query gives a fresh one."""
     server = serve(rules=(rule("expire", on=Call.DOWNLOAD, from_nth=TAKES * 2 + 1, limit=1),))
     tavern.run("--no-store")
-    before = _bytes(tavern.out)
+    before, asked = _bytes(tavern.out), server.world.ledger.requests["query"]
     shutil.rmtree(tavern.out)
     assert main(["restore", str(tavern.manifest), "--no-store"]) == 0
     assert _bytes(tavern.out) == before
-    assert server.world.ledger.requests["query"] == 1
+    assert server.world.ledger.requests["query"] - asked == 1
 
 
 def test_what_cannot_be_had_is_listed_with_prompt_and_price(

@@ -70,11 +70,12 @@ def test_a_refusal_inside_a_5xx_is_trouble(code: int, http: int) -> None:
 @pytest.mark.parametrize("code", [-1, 1, 999, 1005, 1305, 4000, 5003, 10**18])
 @pytest.mark.parametrize(
     ("http", "does"),
-    [(400, Reaction.REFUSE), (429, Reaction.REFUSE), (499, Reaction.REFUSE)]
-    + [(http, Reaction.TROUBLE) for http in (200, 302, 500, 503)],
+    [(http, Reaction.UNKNOWN) for http in (400, 401, 403, 404, 499)]
+    + [(http, Reaction.SLOW_DOWN) for http in (425, 429)]
+    + [(http, Reaction.TROUBLE) for http in (200, 302, 408, 500, 503)],
 )
 def test_an_unknown_code_goes_by_its_status(code: int, http: int, does: Reaction) -> None:
-    """Only a 4xx is a refusal; of anything else nobody can tell what was done."""
+    """Only a 4xx is a refusal, and none that a take could fail for; some pass. Of anything else nobody can tell."""
     assert reaction(code, http) is does
 
 
