@@ -91,7 +91,8 @@ class Journal:
         """
         known = self.get_meta("service")
         if known is None:
-            self._commit([(queries()["set_meta"], ("service", service))])
+            with sqlite_border(self.path):
+                self._commit([(queries()["set_meta"], ("service", service))])
         elif known != service:
             raise UsageError(
                 f"The journal {self.path} belongs to another service or account than these keys and KLING_BASE_URL.",

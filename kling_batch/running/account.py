@@ -76,26 +76,32 @@ class Account:
         """Ask for one task by its external id; None when the service shows none, for now.
 
         An answer that names no external id may be about any task. It is believed where it names a task that we know,
-        or where the service answers an id that nobody uses with no task.
+        or where the service answers an id that nobody uses with no task: then it tells ids apart. Where it does not, it
+        may yet name tasks once they have ended, so that only one that runs shows that it has been heard.
 
         Raises:
             AccountStop: The account has to be mended first.
             NotFinished: The service refuses to be asked, or could not be read.
         """
         task = await self._ask(external_id)
-        if task is None or self.claims.get(task.task_id, external_id) != external_id:
+        if task is None:
             return None
-        if task.external_id == external_id or await self._can_tell_apart():
-            self.query_heard = True
-            self.claims[task.task_id] = external_id
-            return task
-        return task if task.task_id in self.claims else None
+        named = task.external_id == external_id
+        heard = (named and not task.status.ended) or await self._can_tell_apart()
+        whose = self.claims.get(task.task_id)
+        if whose not in {None, external_id} or not (named or heard or whose):
+            return None
+        self.query_heard = self.query_heard or heard
+        self.claims[task.task_id] = external_id
+        return task
 
     async def shows(self, control: Control) -> bool:
         """Whether the query shows a task that is known to exist by its external id; then it has been heard."""
         self.claims[control.task_id] = control.external_id
         task = await self.find(control.external_id)
-        return task is not None and (task.external_id is not None or await self._can_tell_apart())
+        if task is None:
+            return False
+        return (task.external_id is not None and not task.status.ended) or await self._can_tell_apart()
 
     async def hear(self, controls: Iterable[Control]) -> None:
         """Ask for tasks that are known to exist, until the query has been heard."""
@@ -110,15 +116,16 @@ class Account:
             latest = max(named, key=lambda task: (task.created_ms or 0, task.task_id))
             await self.hear([Control(external_id=latest.external_id or "", task_id=latest.task_id)])
 
-    async def hear_list(self, control: Control) -> None:
-        """Hear the list, if it shows a task that is known to exist and still everything that it showed at first.
+    async def lists(self, control: Control) -> bool:
+        """Whether the list shows a task that runs by its external id, and still everything that it showed at first.
 
-        A list that is cut at so many rows loses the oldest one when a task is added.
+        A list that names tasks only once they have ended says nothing of those that run; one that is cut at so many
+        rows loses the oldest one when a task is added.
         """
         scan = await self.scan()
         shown = scan.tasks.get(control.external_id)
-        grown = self._baseline is not None and self._baseline <= scan.ids
-        self.list_heard = scan.sound and grown and shown is not None and shown.task_id == control.task_id
+        runs = shown is not None and shown.task_id == control.task_id and not shown.status.ended
+        return runs and scan.sound and self._baseline is not None and self._baseline <= scan.ids
 
     async def scan(self) -> Scan:
         """Read the whole list, up to an empty page: a page may be smaller than asked and not be the last.

@@ -46,9 +46,10 @@ async def look_up(engine: Engine, works: list[Work], *, proven: bool) -> None:
     engine.ports.observe(Looking(at=engine.ports.clock.time(), takes=len(absent), seconds=seconds))
     if seconds > 0:
         await engine.ports.clock.sleep(seconds)
+    shown = {} if engine.account.query_heard else (await engine.account.scan()).tasks
     asked = absent
     while asked:
-        found = await engine.account.find_all(work.external_id for work in asked)
+        found = shown | await engine.account.find_all(work.external_id for work in asked)
         asked = await _take_over(engine, [work for work in asked if work.external_id in found], found)
     looked_for = [work.row for work in absent if work.row.stage is Stage.WITHDRAWN and work.status is None]
     await engine.ports.journal.save_all([(row, ()) for row in looked_for])
@@ -75,14 +76,13 @@ async def prove(engine: Engine, work: Work) -> None:
     clock, account = engine.ports.clock, engine.account
     control = Control(external_id=work.external_id, task_id=work.row.task_id or "")
     due, gap = clock.monotonic() + engine.options.settle_time_s, 0.1
-    last = False
+    last = listed = False
     while not (shown := await account.shows(control)) and not last:
+        listed = listed or await account.lists(control)
         await clock.sleep(gap)
         gap = min(gap * 2, _LONGEST_GAP_S)
         last = clock.monotonic() >= due and control.external_id not in engine.flying
-    account.query_heard = shown
-    if not shown:
-        await account.hear_list(control)
+    account.query_heard, account.list_heard = shown, listed
     engine.heard(control)
 
 

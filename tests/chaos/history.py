@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
+from typing import Any
 
 from kling_batch.model import Job, Manifest, Source, Take
-from kling_batch.sandbox.faults import ALL_CALLS, API_CALLS, Call, Effect, Rule
+from kling_batch.sandbox.faults import ALL_CALLS, API_CALLS, Call, Effect, GatewayAnswer, Rule
 from kling_batch.sandbox.settings import Behaviour, Span, WorldSettings
 
 SAMPLE_RATE = 8_000
@@ -20,6 +21,8 @@ _READS = frozenset({Call.QUERY, Call.LIST})
 _DOWNLOAD = frozenset({Call.DOWNLOAD})
 _SHORT_WAY = Span.fixed(0.05)
 _QUICK = Span.fixed(0.005)
+_PRICE = Decimal("0.25")
+_RISEN = Decimal("1.50")
 RISK = "Failure to pass the risk control system"
 
 
@@ -43,6 +46,16 @@ class Kept(StrEnum):
     STORE = "store"
     LOCK_AND_STORE = "lock and store"
     LOCK_AND_FILES = "lock and files"
+    OLDER = "the folder as it was before this life"
+    WITHOUT_LOG = "a journal without its log"
+
+
+class Place(StrEnum):
+    """Where a life of the program works."""
+
+    FOLDER = "the folder"
+    SECOND_FOLDER = "a second folder of the machine"
+    MACHINE = "another machine"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,7 +63,9 @@ class Life:
     """One start of the program. `at` is the number of an effect, or seconds after the start.
 
     Only one of `every` takes is selected, and the others are left as they are. With `power_cut`, what was not made to
-    last is lost or torn as well. `pause_s` passes before the next life.
+    last is lost or torn as well. `pause_s` passes before the next life. `asked_at` is the effect of the life before at
+    which this one makes its plan and asks; it is told yes when that has ended. None: it was agreed beforehand.
+    `colleague_at` is the effect at which somebody else puts an entry into the lock.
     """
 
     end: End
@@ -59,10 +74,18 @@ class Life:
     kept: Kept = Kept.ALL
     power_cut: bool = False
     pause_s: float = 0.0
+    place: Place = Place.FOLDER
+    asked_at: int | None = None
+    colleague_at: int | None = None
 
-    def selected(self, takes: tuple[Take, ...]) -> tuple[Take, ...]:
+    def takes(self, manifest: Manifest) -> tuple[Take, ...]:
         """Give the takes that this life is about."""
-        return takes[:: self.every]
+        return manifest.takes[:: self.every]
+
+    def selected(self, manifest: Manifest) -> tuple[str, ...]:
+        """Give the expressions that choose these takes; none means all."""
+        takes = self.takes(manifest)
+        return () if takes == manifest.takes else tuple(str(take.key) for take in takes)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,6 +112,30 @@ class History:
     patience_s: float = 900.0
     retries: int = 2
     hold_unclear: bool = False
+    unproven: bool = False
+    intrudes: bool = False
+    writes_reports: bool = False
+
+    @property
+    def keeps_all(self) -> bool:
+        """Whether one journal sees everything, from the first life to the last."""
+        return all(life.kept is Kept.ALL and life.place is Place.FOLDER for life in self.lives)
+
+    @property
+    def deaf(self) -> bool:
+        """Whether the query shows no task by its external id, so that at most the list can be heard."""
+        behaviour = self.settings.behaviour
+        names_late = behaviour.external_ids_shown in {"never", "when-finished"}
+        names_nobody = names_late and behaviour.unknown_id == "other-task"
+        return names_nobody or not behaviour.query_by_external_id
+
+    @property
+    def silent(self) -> bool:
+        """Whether neither the query nor a list that can be relied on shows tasks by their external ids."""
+        behaviour = self.settings.behaviour
+        honest = behaviour.list_scope == "account" and behaviour.list_cut is None and behaviour.list_window_s is None
+        prompt = behaviour.list_shows_unfinished and behaviour.external_ids_shown == "always"
+        return self.deaf and not (honest and prompt)
 
 
 def draw(seed: int) -> History:
@@ -96,14 +143,18 @@ def draw(seed: int) -> History:
     rng = random.Random(f"history {seed}")
     settle_s = rng.choice((20.0, 20.0, 20.0, 8.0, 30.0))
     lives = _aware(tuple(_life(rng) for _ in range(rng.choice((0, 1, 1, 1, 2, 2, 3, 4)))))
-    all_kept = all(life.kept is Kept.ALL for life in lives)
+    all_kept = all(life.kept is Kept.ALL and life.place is Place.FOLDER for life in lives)
     manifest = draw_manifest(rng, f"chaos-{seed}", most=30)
     budget = Decimal("0.25") * rng.randint(0, len(manifest.takes) * 2)
+    settings = _settings(rng, seed, visible_within_s=settle_s * 0.5)
+    rules = draw_rules(rng, visible_within_s=settle_s * 0.5)
+    if settings.behaviour.units != _PRICE or any(rule.effect.name == "price" for rule in rules):
+        settings = replace(settings, behaviour=replace(settings.behaviour, units_in_reply=True))
     return History(
         seed=seed,
         manifest=manifest,
-        settings=_settings(rng, seed, visible_within_s=settle_s * 0.5),
-        rules=draw_rules(rng, visible_within_s=settle_s * 0.5),
+        settings=settings,
+        rules=rules,
         lives=lives,
         others=rng.choice((499, 500, 640, 1010)) if rng.random() < 0.06 else 0,
         way_s=rng.choice((Span.fixed(0.02), Span(low=0.02, high=0.4), Span(low=0.1, high=2.0))),
@@ -116,6 +167,8 @@ def draw(seed: int) -> History:
         patience_s=rng.choice((900.0, 900.0, 300.0)),
         retries=rng.randint(0, 3),
         hold_unclear=rng.random() < 0.1,
+        intrudes=rng.random() < 0.05 and all(life.place is Place.FOLDER for life in lives),
+        writes_reports=rng.random() < 0.05,
     )
 
 
@@ -156,12 +209,17 @@ def _life(rng: random.Random) -> Life:
         kept=Kept.ALL if rng.random() < 0.55 else rng.choice(list(Kept)),
         power_cut=deadly and rng.random() < 0.3,
         pause_s=rng.choice((0.0, 0.0, rng.uniform(0, 5), rng.uniform(0, 90))),
+        place=Place.FOLDER if rng.random() < 0.7 else rng.choice(list(Place)),
+        asked_at=int(10 ** rng.uniform(0, 2.5)) if rng.random() < 0.3 else None,
+        colleague_at=int(10 ** rng.uniform(0, 2.5)) if rng.random() < 0.15 else None,
     )
 
 
 def _aware(lives: tuple[Life, ...]) -> tuple[Life, ...]:
-    """Have no life select a part of the takes once state was deleted: of the others' tasks it could not know."""
-    lost = [index for index, life in enumerate(lives) if life.kept is not Kept.ALL]
+    """Have no life select a part of the takes where state was lost: of the others' tasks it could not know."""
+    lost = [index for index, life in enumerate(lives) if life.kept is not Kept.ALL or life.place is not Place.FOLDER]
+    if any(life.place is not Place.FOLDER for life in lives):
+        return tuple(replace(life, every=1) for life in lives)
     first = lost[0] + 1 if lost else len(lives)
     return (*lives[:first], *(replace(life, every=1) for life in lives[first:]))
 
@@ -172,15 +230,18 @@ def _settings(rng: random.Random, seed: int, *, visible_within_s: float) -> Worl
     span = Span(low=0.0, high=rng.uniform(0, visible_within_s))
     behaviour = Behaviour(
         duplicate_id=rng.choice(("refuse-1201", "refuse-1200", "accept", "accept", "replay")),
-        unknown_id=rng.choice(("404-1203", "400-1201", "empty-data", "null-data")),
+        unknown_id=rng.choice(("404-1203", "400-1201", "empty-data", "null-data", "404-1203", "other-task")),
         list_order=rng.choice(("newest", "oldest", "random", "shuffled")),
         query_visible_after=span if late in {"both", "query"} else Span.fixed(0.0),
         list_visible_after=span if late in {"both", "list"} else Span.fixed(0.0),
         charge_failures=charge_failures,
-        success_word=rng.choice(("succeed", "succeeded")),
+        success_word=rng.choice(("succeed", "succeeded", "SUCCEED")),
+        failure_word=rng.choice(("failed", "failed", "FAILED", "cancelled", "expired")),
+        units=rng.choice((_PRICE, _PRICE, Decimal("0.5"), Decimal("1.00"), Decimal("0.1"))),
+        **_sources(rng),
+        **_careless(rng),
         empty_containers=rng.choice(("keep", "leave-out")),
         error_http_200=rng.random() < 0.15,
-        external_ids_shown="always" if rng.random() < 0.95 else "never",
         units_in_reply=charge_failures or rng.random() < 0.9,
     )
     return WorldSettings(
@@ -193,6 +254,46 @@ def _settings(rng: random.Random, seed: int, *, visible_within_s: float) -> Worl
         url_lifetime_s=rng.choice((86_400.0, 86_400.0, 60.0, 15.0)),
         behaviour=behaviour,
     )
+
+
+def _sources(rng: random.Random) -> dict[str, Any]:
+    """Draw how much the query and the list show."""
+    drawn: dict[str, Any] = {}
+    if rng.random() < 0.3:
+        drawn |= rng.choice(
+            (
+                {"list_scope": "other-key"},
+                {"list_cut": rng.choice((3, 10, 200))},
+                {"list_window_s": rng.choice((5.0, 30.0, 300.0))},
+                {"list_page_cap": rng.choice((2, 7, 100)), "list_page_offset": rng.choice(("capped", "asked"))},
+                {"list_shows_unfinished": False},
+            )
+        )
+    if rng.random() < 0.2:
+        drawn["external_ids_shown"] = rng.choice(("not-in-list", "when-finished", "when-finished", "never"))
+    if rng.random() < 0.06 and "list_window_s" not in drawn and "list_cut" not in drawn:
+        drawn["query_by_external_id"] = False
+    return drawn
+
+
+def _careless(rng: random.Random) -> dict[str, Any]:
+    """Draw how careless the encoder is, and how late a sound is there."""
+    drawn: dict[str, Any] = {}
+    if rng.random() < 0.25:
+        drawn |= rng.choice(
+            (
+                {"stated_length": rng.choice(("rounded", "whole", "zero", "empty", "milliseconds"))},
+                {"wav_header": rng.choice(("stream-zero", "stream-max", "tag-behind", "rf64"))},
+                {"mp3_head": "second-id3"},
+                {"length_factor": rng.choice((1.4, 0.4))},
+            )
+        )
+    if rng.random() < 0.15:
+        late = Span(low=0.0, high=6.0)
+        drawn |= rng.choice(
+            ({"audios_after": late}, {"files_after": late, "early_file_status": rng.choice((403, 404))})
+        )
+    return drawn
 
 
 _Draw = Callable[[random.Random], Rule]
@@ -274,7 +375,32 @@ def _stuck(rng: random.Random) -> Rule:
     return _rule(rng, _CREATE, "task-stuck", rng.uniform(30, 280))
 
 
+def _gateway(rng: random.Random) -> Rule:
+    """Have a gateway answer for a while: what it says is no verdict on anything."""
+    status = rng.choice((400, 401, 403, 404, 408, 429, 502, 503, 504))
+    answer = GatewayAnswer(status=status, code=rng.choice((None, status, 1305)))
+    begin = rng.uniform(0, 60)
+    on = rng.choice((_CREATE, _READS, API_CALLS))
+    return Rule(on=on, effect=Effect(name="gateway", value=answer), between_s=(begin, begin + rng.uniform(0.5, 5)))
+
+
+def _price(rng: random.Random) -> Rule:
+    """Have the price rise during the history."""
+    begin = rng.uniform(0, 120)
+    effect = Effect(name="price", value=_RISEN)
+    return Rule(on=_CREATE, effect=effect, between_s=(begin, 1e9))
+
+
+def _forgotten(rng: random.Random) -> Rule:
+    begin = rng.uniform(0.5, 20)
+    return _rule(rng, _CREATE, "task-forgotten", (begin, begin + rng.uniform(1, 120)))
+
+
 _DRAWS: tuple[_Draw, ...] = (
+    _gateway,
+    _price,
+    _forgotten,
+    _simple(_CREATE, "task-url", "https://[not-a-host", "http://a..b/x.wav"),
     _loss("lost-before"),
     _loss("lost-after"),
     _loss("lost-after"),

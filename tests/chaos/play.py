@@ -18,13 +18,15 @@ from kling_batch.sandbox.quick import quick_clip
 from kling_batch.sandbox.settings import Span
 from kling_batch.sandbox.wire import Request
 from kling_batch.sandbox.world import TASKS_PATH, World
-from tests.chaos.history import End, History, Kept, Life
-from tests.chaos.process import SOUND, Machine, Parts, forget, live
-from tests.chaos.truth import OTHERS, Truth, always, finished, named, told
+from tests.chaos.history import End, History, Kept, Life, Place
+from tests.chaos.process import SOUND, Machine, Parts, Program, back_up, forget
+from tests.chaos.truth import OTHERS, Truth, always, finished, merged, named, told
 from tests.chaos.virtual import Time, VirtualClock
 
 _PEACEFUL_RUNS = 3
 """Runs without faults after which nothing may be left open."""
+_REST_S = 3600.0
+"""Time between them, in which what nobody could see has surely ended."""
 _SHM = Path("/dev/shm")  # noqa: S108 - a folder in memory, where there is one; each simulation makes its own in it
 _BY_ITSELF = Life(end=End.ITSELF)
 
@@ -81,7 +83,8 @@ def _machine(history: History, root: Path) -> Machine:
     _crowd(world, history)
     world.apply(Scenario(rules=history.rules))
     machine = Machine(root=root, time=time, world=world)
-    machine.home.mkdir()
+    for place in Place:
+        machine.home(place).mkdir(exist_ok=True)
     return machine
 
 
@@ -98,25 +101,41 @@ def _crowd(world: World, history: History) -> None:
 
 
 def _violations(history: History, machine: Machine, record: Record, parts: Parts) -> Iterator[str]:
-    truth = Truth(history, machine)
     knows_all = True
-    for number, life in enumerate(history.lives):
-        outcome = live(machine, history, life, number=number, parts=parts)
+    programs = _programs(history, machine, parts)
+    for program in programs:
+        life = program.life
+        truth = Truth(history, machine, life.place)
+        machine.colleague = None
+        back_up(machine, life.place)
+        outcome = program.live()
         yield from always(truth)
-        if outcome is not None:
-            yield from told(truth, outcome, life.selected(history.manifest.takes))
-            if knows_all:
+        yield from merged(truth)
+        if outcome is not None and not history.silent:
+            yield from told(truth, outcome, life.takes(history.manifest))
+            if knows_all and life.place is Place.FOLDER and not truth.forgets:
                 yield from named(truth, outcome)
-        knows_all = knows_all and life.kept is Kept.ALL
-        forget(machine, life.kept)
+        knows_all = knows_all and life.kept is Kept.ALL and life.place is Place.FOLDER
+        forget(machine, life.kept, life.place)
         machine.pass_time(life.pause_s)
-    yield from _in_peace(history, machine, record, parts)
+    if history.keeps_all or not history.silent:  # else nobody could know what was sent
+        yield from _in_peace(history, machine, record, parts)
+
+
+def _programs(history: History, machine: Machine, parts: Parts) -> list[Program]:
+    """Make the lives' programs: each knows the one after it, which may ask its question while it lives."""
+    later: Program | None = None
+    made: list[Program] = []
+    for number, life in reversed(list(enumerate(history.lives))):
+        later = Program(machine, history, life, number=number, parts=parts, later=later)
+        made.append(later)
+    return made[::-1]
 
 
 def _in_peace(history: History, machine: Machine, record: Record, parts: Parts) -> Iterator[str]:
     """Turn the faults off: now everything has to come right, and to stay so."""
     machine.world.apply(Scenario(rules=()))
-    calm = replace(history, max_units=None, hold_unclear=False, lingering=0.0)
+    calm = replace(history, max_units=None, hold_unclear=False, lingering=0.0, unproven=history.silent)
     truth = Truth(calm, machine)
     number = len(history.lives)
     outcome = None
@@ -124,10 +143,14 @@ def _in_peace(history: History, machine: Machine, record: Record, parts: Parts) 
         outcome = _by_itself(calm, machine, number, parts)
         number += 1
         yield from always(truth)
-        yield from told(truth, outcome, history.manifest.takes)
+        if not history.silent:
+            yield from told(truth, outcome, history.manifest.takes)
         if outcome.result.exit_status in {0, 1}:
             break
+        machine.pass_time(_REST_S)
     assert outcome is not None
+    if history.silent:
+        return
     yield from finished(truth, outcome)
     record.delivered = outcome.result.count(Status.SUCCEEDED)
     record.charges = truth.paid_sounds()
@@ -158,12 +181,12 @@ def _bare(history: History, machine: Machine, number: int, parts: Parts) -> Iter
     yield from always(truth)
     yield from told(truth, outcome, history.manifest.takes)
     again = sorted(name for name in there if truth.posts().get(name, 0) > posts.get(name, 0))
-    if again:
+    if again and not truth.forgets:
         yield f"a bare start asked again for {again}"
     yield from finished(truth, outcome)
 
 
 def _by_itself(history: History, machine: Machine, number: int, parts: Parts) -> Outcome:
-    outcome = live(machine, history, _BY_ITSELF, number=number, parts=parts)
+    outcome = Program(machine, history, _BY_ITSELF, number=number, parts=parts).live()
     assert outcome is not None
     return outcome

@@ -8,9 +8,10 @@ import os
 import random
 import shutil
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -19,25 +20,27 @@ import httpx
 
 from kling_batch.delivery.walkers import LoopWalker, file_client
 from kling_batch.effects import Probe
-from kling_batch.errors import DiskUnusable, Interrupted
-from kling_batch.model import Manifest
-from kling_batch.planning.plan import make_plan
+from kling_batch.errors import DiskUnusable, FolderHeld, Interrupted
+from kling_batch.events import Observer
+from kling_batch.model import RunResult
+from kling_batch.planning.project import Project
+from kling_batch.records.account import AccountMemory
 from kling_batch.records.journal import Journal, _Write
 from kling_batch.records.layout import sqlite_border
-from kling_batch.records.lock import read_lock
-from kling_batch.records.looking import read_snapshot
+from kling_batch.records.lock import Lock, LockEntry, read_lock, update_lock
 from kling_batch.records.rows import Statement
-from kling_batch.records.state import gather
-from kling_batch.records.store import FolderStore
+from kling_batch.records.store import FolderStore, Store
+from kling_batch.report import write_reports
 from kling_batch.running.ports import Options, Ports
-from kling_batch.running.run import Outcome, Stopper, run
+from kling_batch.running.run import Outcome, Stopper
+from kling_batch.running.session import Session
 from kling_batch.sandbox.settings import API_BASE_URL, SANDBOX_ACCESS_KEY, SANDBOX_SECRET_KEY, Span
 from kling_batch.sandbox.transport import SandboxTransport
 from kling_batch.sandbox.wire import Request
 from kling_batch.sandbox.world import World
 from kling_batch.service.auth import Keys
 from kling_batch.service.client import KlingService, api_client
-from tests.chaos.history import End, History, Kept, Life
+from tests.chaos.history import End, History, Kept, Life, Place
 from tests.chaos.virtual import Time, VirtualClock, run_virtual
 
 P = ParamSpec("P")
@@ -53,9 +56,20 @@ class Killed(KeyboardInterrupt):
 
 
 class Body:
-    """What can be killed: counts the effects, and does none after its death."""
+    """What can be killed: counts the effects, and does none after its death.
 
-    def __init__(self, life: Life, *, at_death: Callable[[], None], tell: Callable[[str], None]) -> None:
+    `beside` is what others do at the same instant, by the number of the effect.
+    """
+
+    def __init__(
+        self,
+        life: Life,
+        *,
+        at_death: Callable[[], None],
+        tell: Callable[[str], None],
+        beside: Mapping[int, Callable[[str], None]] | None = None,
+    ) -> None:
+        self._beside = beside or {}
         self.effects = 0
         self.dead = False
         self._life = life
@@ -67,6 +81,8 @@ class Body:
         self.check()
         self.effects += 1
         self._tell(effect)
+        if (act := self._beside.get(self.effects)) is not None:
+            act(effect)
         if self._life.end is End.EFFECT and self.effects == self._life.at:
             self.die()
         if self._life.end is End.DISK_FULL and self.effects >= self._life.at:
@@ -96,7 +112,8 @@ def _refuse_write(effect: str) -> None:
 class Machine:
     """What outlives the program: its disk, the time, the service, and the calls that are on their way to it.
 
-    `effects` counts those of each life, `kills` the lives that were cut off.
+    `effects` counts those of each life, `kills` the lives that were cut off, `intrusions` how often a second program
+    got into a folder that was held. `colleague` is where somebody put an entry into the lock.
     """
 
     root: Path
@@ -106,21 +123,20 @@ class Machine:
     on_the_way: list[tuple[float, Request]] = field(default_factory=list)
     effects: list[int] = field(default_factory=list)
     kills: int = 0
+    intrusions: int = 0
+    colleague: Place | None = None
 
-    @property
-    def home(self) -> Path:
-        """Where the program works."""
-        return self.root / "home"
+    def home(self, place: Place) -> Path:
+        """Where the program works: a disk of its own for each machine."""
+        return self.root / ("elsewhere" if place is Place.MACHINE else "home")
 
-    @property
-    def out(self) -> Path:
+    def out(self, place: Place = Place.FOLDER) -> Path:
         """The output folder."""
-        return self.home / "out"
+        return self.home(place) / ("out-2" if place is Place.SECOND_FOLDER else "out")
 
-    @property
-    def lock_path(self) -> Path:
-        """The lock."""
-        return self.home / "chaos.yaml.lock"
+    def lock_path(self, place: Place = Place.FOLDER) -> Path:
+        """The lock: two folders of a machine share it."""
+        return self.home(place) / "chaos.yaml.lock"
 
     @property
     def clock(self) -> VirtualClock:
@@ -210,7 +226,7 @@ class LateJournal(Journal):
     """The journal with its writer a moment behind, as its thread is, but in virtual time."""
 
     def __init__(self, out: Path, *, now: float, probe: Probe, delay_s: Callable[[], float]) -> None:
-        super().__init__(out, now=now, service="simulation", probe=probe, threaded=False)
+        super().__init__(out, now=now, service=None, probe=probe, threaded=False)
         self._delay_s = delay_s
         self._waiting: list[_Write] = []
 
@@ -237,82 +253,183 @@ class Parts:
 
 
 SOUND = Parts()
+COLLEAGUE = "kb-colleague"
+"""The external id of an entry that somebody else puts into the lock while the program runs."""
 
 
-def live(machine: Machine, history: History, life: Life, *, number: int, parts: Parts = SOUND) -> Outcome | None:
-    """Start the program and let it live; None if it was killed, or could not even keep its journal."""
-    machine.tell(f"life {number}: {life.end} at {life.at:g}")
-    rng = random.Random(f"life {history.seed} {number}")
-    body = Body(life, at_death=lambda: _photograph(machine), tell=machine.tell)
-    way = Way(machine, body, history, rng)
-    try:
-        with _journal(machine, history, body, rng, parts) as journal:
-            return run_virtual(machine.time, _main(machine, history, life, body, journal, way, rng, parts))
-    except Killed:
-        return None
-    except DiskUnusable as error:
-        machine.tell(f"ended: {error.message}")
-        if life.end is not End.DISK_FULL:
-            raise
-        return None
-    finally:
-        machine.effects.append(body.effects)
-        if body.dead:
-            machine.kills += 1
-            way.leave_all_behind()
-            _wake_from_photograph(machine, life, rng)
-            machine.tell("killed")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Way:
+    """The program's way to the service, over virtual time: see `kling_batch.running.ports.Access`."""
+
+    machine: Machine
+    history: History
+    life: Life
+    body: Body
+    way: Way
+    rng: random.Random
+    parts: Parts
+    fingerprint: str = "simulation"
+
+    @property
+    def memory(self) -> AccountMemory:
+        """What the machine knows of the account."""
+        return AccountMemory(self.machine.home(self.life.place) / "state", self.fingerprint)
+
+    @asynccontextmanager
+    async def open(self, journal: Journal, store: Store | None, observe: Observer) -> AsyncIterator[Ports]:
+        """Open the clients of a run."""
+        machine = self.machine
+        http, files = api_client(API_BASE_URL, self.way), file_client(transport=self.way)
+        offload = partial(_offload, machine.clock, Span(low=0.0, high=0.03), self.rng)
+        async with http, files:
+            yield Ports(
+                service=self.parts.service(http, _KEYS.signer(machine.clock.time), probe=self.body.probe),
+                files=LoopWalker(files, machine.clock, offload),
+                journal=journal,
+                store=store,
+                clock=machine.clock,
+                rng=self.rng,
+                offload=offload,
+                probe=self.body.probe,
+                observe=observe,
+            )
 
 
-@contextmanager
-def _journal(machine: Machine, history: History, body: Body, rng: random.Random, parts: Parts) -> Iterator[LateJournal]:
-    journal = parts.journal(
-        machine.out, now=machine.clock.time(), probe=body.probe, delay_s=lambda: history.commit_s.draw(rng)
+class Program:
+    """One start of the program, on one machine, in one folder: it may be asked long before it is told yes."""
+
+    def __init__(
+        self, machine: Machine, history: History, life: Life, *, number: int, parts: Parts, later: Program | None = None
+    ) -> None:
+        self.life = life
+        self._machine = machine
+        self._number = number
+        self._history = history
+        self._rng = random.Random(f"life {history.seed} {number}")
+        self._body = Body(life, at_death=self._photograph, tell=machine.tell, beside=self._others(later))
+        self._way = Way(machine, self._body, history, self._rng)
+        access = _Way(
+            machine=machine,
+            history=history,
+            life=life,
+            body=self._body,
+            way=self._way,
+            rng=self._rng,
+            parts=parts,
+        )
+        self.session = Session(
+            _project(machine, history, life),
+            _options(machine, history, life),
+            agree=lambda plan, _: machine.tell(f"agreed to {plan.units} units"),
+            access=lambda: access,
+            nobody=access,
+            open_journal=lambda out: parts.journal(
+                out, now=machine.clock.time(), probe=self._body.probe, delay_s=lambda: history.commit_s.draw(self._rng)
+            ),
+            report=self._report,
+            store=FolderStore(machine.home(life.place) / "store", namespace="sandbox", probe=self._body.probe),
+        )
+
+    def _others(self, later: Program | None) -> dict[int, Callable[[str], None]]:
+        """Say what others do while this program is alive, at which of its effects."""
+        acts: dict[int, Callable[[str], None]] = {}
+        if self.life.colleague_at is not None:
+            acts[self.life.colleague_at] = self._put_a_colleagues_entry
+        if later is not None and later.life.asked_at is not None:
+            acts[later.life.asked_at] = later.ask
+        return acts
+
+    def _put_a_colleagues_entry(self, effect: str) -> None:
+        """Add an entry to the lock, as `pick` or a pull does. Not while the program itself writes to it."""
+        if not effect.startswith("lock"):
+            self._machine.tell("a colleague's entry")
+            path = self._machine.lock_path(self.life.place)
+            update_lock(path, self._history.manifest.project, _with_colleague)
+            self._machine.colleague = self.life.place
+
+    def ask(self, effect: str) -> None:
+        """Make the plan and ask, while somebody else works in the folder; and find that it is held."""
+        if effect.startswith("lock"):
+            return
+        self._machine.tell(f"life {self._number} is asked")
+        self.session.consent()
+        if self._history.intrudes:
+            with suppress(FolderHeld):
+                Journal(self._machine.out(self.life.place), now=0.0, service=None, threaded=False).close()
+                self._machine.intrusions += 1
+
+    def _report(self, result: RunResult, out: Path, *, last: str | None) -> str:
+        if not self._history.writes_reports:
+            return ""
+        return write_reports(replace(result, place=()), out, last=last)
+
+    def live(self) -> Outcome | None:
+        """Hold the folder, plan, and work; None if it was killed, or could not even keep its journal."""
+        machine, life = self._machine, self.life
+        machine.tell(f"life {self._number} in {life.place}: {life.end} at {life.at:g}")
+        try:
+            with self.session.hold() as held:
+                return run_virtual(machine.time, self._main(held))
+        except Killed:
+            return None
+        except DiskUnusable as error:
+            machine.tell(f"ended: {error.message}")
+            if life.end is not End.DISK_FULL:
+                raise
+            return None
+        finally:
+            machine.effects.append(self._body.effects)
+            if self._body.dead:
+                machine.kills += 1
+                self._way.leave_all_behind()
+                self._wake_from_photograph()
+                machine.tell("killed")
+
+    async def _main(self, held: Session) -> Outcome:
+        _schedule(self._machine, self.life, self._body)
+        outcome = await held.execute(lambda event: self._machine.tell(repr(event)), _stopper(self.life))
+        await held.report(outcome)
+        return outcome
+
+    def _photograph(self) -> None:
+        """Copy the disk as it is at the instant of death: what the dying program does afterwards never happened."""
+        shutil.copytree(self._machine.home(self.life.place), self._machine.root / "photograph", symlinks=True)
+
+    def _wake_from_photograph(self) -> None:
+        home = self._machine.home(self.life.place)
+        shutil.rmtree(home)
+        (self._machine.root / "photograph").rename(home)
+        if self.life.power_cut:
+            _cut_power(self._machine, self.life.place, self._rng)
+
+
+def _with_colleague(lock: Lock) -> Lock:
+    """Add an entry of a job that this manifest does not have."""
+    entry = LockEntry(
+        job_id="colleague",
+        take=1,
+        edition=1,
+        attempt=1,
+        kind="text-to-audio",
+        external_id=COLLEAGUE,
+        task_id="1",
+        units=Decimal("0.25"),
+        request={"prompt": "A colleague's", "duration": 3.0},
+        files=(),
     )
-    try:
-        yield journal
-    finally:
-        journal.close()
+    return replace(lock, entries={**lock.entries, entry.key: entry})
 
 
-async def _main(
-    machine: Machine,
-    history: History,
-    life: Life,
-    body: Body,
-    journal: Journal,
-    way: Way,
-    rng: random.Random,
-    parts: Parts,
-) -> Outcome:
-    """Do what the command line does: read the lock, plan, run."""
-    _schedule(machine, life, body)
-    http, files = api_client(API_BASE_URL, way), file_client(transport=way)
-    offload = partial(_offload, machine.clock, Span(low=0.0, high=0.03), rng)
-    ports = Ports(
-        service=parts.service(http, _KEYS.signer(machine.clock.time), probe=body.probe),
-        files=LoopWalker(files, machine.clock, offload),
-        journal=journal,
-        store=FolderStore(machine.home / "store", namespace="sandbox", probe=body.probe),
-        clock=machine.clock,
-        rng=rng,
-        offload=offload,
-        probe=body.probe,
-        observe=lambda event: machine.tell(repr(event)),
+def _project(machine: Machine, history: History, life: Life) -> Project:
+    lock_path = machine.lock_path(life.place)
+    project = history.manifest.project
+    return Project(
+        manifest=history.manifest,
+        out=machine.out(life.place),
+        lock_path=lock_path,
+        lock=read_lock(lock_path, project=project),
+        sandbox=False,
     )
-    async with http, files:
-        return await _start(history.manifest, life, machine, ports, _options(machine, history, life))
-
-
-async def _start(manifest: Manifest, life: Life, machine: Machine, ports: Ports, options: Options) -> Outcome:
-    """Plan from what is on the disk, and run the plan."""
-    lock = read_lock(machine.lock_path, project=manifest.project)
-    takes = life.selected(manifest.takes)
-    facts = gather(takes, read_snapshot(machine.out), lock, machine.out)
-    plan = make_plan(facts, lock, retries=options.retries, wanted=(take.key for take in manifest.takes))
-    everything = takes == manifest.takes
-    stopper = _stopper(life)
-    return await run(manifest, plan, lock, ports=ports, options=options, everything=everything, stopper=stopper)
 
 
 def _schedule(machine: Machine, life: Life, body: Body) -> None:
@@ -333,8 +450,11 @@ def _stopper(life: Life) -> Stopper:
 
 def _options(machine: Machine, history: History, life: Life) -> Options:
     return Options(
-        out=machine.out,
-        lock_path=machine.lock_path,
+        out=machine.out(life.place),
+        lock_path=machine.lock_path(life.place),
+        select=life.selected(history.manifest),
+        consented=life.asked_at is None,
+        unproven=history.unproven,
         concurrency=history.concurrency,
         max_units=history.max_units,
         poll_interval_s=history.poll_interval_s,
@@ -364,22 +484,11 @@ def _offload(
     return later()
 
 
-def _photograph(machine: Machine) -> None:
-    """Copy the disk as it is at the instant of death: what the dying program does afterwards never happened."""
-    shutil.copytree(machine.home, machine.root / "photograph", symlinks=True)
-
-
-def _wake_from_photograph(machine: Machine, life: Life, rng: random.Random) -> None:
-    shutil.rmtree(machine.home)
-    (machine.root / "photograph").rename(machine.home)
-    if life.power_cut:
-        _cut_power(machine, rng)
-
-
-def _cut_power(machine: Machine, rng: random.Random) -> None:
+def _cut_power(machine: Machine, place: Place, rng: random.Random) -> None:
     """Tear what nobody has asked the disk to make last: partial files, and copies in the store."""
-    torn = [*machine.out.glob(".kling-batch/partial/*.wav"), *machine.out.glob(".kling-batch/partial/*.mp3")]
-    for path in sorted([*torn, *machine.home.glob("store/*/sha256/*/*")]):
+    partials = machine.out(place) / ".kling-batch" / "partial"
+    torn = [*partials.glob("*.wav"), *partials.glob("*.mp3")]
+    for path in sorted([*torn, *machine.home(place).glob("store/*/sha256/*/*")]):
         note = path.with_name(path.name + ".etag")
         lasting = int(note.read_text().split("\n")[1]) if note.is_file() else 0
         size = path.stat().st_size
@@ -391,16 +500,30 @@ def _cut_power(machine: Machine, rng: random.Random) -> None:
             file.truncate(size if rng.random() < 0.5 else file.seek(0, 2))
 
 
-def forget(machine: Machine, kept: Kept) -> None:
-    """Delete what the next life does not find."""
+def back_up(machine: Machine, place: Place) -> None:
+    """Keep a copy of an output folder, as a CI cache does."""
+    backup = machine.root / "backup"
+    shutil.rmtree(backup, ignore_errors=True)
+    if machine.out(place).is_dir():
+        shutil.copytree(machine.out(place), backup, symlinks=True)
+
+
+def forget(machine: Machine, kept: Kept, place: Place = Place.FOLDER) -> None:
+    """Delete what the next life does not find, or put back what was there before this one."""
     if kept is Kept.ALL:
         return
     machine.tell(f"kept: {kept}")
-    if kept is Kept.LOCK_AND_FILES:
-        shutil.rmtree(machine.out / ".kling-batch", ignore_errors=True)
-    else:
-        shutil.rmtree(machine.out, ignore_errors=True)
+    out = machine.out(place)
+    if kept is Kept.WITHOUT_LOG:
+        for path in (out / ".kling-batch").glob("journal.sqlite3-*"):
+            path.unlink()
+        return
+    shutil.rmtree(out / ".kling-batch" if kept is Kept.LOCK_AND_FILES else out, ignore_errors=True)
+    if kept is Kept.OLDER and (machine.root / "backup").is_dir():
+        shutil.copytree(machine.root / "backup", out, symlinks=True)
     if kept in {Kept.NOTHING, Kept.LOCK, Kept.LOCK_AND_FILES}:
-        shutil.rmtree(machine.home / "store", ignore_errors=True)
+        shutil.rmtree(machine.home(place) / "store", ignore_errors=True)
     if kept in {Kept.NOTHING, Kept.STORE}:
-        machine.lock_path.unlink(missing_ok=True)
+        machine.lock_path(place).unlink(missing_ok=True)
+    if kept is Kept.NOTHING:
+        shutil.rmtree(machine.home(place) / "state", ignore_errors=True)

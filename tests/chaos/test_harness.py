@@ -10,8 +10,8 @@ import pytest
 
 from kling_batch.sandbox.quick import quick_clip
 from kling_batch.sandbox.world import World
-from tests.chaos.history import End, Kept, Life, draw
-from tests.chaos.process import Body, Killed, Machine, forget, live
+from tests.chaos.history import End, Kept, Life, Place, draw
+from tests.chaos.process import SOUND, Body, Killed, Machine, Program, forget
 from tests.chaos.scenes import reference
 from tests.chaos.truth import Truth, always
 from tests.chaos.virtual import Stuck, Time, VirtualClock, run_virtual
@@ -53,8 +53,8 @@ def test_nothing_happens_after_death() -> None:
 def test_the_disk_is_as_it_was_at_the_instant_of_death(machine: Machine) -> None:
     """What a dying program still cleans up is not on the disk that the next life finds."""
     life = Life(end=End.EFFECT, at=60)
-    assert live(machine, reference(life), life, number=0) is None
-    assert machine.out.is_dir()
+    assert Program(machine, reference(life), life, number=0, parts=SOUND).live() is None
+    assert machine.out().is_dir()
     assert machine.kills == 1
     assert not (machine.root / "photograph").exists()
 
@@ -62,15 +62,15 @@ def test_the_disk_is_as_it_was_at_the_instant_of_death(machine: Machine) -> None
 def test_a_bare_machine_has_nothing(machine: Machine) -> None:
     """With everything deleted, neither journal, files, lock nor store is left."""
     by_itself = Life(end=End.ITSELF)
-    live(machine, reference(), by_itself, number=0)
-    assert {path.name for path in machine.home.iterdir()} == {"out", "store", "chaos.yaml.lock"}
+    Program(machine, reference(), by_itself, number=0, parts=SOUND).live()
+    assert {path.name for path in machine.home(Place.FOLDER).iterdir()} == {"out", "store", "chaos.yaml.lock"}
     forget(machine, Kept.NOTHING)
-    assert list(machine.home.iterdir()) == []
+    assert list(machine.home(Place.FOLDER).iterdir()) == []
 
 
 def test_the_judge_sees_what_the_books_say(machine: Machine) -> None:
     """The same books are in order for the limit that was given, and a violation for a lower one."""
-    live(machine, reference(), Life(end=End.ITSELF), number=0)
+    Program(machine, reference(), Life(end=End.ITSELF), number=0, parts=SOUND).live()
     assert list(always(Truth(reference(), machine))) == []
     lower = replace(reference(), concurrency=2)
     assert list(always(Truth(lower, machine))) == ["5 tasks were in flight, 2 were allowed"]
@@ -78,8 +78,8 @@ def test_the_judge_sees_what_the_books_say(machine: Machine) -> None:
 
 def test_the_judge_sees_a_changed_file(machine: Machine) -> None:
     """A file under a final name that is not the sound of its task is a violation."""
-    live(machine, reference(), Life(end=End.ITSELF), number=0)
-    (machine.out / "job-1-01.wav").write_bytes(b"RIFF")
+    Program(machine, reference(), Life(end=End.ITSELF), number=0, parts=SOUND).live()
+    (machine.out() / "job-1-01.wav").write_bytes(b"RIFF")
     assert list(always(Truth(reference(), machine))) == ["job-1-01.wav is not the sound of its task"]
 
 
@@ -94,5 +94,5 @@ def machine(tmp_path: Path) -> Machine:
     time = Time()
     world = World(reference().settings, now=VirtualClock(time).time, synth=quick_clip)
     machine = Machine(root=tmp_path, time=time, world=world)
-    machine.home.mkdir()
+    machine.home(Place.FOLDER).mkdir()
     return machine
