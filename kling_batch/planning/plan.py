@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
@@ -88,8 +88,8 @@ class Plan:
 
     @property
     def pays(self) -> bool:
-        """Whether the service is asked for a new task."""
-        return any(step.action in PAYING for step in self.steps)
+        """Whether the service is asked for a new task, or may be, where a lost answer has to be sent again."""
+        return any(step.may_pay for step in self.steps)
 
     @property
     def needs_consent(self) -> bool:
@@ -182,6 +182,7 @@ def _unfinished(facts: Facts, attempt: Attempt, retries: int, units: Decimal) ->
     match attempt.stage:
         case Stage.INTENT:
             reason = "its answer was lost: looked for on the service, sent again only if not there"
+            return replace(_free(facts, Action.RESUME, reason), units=units)
         case Stage.CREATED:
             reason = f"task {attempt.task_id} is on the service"
         case Stage.SUCCEEDED:

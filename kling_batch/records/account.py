@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import secrets
 from collections.abc import Mapping
 from contextlib import suppress
@@ -17,6 +18,8 @@ from typing import Any
 
 _MOST_BYTES = 65536
 _MOST_S = 1e12
+_MOST_UNITS = 1_000_000
+_ID = re.compile(r"[A-Za-z0-9_.:~-]{1,200}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,8 +34,8 @@ class Control:
 class Knowledge:
     """What was seen of one kind of task on one account.
 
-    `control` was shown by the query for its external id. `price` is the most that a task was charged, in units;
-    `longest_s` the longest that one took, in seconds. None where nothing was seen.
+    `control` was shown by the query for its external id while it ran. `price` is the most that a task was charged, in
+    units; `longest_s` the longest that one took, in seconds. None where nothing was seen.
     """
 
     control: Control | None = None
@@ -65,7 +68,7 @@ class AccountMemory:
         control = facts.get("control")
         ids = [str(control.get(name) or "") for name in ("external_id", "task_id")] if isinstance(control, dict) else []
         return Knowledge(
-            control=Control(external_id=ids[0], task_id=ids[1]) if ids and all(ids) else None,
+            control=Control(external_id=ids[0], task_id=ids[1]) if ids and all(map(_ID.fullmatch, ids)) else None,
             price=_units(facts.get("price")),
             longest_s=_seconds(facts.get("longest_s")),
         )
@@ -129,7 +132,7 @@ def _units(value: object) -> Decimal | None:
         units = Decimal(value) if isinstance(value, str) else None
     except InvalidOperation:
         return None
-    return units if units is not None and units.is_finite() and units >= 0 else None
+    return units if units is not None and units.is_finite() and 0 <= units < _MOST_UNITS else None
 
 
 def _seconds(value: object) -> float | None:

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from kling_batch.clock import Clock
-from kling_batch.errors import ReadRefused
 from kling_batch.model import Task, TaskStatus
 from kling_batch.records.account import Control
 from kling_batch.running.decide import Silence
@@ -29,6 +29,8 @@ _MOST_PAGES = 1000
 _HINT_PAGES = 4
 """Pages that are read where the list may show what the query does not yet: a hint, no more."""
 _AT_ONCE = 8
+_OURS_OR_ALIKE = re.compile(r"(?=.*[^0-9])[A-Za-z0-9_-]{1,64}")
+"""External ids that can stand in a path, and that are none of a task."""
 
 _RANK = {TaskStatus.SUCCEEDED: 0, TaskStatus.PROCESSING: 1, TaskStatus.SUBMITTED: 1, TaskStatus.FAILED: 2}
 
@@ -51,7 +53,8 @@ class Account:
     """Looks for the account's tasks of one kind.
 
     `claims` are the external ids of tasks that are known to be ours, by task id. `query_heard` and `list_heard` tell
-    which source's silence counts.
+    which source's silence counts; `live` that a source has shown a task by its external id while it ran, so that its
+    silence counts of tasks that may run, too.
     """
 
     service: Service
@@ -62,6 +65,8 @@ class Account:
     claims: dict[str, str] = field(default_factory=dict)
     query_heard: bool = False
     list_heard: bool = False
+    live: bool = False
+    _control: Control | None = None
     _tells_apart: bool | None = None
     _baseline: frozenset[str] | None = None
     _last: Scan | None = None
@@ -76,8 +81,7 @@ class Account:
         """Ask for one task by its external id; None when the service shows none, for now.
 
         An answer that names no external id may be about any task. It is believed where it names a task that we know,
-        or where the service answers an id that nobody uses with no task: then it tells ids apart. Where it does not, it
-        may yet name tasks once they have ended, so that only one that runs shows that it has been heard.
+        or where the service answers an id that nobody uses with no task: then it tells ids apart.
 
         Raises:
             AccountStop: The account has to be mended first.
@@ -86,22 +90,22 @@ class Account:
         task = await self._ask(external_id)
         if task is None:
             return None
-        named = task.external_id == external_id
-        heard = (named and not task.status.ended) or await self._can_tell_apart()
+        heard = task.external_id == external_id or await self._can_tell_apart()
         whose = self.claims.get(task.task_id)
-        if whose not in {None, external_id} or not (named or heard or whose):
+        if whose not in {None, external_id} or not (heard or whose):
             return None
-        self.query_heard = self.query_heard or heard
         self.claims[task.task_id] = external_id
+        if heard:
+            self.query_heard = True
+            self.live = self.live or not task.status.ended
+            self._control = Control(external_id=external_id, task_id=task.task_id)
         return task
 
     async def shows(self, control: Control) -> bool:
         """Whether the query shows a task that is known to exist by its external id; then it has been heard."""
         self.claims[control.task_id] = control.external_id
         task = await self.find(control.external_id)
-        if task is None:
-            return False
-        return (task.external_id is not None and not task.status.ended) or await self._can_tell_apart()
+        return task is not None and self._control is not None and self._control.external_id == control.external_id
 
     async def hear(self, controls: Iterable[Control]) -> None:
         """Ask for tasks that are known to exist, until the query has been heard."""
@@ -110,11 +114,17 @@ class Account:
                 return
 
     async def hear_from(self, scan: Scan) -> None:
-        """Take a task of anybody's, which the list shows with its external id, for the query's control."""
-        named = [task for task in scan.tasks.values() if task.status.ended]
-        if named and not self.query_heard:
-            latest = max(named, key=lambda task: (task.created_ms or 0, task.task_id))
-            await self.hear([Control(external_id=latest.external_id or "", task_id=latest.task_id)])
+        """Take a task of anybody's that runs, which the list shows with its external id, for the query's control."""
+        running = [
+            task for name, task in scan.tasks.items() if not task.status.ended and _OURS_OR_ALIKE.fullmatch(name)
+        ]
+        if running and not self.live:
+            latest = max(running, key=lambda task: (task.created_ms or 0, task.task_id))
+            await self.shows(Control(external_id=latest.external_id or "", task_id=latest.task_id))
+
+    async def is_still_heard(self) -> bool:
+        """Whether the query shows again what it has shown: else its silence of a moment ago says nothing."""
+        return self._control is None or await self.shows(self._control)
 
     async def lists(self, control: Control) -> bool:
         """Whether the list shows a task that runs by its external id, and still everything that it showed at first.
@@ -128,12 +138,7 @@ class Account:
         return runs and scan.sound and self._baseline is not None and self._baseline <= scan.ids
 
     async def scan(self) -> Scan:
-        """Read the whole list, up to an empty page: a page may be smaller than asked and not be the last.
-
-        Raises:
-            AccountStop: The account has to be mended first.
-            ServiceUnavailable: The list could not be read.
-        """
+        """Read the whole list, up to an empty page: a page may be smaller than asked and not be the last."""
         scan = await self._read(_MOST_PAGES, to_an_empty_page=True)
         if self._baseline is None:
             self._baseline = scan.ids
@@ -141,13 +146,12 @@ class Account:
 
     async def glance(self, wanted: Collection[str]) -> dict[str, Task]:
         """Read some pages for tasks of these external ids: as many pages as there are ids at most."""
-        if not wanted:
-            return {}
-        return (await self._read(min(_MOST_PAGES, len(wanted)))).tasks
+        return (await self._read(min(_MOST_PAGES, len(wanted)))).tasks if wanted else {}
 
     async def find_all(self, external_ids: Iterable[str]) -> dict[str, Task]:
-        """Ask for many tasks by their external ids, some at a time."""
-        waiting = iter(dict.fromkeys(external_ids))
+        """Ask for many tasks by their external ids, some at a time; where only the list can be heard, read it, too."""
+        wanted = list(dict.fromkeys(external_ids))
+        waiting = iter(wanted)
         found: dict[str, Task] = {}
 
         async def work() -> None:
@@ -156,6 +160,8 @@ class Account:
                     found[name] = task
 
         await together((f"look-up {number}", work()) for number in range(_AT_ONCE))
+        if wanted and not self.query_heard:
+            found |= (await self.scan()).tasks
         return found
 
     async def judge_silence(self, external_id: str, since: float) -> Task | Silence:
@@ -164,8 +170,10 @@ class Account:
             if self._last is None or self._last.began < since:
                 self._last = await (self._read(_HINT_PAGES) if self.query_heard else self.scan())
             scan = self._last
-        silence = self.query_heard or (self.list_heard and scan.sound)
-        return scan.tasks.get(external_id) or (Silence.ABSENT if silence else Silence.UNHEARD)
+        if external_id in scan.tasks:
+            return scan.tasks[external_id]
+        counts = await self.is_still_heard() if self.query_heard else self.list_heard and scan.sound
+        return Silence.ABSENT if counts else Silence.UNHEARD
 
     async def _ask(self, any_id: str) -> Task | None:
         outcome = await insist(
@@ -184,7 +192,10 @@ class Account:
         return self._tells_apart
 
     async def _read(self, most_pages: int, *, to_an_empty_page: bool = False) -> Scan:
-        """Read the list from page 1, up to a page that is not full or, if that is asked for, up to an empty one."""
+        """Read the list from page 1, up to a page that is not full or, if that is asked for, up to an empty one.
+
+        A page that cannot be read ends it: what the list shows is a hint, and its silence counts only if it is sound.
+        """
         began = self.clock.monotonic()
         best: dict[str, Task] = {}
         ids: set[str] = set()
@@ -193,7 +204,9 @@ class Account:
         ended = False
         while not ended and number < most_pages:
             number += 1
-            page = await self._page(number, size)
+            page = await self.service.page(self.path, number, size)
+            if not isinstance(page, Page):
+                break
             rows += page.rows
             for task in page.tasks:
                 ids.add(task.task_id)
@@ -204,17 +217,6 @@ class Account:
                 size = page.rows  # however a smaller page counts, the next one begins behind this many rows
         sound = to_an_empty_page and ended and len(ids) == rows
         return Scan(tasks=best, ids=frozenset(ids), sound=sound, began=began)
-
-    async def _page(self, number: int, size: int) -> Page:
-        try:
-            return await insist(
-                lambda: self.service.page(self.path, number, size),
-                clock=self.clock,
-                rng=self.rng,
-                patience_s=self.patience_s,
-            )
-        except ReadRefused:
-            return Page(tasks=(), rows=0)
 
 
 class Shown:

@@ -14,7 +14,7 @@ from typing import assert_never
 
 from kling_batch.errors import AccountStop, KlingBatchError, ServiceStop, ServiceUnavailable
 from kling_batch.events import LimitChanged, TakeChanged, TakeEnded, Waiting
-from kling_batch.model import LimitPoint, Origin, Status, TakeError, Task
+from kling_batch.model import NOTHING, LimitPoint, Origin, Status, TakeError, Task
 from kling_batch.records.account import Control, Knowledge
 from kling_batch.records.attempts import Attempt, Stage
 from kling_batch.running import decide, reconcile
@@ -25,7 +25,7 @@ from kling_batch.running.limits import MOST_SUBMITTING, Budget, Limit, wait_s
 from kling_batch.running.pace import GenerationTimes
 from kling_batch.running.ports import Options, Ports
 from kling_batch.running.reading import Patience, stop_for
-from kling_batch.running.slots import HeldSlots
+from kling_batch.running.slots import HeldSlots, surely_ended_s
 from kling_batch.running.work import Work
 from kling_batch.service.catalog import Kind
 from kling_batch.service.codes import ABOUT_WORDS
@@ -52,7 +52,8 @@ class Engine:
         works: The takes to submit or to go on with, in the order in which they are to be sent.
         kind: The kind of their tasks.
         deliver: Is called with a work whose task has succeeded; its files are somebody else's matter.
-        knowledge: What is known of the account: its highest price, its longest generation.
+        knowledge: What was seen of the account: its highest price, its longest generation.
+        least_price: What a task may cost, in units, by the list and by what is known of this set.
         learn: Keeps what this run has seen of the account.
         proven: Whether this journal is known to be the one that sent last.
         times: What earlier runs have shown of generation times.
@@ -69,6 +70,7 @@ class Engine:
         run_id: int,
         deliver: Callable[[Work], None],
         knowledge: Knowledge,
+        least_price: Decimal,
         learn: Callable[[Knowledge], None],
         proven: bool,
         times: GenerationTimes | None = None,
@@ -80,13 +82,14 @@ class Engine:
         self.run_id = run_id
         self.deliver = deliver
         self.knowledge = knowledge
+        self._least_price = least_price
         self._learn_account = learn
         self.proven = proven
         self.limit = Limit(cap=options.concurrency)
         self.limits: list[LimitPoint] = []
         """The limit's history in this run."""
         self.account = Account(ports.service, kind.path, ports.clock, ports.rng, options.patience_s)
-        self.account.query_heard = options.newborn
+        self.account.query_heard = self.account.live = options.newborn
         self.account.claims = {work.row.task_id: work.external_id for work in works if work.row.task_id}
         self.queue: list[tuple[int, Work]] = []
         """A heap, by the works' order."""
@@ -96,7 +99,8 @@ class Engine:
         self.canary: Work | None = None
         """The take that was sent alone, for a source to be heard by it."""
         self._proving = options.newborn
-        self._deaf = False
+        self._judged = options.newborn
+        """Whether it is known if the account shows this run's first task by its external id."""
         self.doubts: list[tuple[Work, Refused]] = []
         """Refusals that may be a matter of the account, and not of each take."""
         self._doubted: set[str] = set()
@@ -124,17 +128,16 @@ class Engine:
 
     # Beginning and ending
 
-    async def conduct(self, group: asyncio.TaskGroup, *, look: list[Work], controls: list[Control]) -> None:
+    async def conduct(self, group: asyncio.TaskGroup, *, controls: list[Control]) -> None:
         """Work until everything has ended or something stops the run. Never raises for what it met: see `stopped`.
 
         Args:
             group: Holds every call that is made.
-            look: The works to look up on the service before anything is sent.
             controls: Tasks that are known to exist, to hear the account by.
         """
         self._group = group
         self._emit_limit("as asked for" if self.options.concurrency is not None else "the beginning of auto")
-        preparing = group.create_task(self.guarded(lambda: self._prepare(look, controls)), name="look-up")
+        preparing = group.create_task(self.guarded(lambda: self._prepare(controls)), name="look-up")
         while self.unfinished and self.stopped is None:
             self.fill()
             if self._only_waits() and not self.budget.affords(self.price):
@@ -151,18 +154,34 @@ class Engine:
         if isinstance(self.stopped, AccountStop | ServiceStop):
             await self._collect()
 
-    async def _prepare(self, look: list[Work], controls: list[Control]) -> None:
+    async def _prepare(self, controls: list[Control]) -> None:
         for work in self._works:
             self._go_on(work)
         unsettled = any(work.row.stage is Stage.INTENT for work in self._works)
-        if (look or unsettled) and not self.options.newborn:
+        if (self._waiting() or unsettled) and not self.options.newborn:
             await reconcile.hear(self, controls)
-            await reconcile.look_up(self, look, proven=self.proven)
+        while unseen := [work for work in self._waiting() if not (work.looked_for or self.options.newborn)]:
+            await reconcile.look_up(self, unseen, seconds=0.0 if self.proven else self.options.settle_time_s)
+        self._open_queue()
+
+    def _waiting(self) -> list[Work]:
+        """Give the works that are to be sent, and that no refusal is doubted of."""
+        doubted = {id(work) for work, _ in self.doubts}
+        ready = (work for work in self._works if work.row.stage is Stage.WITHDRAWN and work.status is None)
+        return [work for work in ready if id(work) not in doubted and not work.stranger]
+
+    def _open_queue(self) -> None:
         self._open = True
-        for work in self._works:
-            if work.row.stage is Stage.WITHDRAWN and work.status is None:
-                self._enqueue(work)
+        self.queue = [(work.order, work) for work in self._waiting()]
+        heapq.heapify(self.queue)
         self.wake.set()
+
+    async def _look_again(self, seconds: float) -> None:
+        """Look for all that is to be sent once more, twice, so many seconds apart; nothing is sent meanwhile."""
+        self._open = False
+        self.queue = []
+        await reconcile.look_up(self, self._waiting(), seconds=seconds)
+        self._open_queue()
 
     def _go_on(self, work: Work) -> None:
         """Go on with what an earlier run began."""
@@ -192,7 +211,11 @@ class Engine:
         except TimeoutError:
             pass
         self.wake.clear()
-        self.patience.waited(now, seconds)
+        slept_s = self.patience.waited(now, seconds)
+        if slept_s > self.options.settle_time_s and self._open and self.queue and not self.options.newborn:
+            settle_s = self.options.settle_time_s  # another machine may have sent these takes meanwhile
+            self._spawn(self.queue[0][1], lambda _: self._look_again(settle_s))
+            self._open = False
         if self.patience.left_s <= 0:
             self.halt(
                 ServiceUnavailable(
@@ -204,12 +227,12 @@ class Engine:
     def _only_waits(self) -> bool:
         """Whether there are takes to send, and nothing is under way that could change what keeps them from it."""
         waiting = len(self.queue) + len(self.doubts)
-        return self._open and bool(self.queue) and not self.flying and self.unfinished == waiting
+        return self._open and not self.canary and bool(self.queue) and not self.flying and self.unfinished == waiting
 
     def _held_for_s(self) -> float:
         """Say for how long held slots alone keep anything from being sent; 0 where they do not."""
         free_at = self.held.free_at()
-        if free_at is None or self.limit.room(self.in_flight):
+        if free_at is None or self._room():
             return 0.0
         return free_at - self.ports.clock.monotonic()
 
@@ -263,8 +286,8 @@ class Engine:
 
     @property
     def price(self) -> Decimal:
-        """The highest price known of a task: that of the list, or what this account was charged."""
-        return max(self.kind.units, self.knowledge.price or self.kind.units)
+        """The highest price known of a task: by the list, by this set, or by what this account was charged."""
+        return max(self._least_price, self.knowledge.price or NOTHING)
 
     @property
     def in_flight(self) -> int:
@@ -283,6 +306,8 @@ class Engine:
             if not self.budget.affords(self.price):
                 return
             _, work = heapq.heappop(self.queue)
+            if work.row.stage is not Stage.WITHDRAWN:
+                continue  # its task came to light while it waited
             self._intend(work)
             self._spawn(work, self._submit)
 
@@ -291,22 +316,25 @@ class Engine:
         room = min(self.limit.room(self.in_flight), MOST_SUBMITTING - self.submitting)
         if not self._taken and len(self._doubted) >= decide.FIRST_FEW:
             return 0
-        if not self.account.heard and not self._deaf:
+        if self._needs_a_canary():
             return min(room, 0 if self.canary else 1)
         if self.options.max_units is not None and self.knowledge.price is None:
-            return 0 if self.flying else min(room, 1)
+            return 0 if self.in_flight else min(room, 1)
         return room
+
+    def _needs_a_canary(self) -> bool:
+        return not (self.account.live or self._judged)
 
     def may_still_hear(self) -> bool:
         """Whether a source may yet be heard in this run, by a task of it."""
-        if self.stopped is not None or self._deaf:
+        if self.stopped is not None or self._judged:
             return False
-        can_send = bool(self.queue) and self.limit.room(self.in_flight) > 0 and self.budget.affords(self.price)
+        can_send = bool(self.queue) and self._room() > 0 and self.budget.affords(self.price)
         return self.canary is not None or can_send or not self._open
 
     def _intend(self, work: Work) -> None:
         """Take a slot, reserve the units, and make up the intent; it is written before anything is sent."""
-        if not self.account.heard:
+        if self._needs_a_canary():
             self.canary = work
         self.flying[work.external_id] = work
         self.submitting += 1
@@ -343,8 +371,10 @@ class Engine:
         finally:
             self.submitting -= 1
             self.wake.set()
-        if not isinstance(outcome, Created) and self.canary is work:
-            self.canary = None  # the next take may be heard by
+        if isinstance(outcome, Created):
+            self._prove(Control(external_id=name, task_id=outcome.task.task_id))
+        elif self.canary is work:
+            self.canary = None  # the account may be heard by the next take
         if work.waits_for(name):  # else a first task of this id came to light meanwhile: that one is ours
             await self._do(work, outcome, began)
 
@@ -367,17 +397,24 @@ class Engine:
 
     async def _created(self, work: Work, task: Task) -> None:
         self.troubles = 0
-        self._taken = True
         before = self.limit.current
         self.limit.accepted(self.in_flight - self.submitting)
         if self.limit.current != before:
             self._emit_limit("the service took what it was given")
-        self.account.claims[task.task_id] = work.external_id
         self.moved()
         await self.observe(work, task)
-        if not self._proving:
+
+    def _prove(self, control: Control) -> None:
+        """Take note of a task that was made. The run is heard by its first one."""
+        self._taken = True
+        self.account.claims[control.task_id] = control.external_id
+        if not self._proving and self._group is not None:
             self._proving = True
-            self._spawn(work, lambda canary: reconcile.prove(self, canary))
+            call = self._group.create_task(
+                self.guarded(lambda: reconcile.prove(self, control)), name="positive control"
+            )
+            self.calls[call] = None
+            call.add_done_callback(self._forget)
 
     async def _refused(self, work: Work, refused: Refused, began: float) -> None:
         match decide.after_create(refused):
@@ -406,6 +443,7 @@ class Engine:
     async def _doubt(self, work: Work, refused: Refused) -> None:
         """Free the slot of a take that was refused. Whether it has failed is decided with those that follow."""
         if work.resends:
+            self._doubted.discard(_subject(work, refused))
             words = f"sent again after a lost answer, and refused with {refused.code}: {refused.message}"
             self._leave_unknown(work, words)
             return
@@ -478,12 +516,26 @@ class Engine:
         if isinstance(found, Task):
             await self.observe(work, found)
         elif work.stranger:
-            self._let_go(work, ended=found is Silence.ABSENT)
+            await self._settle_stranger(work, found)
         elif decide.after_silence(found, resends=work.resends, hold_unclear=self.options.hold_unclear) is Next.UNKNOWN:
             self._leave_unknown(work, f"{reason}; {_WHY_UNKNOWN[found]}")
         else:
             work.resends += 1
             await self.withdraw(work)
+
+    async def _settle_stranger(self, work: Work, silence: Silence) -> None:
+        """Let a task go that is not asked for this time: what is known to have made nothing is reserved no more."""
+        if silence is Silence.UNHEARD:
+            self._let_go(work)
+            return
+        self.flying.pop(work.external_id, None)
+        self._move(work, decide.withdrawn(work.row))
+        self.wake.set()
+        await self.ports.journal.save(work.row)
+
+    def seconds_since_sending(self, work: Work) -> float:
+        """Say how long ago a work's call was made."""
+        return max(0.0, self.ports.clock.time() - (work.row.sent_at or self.ports.clock.time()))
 
     def _leave_unknown(self, work: Work, why: str) -> None:
         """Leave a take open: perhaps it is paid for. The journal still holds its intent; the next run looks again."""
@@ -491,24 +543,27 @@ class Engine:
         hint = f"Run again: {work.external_id} is looked for before anything is sent."
         self.end(work, Status.UNKNOWN, TakeError(code=None, message=f"Perhaps paid for: {why}.", hint=hint))
 
-    def _let_go(self, work: Work, *, ended: bool = False) -> None:
+    def _let_go(self, work: Work) -> None:
         """Watch a task no longer. Its slot stays taken for as long as it may run."""
         self.flying.pop(work.external_id, None)
-        if not ended:
-            sent_s = self.ports.clock.time() - (work.row.sent_at or self.ports.clock.time())
-            now = self.ports.clock.monotonic()
-            self.held.hold(work.row.task_id or work.external_id, now - max(0.0, sent_s), self.knowledge.longest_s)
+        sent = self.ports.clock.monotonic() - self.seconds_since_sending(work)
+        self.held.hold(work.row.task_id or work.external_id, sent, self.knowledge.longest_s)
         self.wake.set()
 
-    def heard(self, control: Control) -> None:
-        """Go on once it is known whether the account shows this run's first task by its external id."""
-        self.canary = None
-        if self.account.query_heard:
+    async def heard(self, control: Control) -> None:
+        """Go on once it is known whether the account shows this run's first task by its external id.
+
+        Silence from before a source was heard says nothing: what is to be sent is looked for again.
+        """
+        account, alone = self.account, self.canary is not None
+        if account.query_heard and account.live:
             self._know(replace(self.knowledge, control=control))
-        if not self.account.heard:
-            self._deaf = True
-            if not self.proven and not self.options.unproven:
-                self.halt(reconcile.deaf(control.task_id))
+        if not account.heard and not self.proven and not self.options.unproven:
+            self.halt(reconcile.deaf(control.task_id))
+        if alone and account.heard and not self.proven and self.stopped is None:
+            await self._look_again(0.0 if account.live else surely_ended_s(self.knowledge.longest_s))
+        self._judged = True
+        self.canary = None
         self.wake.set()
 
     def _know(self, knowledge: Knowledge) -> None:
@@ -551,7 +606,7 @@ class Engine:
             self._fly(work)
             return True
         self.flying.pop(work.external_id, None)
-        self._learn(after)
+        self._learn(after, task)
         self.moved()
         return True
 
@@ -566,19 +621,22 @@ class Engine:
         elif row.stage is Stage.FAILED:
             self._failed(work)
 
-    def _learn(self, row: Attempt) -> None:
-        """Learn how long a task took, by the service's own clock, and what it cost."""
+    def _learn(self, row: Attempt, task: Task) -> None:
+        """Learn how long a task took, by the service's own clock, and what it cost, if it says so."""
         if row.stage is not Stage.SUCCEEDED:
             return
-        longest = self.knowledge.longest_s
+        before, longest, price = self.price, self.knowledge.longest_s, self.knowledge.price
         if row.created_at is not None and row.ended_at is not None:
             took_s = row.ended_at - row.created_at
             self.times.add(took_s)
             longest = max(longest or 0.0, took_s)
-        self._know(replace(self.knowledge, price=max(row.units, self.knowledge.price or row.units), longest_s=longest))
-        for work in self.flying.values():
-            if work.row.units < self.price:  # what is reserved for it is no longer enough
-                self._move(work, replace(work.row, units=self.price))
+        if task.units is not None:
+            price = max(task.units, price or NOTHING)
+        self._know(replace(self.knowledge, price=price, longest_s=longest))
+        if self.price > before:
+            for work in self._works:
+                if work.row.stage in {Stage.INTENT, Stage.CREATED}:  # what is reserved for it is no longer enough
+                    self._move(work, replace(work.row, units=self.price))
 
     def _fly(self, work: Work) -> None:
         self.flying[work.external_id] = work
@@ -606,7 +664,16 @@ class Engine:
             return
         self.emit(work, "retrying", work.row.message)
         work.next_attempt(self.run_id)
-        self._enqueue(work)
+        if work.looked_for or self.proven or self.options.newborn or not self._open:
+            self._enqueue(work)
+        else:
+            self._spawn(work, self._look_first)
+
+    async def _look_first(self, work: Work) -> None:
+        """Look for an attempt that another machine may have sent, before it is queued."""
+        await reconcile.look_up(self, [work], seconds=self.options.settle_time_s)
+        if work.row.stage is Stage.WITHDRAWN and work.status is None:
+            self._enqueue(work)
 
     def end(self, work: Work, status: Status, error: TakeError | None = None) -> None:
         """Give a take its final status in this run. What the service said of its task is let go."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from decimal import Decimal
 from heapq import nlargest
 
+from kling_batch.model import NOTHING
 from kling_batch.records.account import Control, Knowledge, Mark
 from kling_batch.records.attempts import Attempt, Stage
 from kling_batch.records.lock import Lock
@@ -26,21 +28,22 @@ def is_proven(ports: Ports, mark: Mark | None, settle_time_s: float) -> bool:
     return 0 <= ports.clock.time() - mark.at < settle_time_s
 
 
-def known_of(knowledge: Knowledge, rows: Iterable[Attempt], lock: Lock) -> Knowledge:
-    """Add to what is known of the account what journal and lock say of prices and times."""
+def known_of(knowledge: Knowledge, rows: Iterable[Attempt]) -> Knowledge:
+    """Add to what is known of the account what the journal says of times."""
     done = [row for row in rows if row.stage in {Stage.SUCCEEDED, Stage.DELIVERED} and row.run_id]
-    prices = [row.units for row in done] + [entry.units for entry in lock.everything()]
     took = [row.ended_at - row.created_at for row in done if row.created_at and row.ended_at]
     return replace(
-        knowledge,
-        price=max((price for price in (*prices, knowledge.price) if price is not None), default=None),
-        longest_s=max((each for each in (*took, knowledge.longest_s) if each is not None), default=None),
+        knowledge, longest_s=max((each for each in (*took, knowledge.longest_s) if each is not None), default=None)
     )
 
 
-def controls_of(knowledge: Knowledge, rows: Iterable[Attempt], lock: Lock) -> list[Control]:
+def highest_price(list_price: Decimal, rows: Iterable[Attempt], lock: Lock) -> Decimal:
+    """Say what a task may cost, in units, by the list and by what tasks of this set cost, whoever paid for them."""
+    return max(list_price, *(row.units for row in rows), *(entry.units for entry in lock.everything()), NOTHING)
+
+
+def controls_of(rows: Iterable[Attempt], lock: Lock) -> list[Control]:
     """Name tasks that are known to exist, the latest first: the account is heard by them."""
     found = [Control(external_id=row.external_id, task_id=row.task_id) for row in rows if row.task_id]
     found += [Control(external_id=entry.external_id, task_id=entry.task_id) for entry in lock.everything()]
-    latest = nlargest(_MOST_CONTROLS, found, key=lambda control: (len(control.task_id), control.task_id))
-    return [*([knowledge.control] if knowledge.control else []), *latest]
+    return nlargest(_MOST_CONTROLS, found, key=lambda control: (len(control.task_id), control.task_id))

@@ -41,10 +41,17 @@ class Patience:
         """Begin anew: something moved."""
         self._since = self._clock.monotonic()
 
-    def waited(self, began: float, seconds: float) -> None:
-        """Take note of a wait, from `began` on the monotonic clock, that was to take so many seconds at most."""
-        if self._clock.monotonic() > began + seconds + _SLACK_S:
-            self.renew()
+    def waited(self, began: float, seconds: float) -> float:
+        """Take note of a wait, from `began` on the monotonic clock, that was to take so many seconds at most.
+
+        Returns:
+            For how many seconds the machine slept in it, as far as that can be told.
+        """
+        slept_s = self._clock.monotonic() - began - seconds
+        if slept_s <= _SLACK_S:
+            return 0.0
+        self.renew()
+        return slept_s
 
 
 def words_of(refused: Refused) -> str:

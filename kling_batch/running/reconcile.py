@@ -16,6 +16,8 @@ from kling_batch.model import Task
 from kling_batch.records.account import Control
 from kling_batch.records.attempts import Stage
 from kling_batch.running.decide import Silence
+from kling_batch.running.limits import wait_s
+from kling_batch.running.slots import surely_ended_s
 from kling_batch.running.work import Work
 
 if TYPE_CHECKING:
@@ -25,34 +27,44 @@ _LONGEST_GAP_S = 4.0
 
 
 async def hear(engine: Engine, controls: list[Control]) -> None:
-    """Hear the account's query before anything is sent: by tasks that we know, else by one that the list shows."""
-    await engine.account.hear(controls)
-    if not engine.account.query_heard:
-        await engine.account.hear_from(await engine.account.scan())
+    """Hear the account before anything is sent: by tasks that we know, else by one that runs and that the list shows.
+
+    What this machine has learned of the account, it learned of a task that ran.
+    """
+    account, known = engine.account, engine.knowledge.control
+    if known is not None and await account.shows(known):
+        account.live = True
+    await account.hear(controls)
+    if not account.live:
+        await account.hear_from(await account.scan())
 
 
-async def look_up(engine: Engine, works: list[Work], *, proven: bool) -> None:
+async def look_up(engine: Engine, works: list[Work], *, seconds: float) -> None:
     """Find what the account has of these works, and take it over.
 
-    Where it is not proven that this journal sent last, it looks twice, the settle time apart: what was sent a moment
-    ago may not be visible yet. The first look is at the list; the second asks for every take that is still missing.
-    Where it is proven, one look is enough, and none at takes that this journal has looked for before.
+    It looks twice, so many seconds apart: what was sent a moment ago may not be visible yet. The first look is at the
+    list; the second asks for every take that is still missing, and counts only if a known task is shown right after.
     """
-    unknown = [work for work in works if not (proven and work.looked_for)]
-    absent = await _take_over(engine, unknown, await engine.account.glance({work.external_id for work in unknown}))
+    account, clock = engine.account, engine.ports.clock
+    absent = await _take_over(engine, works, await account.glance({work.external_id for work in works}))
     if not absent:
         return
-    seconds = 0.0 if proven else engine.options.settle_time_s
     engine.ports.observe(Looking(at=engine.ports.clock.time(), takes=len(absent), seconds=seconds))
     if seconds > 0:
-        await engine.ports.clock.sleep(seconds)
-    shown = {} if engine.account.query_heard else (await engine.account.scan()).tasks
-    asked = absent
-    while asked:
-        found = shown | await engine.account.find_all(work.external_id for work in asked)
-        asked = await _take_over(engine, [work for work in asked if work.external_id in found], found)
-    looked_for = [work.row for work in absent if work.row.stage is Stage.WITHDRAWN and work.status is None]
-    await engine.ports.journal.save_all([(row, ()) for row in looked_for])
+        await clock.sleep(seconds)
+    tries = 0
+    while absent:
+        asked = missing = absent
+        while asked:
+            found = await account.find_all(work.external_id for work in asked)
+            asked = await _take_over(engine, [work for work in asked if work.external_id in found], found)
+        if await account.is_still_heard():
+            break
+        absent = [work for work in missing if work.status is None and work.row.stage is Stage.WITHDRAWN]
+        tries += 1
+        await clock.sleep(wait_s(tries, engine.ports.rng.random(), longest_s=_LONGEST_GAP_S))
+    for work in works:
+        work.looked_for = True
 
 
 async def _take_over(engine: Engine, works: list[Work], found: Mapping[str, Task]) -> list[Work]:
@@ -67,14 +79,13 @@ async def _take_over(engine: Engine, works: list[Work], found: Mapping[str, Task
     return missing
 
 
-async def prove(engine: Engine, work: Work) -> None:
+async def prove(engine: Engine, control: Control) -> None:
     """See the first task that this run made by its external id: the positive control of this very run.
 
     A source may show tasks late, or name them only once they have ended. So it is deaf only if, the settle time and
     the task's end later, neither the query nor the list has shown it.
     """
     clock, account = engine.ports.clock, engine.account
-    control = Control(external_id=work.external_id, task_id=work.row.task_id or "")
     due, gap = clock.monotonic() + engine.options.settle_time_s, 0.1
     last = listed = False
     while not (shown := await account.shows(control)) and not last:
@@ -83,7 +94,8 @@ async def prove(engine: Engine, work: Work) -> None:
         gap = min(gap * 2, _LONGEST_GAP_S)
         last = clock.monotonic() >= due and control.external_id not in engine.flying
     account.query_heard, account.list_heard = shown, listed
-    engine.heard(control)
+    account.live = listed if not shown else account.live
+    await engine.heard(control)
 
 
 def deaf(task_id: str) -> ServiceStop:
@@ -99,22 +111,26 @@ async def find_until_settled(engine: Engine, work: Work, *, wait_to_hear: bool =
     """Look for the task of an unclear call until it is found, or until the settle time has passed without a trace.
 
     A look that fails proves nothing: there must be one that answers after the settle time. That is counted from now
-    and not from the sending: an answer may be lost a minute after the call, and the task be made just then. Where no
+    and not from the sending: an answer may be lost a minute after the call, and the task be made just then. Where a
+    source was heard by ended tasks alone, a task that may run is absent only once it would surely have ended. Where no
     source has been heard so far, a canary may still change that, and is waited for if `wait_to_hear`.
     """
     clock, account, name = engine.ports.clock, engine.account, work.external_id
     settle_time_s = engine.options.settle_time_s
     due = clock.monotonic() + settle_time_s
+    ended = clock.monotonic() + surely_ended_s(engine.knowledge.longest_s) - engine.seconds_since_sending(work)
     gap = min(1.0, max(0.05, settle_time_s / 8))
     while work.waits_for(name):
         began = clock.monotonic()
         task = await account.find(name)
         if task is not None:
             return task
-        if began >= due:
+        if began >= due and (account.live or not account.heard or began >= ended or not wait_to_hear):
             judged = await account.judge_silence(name, began)
-            if judged is not Silence.UNHEARD or not (wait_to_hear and engine.may_still_hear()):
+            passing = account.heard or engine.may_still_hear()
+            if judged is not Silence.UNHEARD or not (wait_to_hear and passing):
                 return judged
-        await clock.sleep(max(0.0, min(gap, due - clock.monotonic()) if clock.monotonic() < due else gap))
+        now = clock.monotonic()
+        await clock.sleep(min(gap, due - now) if now < due else gap)
         gap = min(gap * 2, _LONGEST_GAP_S)
     return Silence.UNHEARD

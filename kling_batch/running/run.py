@@ -24,7 +24,7 @@ from kling_batch.running.decide import withdrawn
 from kling_batch.running.deliver import WORKERS, Deliveries, placed_now
 from kling_batch.running.endings import deadline_passed, exit_status_of, failure
 from kling_batch.running.engine import Engine
-from kling_batch.running.knowledge import controls_of, is_proven, known_of
+from kling_batch.running.knowledge import controls_of, highest_price, is_proven, known_of
 from kling_batch.running.limits import Budget
 from kling_batch.running.locking import LockKeeper
 from kling_batch.running.pace import GenerationTimes, learned
@@ -116,7 +116,8 @@ async def run(
         budget=budget,
         run_id=run_id,
         deliver=deliveries.add,
-        knowledge=known_of(memory.knowledge(of_kind.name), known.values(), lock),
+        knowledge=known_of(memory.knowledge(of_kind.name), known.values()),
+        least_price=highest_price(of_kind.units, known.values(), lock),
         learn=partial(memory.learn, of_kind.name),
         proven=is_proven(ports, memory.mark(manifest.project), options.settle_time_s),
         times=_times(known.values()),
@@ -126,8 +127,7 @@ async def run(
         stopper.attach(engine)
     ports.observe(_started(started_at, works.values(), plan))
     if active:
-        look = [work for work in active if work.row.stage is Stage.WITHDRAWN]
-        await _work_through(engine, deliveries, look, controls_of(engine.knowledge, known.values(), lock))
+        await _work_through(engine, deliveries, controls_of(known.values(), lock))
     if options.frozen and engine.stopped is None and (left := _undelivered(works.values())):
         engine.halt(incomplete(left))
     if everything and engine.stopped is None:
@@ -167,14 +167,14 @@ def _length(step: Step) -> float:
     return -step.facts.take.job.duration_s if step.facts is not None else 0.0
 
 
-async def _work_through(engine: Engine, deliveries: Deliveries, look: list[Work], controls: list[Control]) -> None:
+async def _work_through(engine: Engine, deliveries: Deliveries, controls: list[Control]) -> None:
     """Run engine, watcher and deliveries side by side until the engine says that it is over."""
     async with asyncio.TaskGroup() as group:
         beside = [group.create_task(engine.guarded(Watcher(engine).watch), name="watch")]
         beside += [group.create_task(deliveries.work(engine), name=f"deliver {n}") for n in range(WORKERS)]
         if engine.options.deadline_s is not None:
             beside.append(group.create_task(_keep_deadline(engine, engine.options.deadline_s), name="deadline"))
-        await engine.conduct(group, look=look, controls=controls)
+        await engine.conduct(group, controls=controls)
         for task in (*beside, *engine.calls):
             task.cancel()
 
@@ -208,7 +208,6 @@ def work_of(step: Step, facts: Facts, *, run_id: int, order: int) -> Work:
         known_files=facts.known_files,
         present=frozenset(name for name, state in facts.presence.items() if state is Presence.PRESENT) or _NONE,
         moved=facts.moved,
-        looked_for=attempt is not None,
     )
 
 

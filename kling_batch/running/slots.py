@@ -8,6 +8,11 @@ _LEAST_S = 60.0
 _WITHOUT_A_MEASURE_S = 3600.0
 
 
+def surely_ended_s(longest_s: float | None) -> float:
+    """Say after how many seconds a task would surely have ended; where no generation was ever seen, after an hour."""
+    return _WITHOUT_A_MEASURE_S if longest_s is None else max(_LEAST_S, _TIMES_THE_LONGEST * longest_s)
+
+
 class HeldSlots:
     """Which slots stay taken, and until when, by moments of the monotonic clock."""
 
@@ -26,10 +31,9 @@ class HeldSlots:
         Args:
             task: Its name.
             since: When it was sent.
-            longest_s: The longest generation that was seen, in seconds; where none was, it is held for an hour.
+            longest_s: The longest generation that was seen, in seconds; see `surely_ended_s`.
         """
-        seconds = _WITHOUT_A_MEASURE_S if longest_s is None else max(_LEAST_S, _TIMES_THE_LONGEST * longest_s)
-        self._until[task] = since + seconds
+        self._until[task] = since + surely_ended_s(longest_s)
 
     def release(self, now: float) -> None:
         """Free what surely has ended."""

@@ -16,7 +16,7 @@ from kling_batch.records.lock import LockEntry
 class Work:
     """A take, the attempt it is at, and what came of it.
 
-    `looked_for` tells that the journal has a row of it: the account was asked for it before.
+    `looked_for` tells that this run has looked for this attempt on the account, or made the one before itself.
     `posted` tells that this run made the call that the task came from; `task` is what the service last said;
     `earlier_units` were charged for attempts that failed; `flying_since` is when its task was made, on the monotonic
     clock. `known_files` are what the files have to be where they were made before, by format; `present` names the
@@ -62,6 +62,7 @@ class Work:
         self.earlier_units += self.row.units
         self.row = first_row(self.take, run_id, attempt=self.row.attempt + 1)
         self.task = None
+        self.looked_for = self.posted
         self.posted = False
         self.resends = 0
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol, Self
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from kling_batch import __version__
 from kling_batch.effects import Probe, no_probe
@@ -210,7 +210,7 @@ class KlingService:
 
     async def query(self, path: str, any_id: str) -> QueryOutcome:
         """See `Service.query`."""
-        reply = await self._signed(lambda: self._send("GET", f"{path}/{any_id}"))
+        reply = await self._signed(lambda: self._send("GET", f"{path}/{quote(any_id, safe='')}"))
         return ReadFailed(reason=reply.reason) if isinstance(reply, _Lost) else wire.read_query(reply, any_id)
 
     async def page(self, path: str, number: int, size: int) -> ListOutcome:

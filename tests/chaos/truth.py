@@ -121,7 +121,11 @@ def always(truth: Truth) -> Iterator[str]:
             yield f"a task was asked for under {name}, which is no attempt of a take"
     for take in history.manifest.takes:
         good = [task for task in truth.tasks_of(take) if task.failure is None]
-        if len(good) > 1 and not history.silent and not any(truth.is_forgotten(task.external_id) for task in truth.tasks_of(take)):
+        if (
+            len(good) > 1
+            and not history.silent
+            and not any(truth.is_forgotten(task.external_id) for task in truth.tasks_of(take))
+        ):
             yield f"{take.key} has {len(good)} tasks that do not fail"
     known = not history.silent and (history.keeps_all or not truth.forgets)
     if known and history.concurrency is not None and ledger.in_flight_max > history.concurrency:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Iterable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
 
@@ -68,6 +69,7 @@ def engine_of(tmp_path: Path) -> Callable[..., Engine]:
             run_id=1,
             deliver=delivered.append,
             knowledge=Knowledge(),
+            least_price=Decimal("0.25"),
             learn=lambda _: None,
             proven=True,
         )
