@@ -1,7 +1,8 @@
 """(a) in virtual time: the shipped engine over the sandbox, on a clock that jumps from event to event.
 
 So a case of an hour takes seconds, and neither the machine nor what else it does changes a figure; what is not in them
-is the program's own computing, which `span` has. Every answer of the API takes `LATENCY_S`.
+is the program's own computing, which `span` has. Every answer of the API takes `LATENCY_S`. Where nothing else is said,
+the program knows that the account came to life with the run, so that only the work itself is measured.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 import random
 import statistics
 import tempfile
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -19,16 +21,16 @@ import httpx
 
 from benchmarks.baselines import Reach, jobs_of, poll_each
 from benchmarks.service import Span, span_of, write_manifest
+from kling_batch.api.project import load
 from kling_batch.delivery.walkers import LoopWalker, file_client
 from kling_batch.effects import no_probe
-from kling_batch.manifest import load
-from kling_batch.planning.plan import make_plan
+from kling_batch.events import Observer
+from kling_batch.records.account import AccountMemory
 from kling_batch.records.journal import Journal
-from kling_batch.records.lock import Lock
-from kling_batch.records.looking import read_snapshot
-from kling_batch.records.state import gather
+from kling_batch.records.store import Store
 from kling_batch.running.ports import Options, Ports
-from kling_batch.running.run import run
+from kling_batch.running.run import Stopper
+from kling_batch.running.session import Session
 from kling_batch.sandbox.quick import quick_clip
 from kling_batch.sandbox.settings import API_BASE_URL, SANDBOX_ACCESS_KEY, SANDBOX_SECRET_KEY, WorldSettings
 from kling_batch.sandbox.settings import Span as Times
@@ -61,21 +63,64 @@ class Case:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bench:
-    """A world in virtual time, and a folder with a manifest."""
+    """A world in virtual time, a folder with a manifest, and the state folder of the machine."""
 
     case: Case
     world: World
     clock: VirtualClock
     manifest: Path
+    state: Path
 
     @property
     def transport(self) -> httpx.AsyncBaseTransport:
         """The way to the world."""
         return SandboxTransport(self.world, self.clock)
 
+    @property
+    def elsewhere(self) -> Bench:
+        """Another folder of the same machine, with a manifest of one take."""
+        folder = self.manifest.parent / "elsewhere"
+        folder.mkdir()
+        return replace(self, manifest=write_manifest(folder, 1))
 
-def simulate(case: Case, client: Client) -> Span:
-    """Let a client make every take of a case, and compare its span with the oracle's."""
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Access:
+    """The world of a bench as a session takes it, and what the machine knows of the account."""
+
+    bench: Bench
+    memory: AccountMemory
+    fingerprint: str
+
+    @asynccontextmanager
+    async def open(self, journal: Journal, store: Store | None, observe: Observer) -> AsyncIterator[Ports]:
+        """Open the clients of a run."""
+        bench, keys = self.bench, Keys(access_key=SANDBOX_ACCESS_KEY, secret_key=SANDBOX_SECRET_KEY)
+        http, files = api_client(API_BASE_URL, bench.transport), file_client(transport=bench.transport)
+        async with http, files:
+            yield Ports(
+                service=KlingService(http, keys.signer(bench.clock.time)),
+                files=LoopWalker(files, bench.clock, _here),
+                journal=journal,
+                store=store,
+                clock=bench.clock,
+                rng=random.Random(bench.case.seed),  # noqa: S311 - jitter of waits
+                offload=_here,
+                probe=no_probe,
+                observe=observe,
+            )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Found:
+    """What a client's run took: its span, and the seconds from its start to the end of its last task."""
+
+    span: Span
+    seconds: float
+
+
+def simulate(case: Case, client: Client, *, before: Client | None = None) -> Found:
+    """Let a client make every take of a case, after an earlier run or none, and compare its span with the oracle's."""
     time = Time()
     clock = VirtualClock(time)
     generation = Times.log_normal(case.median_s, case.sigma) if case.sigma else Times.fixed(case.median_s)
@@ -90,8 +135,26 @@ def simulate(case: Case, client: Client) -> Span:
     world = World(settings, now=clock.time, synth=quick_clip)
     with tempfile.TemporaryDirectory(dir=_memory()) as folder:
         manifest = write_manifest(Path(folder), case.takes)
-        run_virtual(time, _await(client(Bench(case=case, world=world, clock=clock, manifest=manifest))))
-    return span_of(world.ledger.as_json(), slots=case.slots)
+        bench = Bench(case=case, world=world, clock=clock, manifest=manifest, state=Path(folder) / "state")
+        if before is not None:
+            run_virtual(time, _await(before(bench)))
+        earlier, began = world.ledger.as_json(), clock.time()
+        run_virtual(time, _await(client(bench)))
+    books = _without(world.ledger.as_json(), earlier)
+    return Found(
+        span=span_of(books, slots=case.slots),
+        seconds=max(task["ended_at"] for task in books["tasks"]) - began,
+    )
+
+
+def _without(books: dict[str, Any], earlier: dict[str, Any]) -> dict[str, Any]:
+    """Take out of the books what they held earlier."""
+    known = {task["task_id"] for task in earlier["tasks"]}
+    return {
+        **books,
+        "tasks": [task for task in books["tasks"] if task["task_id"] not in known],
+        "api_requests": books["api_requests"] - earlier["api_requests"],
+    }
 
 
 async def _await(work: Awaitable[object]) -> None:
@@ -104,47 +167,44 @@ def _memory() -> str | None:
     return str(shared) if shared.is_dir() else None
 
 
-def program(*, poll_interval_s: float, told: bool = True) -> Client:
-    """Run the program; `told` is whether it knows how many slots there are."""
-    return partial(_run_program, poll_interval_s=poll_interval_s, told=told)
+def program(*, poll_interval_s: float, told: bool = True, newborn: bool = True, select: str | None = None) -> Client:
+    """Run the program.
+
+    Args:
+        poll_interval_s: Least time between two polls.
+        told: Whether it knows how many slots there are.
+        newborn: Whether it knows that the account came to life with the run; else nobody but the state folder tells.
+        select: Which takes are meant; None means all.
+    """
+    return partial(_run_program, poll_interval_s=poll_interval_s, told=told, newborn=newborn, select=select)
 
 
-async def _run_program(bench: Bench, *, poll_interval_s: float, told: bool) -> None:
-    out = bench.manifest.parent / "out"
-    manifest = load(bench.manifest)
-    lock = Lock(project=manifest.project)
-    plan = make_plan(
-        gather(manifest.takes, read_snapshot(out), lock, out),
-        lock,
-        retries=0,
-        wanted=(take.key for take in manifest.takes),
-    )
+async def _run_program(
+    bench: Bench, *, poll_interval_s: float, told: bool, newborn: bool, select: str | None = None
+) -> None:
+    project = load(bench.manifest, out=bench.manifest.parent / "out")
     options = Options(
-        out=out,
-        lock_path=bench.manifest.with_suffix(".lock"),
+        out=project.out,
+        lock_path=project.lock_path,
+        select=(select,) if select else (),
+        consented=True,
         concurrency=bench.case.slots if told else None,
         poll_interval_s=poll_interval_s,
-        newborn=True,
+        newborn=newborn,
     )
-    keys = Keys(access_key=SANDBOX_ACCESS_KEY, secret_key=SANDBOX_SECRET_KEY)
-    journal = Journal(out, now=EPOCH, service="benchmark", threaded=False)
-    http, files = api_client(API_BASE_URL, bench.transport), file_client(transport=bench.transport)
-    try:
-        async with http, files:
-            ports = Ports(
-                service=KlingService(http, keys.signer(bench.clock.time)),
-                files=LoopWalker(files, bench.clock, _here),
-                journal=journal,
-                store=None,
-                clock=bench.clock,
-                rng=random.Random(bench.case.seed),  # noqa: S311 - jitter of waits
-                offload=_here,
-                probe=no_probe,
-                observe=lambda _: None,
-            )
-            await run(manifest, plan, lock, ports=ports, options=options)
-    finally:
-        journal.close()
+    access = Access(bench=bench, memory=AccountMemory(bench.state, "benchmark"), fingerprint="benchmark")
+    session = Session(
+        project,
+        options,
+        agree=lambda *_: None,
+        access=lambda: access,
+        nobody=access,
+        open_journal=lambda out: Journal(out, now=EPOCH, service=None, threaded=False),
+        report=lambda *_, **__: "",
+        store=None,
+    )
+    with session.hold() as held:
+        await held.execute(lambda _: None, Stopper())
 
 
 async def _here(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -168,9 +228,11 @@ def polling(*, interval_s: float, slots: int | None = None) -> Client:
     return work
 
 
-def measure(name: str, case: Case, client: Client, *, repeats: int) -> dict[str, Any]:
+def measure(name: str, case: Case, client: Client, *, repeats: int, before: Client | None = None) -> dict[str, Any]:
     """Simulate a case, each repeat with its own generation times. Gives medians."""
-    spans = [simulate(_seeded(case, seed), client) for seed in range(repeats if case.sigma else 1)]
+    seeds = range(repeats if case.sigma else 1)
+    found = [simulate(replace(case, seed=seed), client, before=before) for seed in seeds]
+    spans = [each.span for each in found]
     return {
         "client": name,
         "takes": case.takes,
@@ -179,11 +241,8 @@ def measure(name: str, case: Case, client: Client, *, repeats: int) -> dict[str,
         "span_over_oracle": round(statistics.median(span.ratio for span in spans), 3),
         "requests_a_take": round(statistics.median(span.requests_a_take for span in spans), 2),
         "refusals": statistics.median(span.refusals for span in spans),
+        "seconds": round(statistics.median(each.seconds for each in found), 1),
     }
-
-
-def _seeded(case: Case, seed: int) -> Case:
-    return Case(takes=case.takes, slots=case.slots, median_s=case.median_s, sigma=case.sigma, seed=seed)
 
 
 def grid(*, quick: bool) -> list[dict[str, Any]]:
@@ -214,8 +273,17 @@ def must_show() -> list[dict[str, Any]]:
     seven = Case(takes=100, slots=7, median_s=2.0, sigma=SIGMA)
     sixty = Case(takes=300, slots=60, median_s=2.0, sigma=SIGMA)
     told, unlike = program(poll_interval_s=0.1), program(poll_interval_s=0.1, told=False)
+    real = program(poll_interval_s=0.1, newborn=False)
+    one = program(poll_interval_s=0.1, newborn=False, select="s000000")
+
+    def elsewhere(bench: Bench) -> Awaitable[object]:
+        return one(bench.elsewhere)
+
     return [
         measure("told", ten, told, repeats=15),
+        measure("told, first run on an account", ten, real, repeats=15),
+        measure("told, fresh folder on a known account", ten, real, repeats=15, before=elsewhere),
+        measure("told, new takes in a folder at work just now", ten, real, repeats=15, before=one),
         measure("told, --poll-interval 0.1", ten_slow, told, repeats=15),
         measure("told, --poll-interval 1", ten_slow, program(poll_interval_s=1.0), repeats=15),
         measure("told", hundred, told, repeats=5),

@@ -172,6 +172,8 @@ def address(base_url: str) -> Check:
 
 def service(outcome: Mapping[str, Any] | Refused | ReadFailed, base_url: str) -> Check:
     """Judge the answer to a free question about the account."""
+    if isinstance(outcome, ReadFailed) and outcome.code == _TOO_FAST:
+        return _put_off(outcome.reason)
     if isinstance(outcome, ReadFailed):
         return Check(
             name="service",
@@ -190,13 +192,19 @@ def service(outcome: Mapping[str, Any] | Refused | ReadFailed, base_url: str) ->
 
 
 _KEY_NOT_KNOWN = 1002
+_TOO_FAST = 1302
+
+
+def _put_off(reason: str) -> Check:
+    """Judge a service that answers, but not the question: a run can begin all the same."""
+    message = f"The service answers, and puts the question off with {reason}"
+    return Check(name="service", state=State.WARNING, message=message, hint="Ask again in a minute.")
 
 
 def _refused(refused: Refused, base_url: str) -> Check:
     stop = stop_for(refused)
     if stop is None:
-        message = f"The service answers, and puts the question off with {refused.code}: {refused.message}"
-        return Check(name="service", state=State.WARNING, message=message, hint="Ask again in a minute.")
+        return _put_off(f"{refused.code}: {refused.message}")
     if isinstance(stop, AccountStop) and refused.code == _KEY_NOT_KNOWN:
         others = " or ".join(region for region in _REGIONS if region != base_url)
         hint = (
