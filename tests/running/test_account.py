@@ -93,7 +93,7 @@ class Desk:
         self.later()
         self(self.account.scan())
         (canary,) = self.made("kb-canary")
-        self(self.account.hear_list(canary))
+        self.account.list_heard = self(self.account.lists(canary))
         return self.account.list_heard
 
 
@@ -172,14 +172,42 @@ def test_known_tasks_are_asked_for_until_one_is_shown(desk: Open) -> None:
 
 
 def test_the_query_is_heard_by_anybodys_task_that_the_list_names(desk: Open) -> None:
-    """One that has ended: a query may be slow to show the others."""
+    """One that runs: a query that names tasks once they have ended says nothing of those that run."""
     account = desk()
-    account.made("kb-others")
-    account(account.account.hear_from(account(account.account.scan())))
-    assert not account.account.query_heard
+    account.made("kb-ended")
     account.later()
     account(account.account.hear_from(account(account.account.scan())))
-    assert account.account.query_heard
+    assert not account.account.heard
+    account.made("kb-others")
+    account(account.account.hear_from(account(account.account.scan())))
+    assert (account.account.query_heard, account.account.live) == (True, True)
+
+
+def test_a_task_that_has_ended_does_not_show_that_those_that_run_are_shown(desk: Open) -> None:
+    """The query is heard by it, and not live."""
+    account = desk()
+    (control,) = account.made("kb-1")
+    account.later()
+    assert account(account.account.shows(control))
+    assert (account.account.query_heard, account.account.live) == (True, False)
+
+
+def test_an_external_id_that_could_lead_elsewhere_is_not_asked_for(desk: Open) -> None:
+    """Other programs name their tasks as they like."""
+    account = desk()
+    account.made("scene/12 shot?")
+    account(account.account.hear_from(account(account.account.scan())))
+    assert account.asked(Call.QUERY) == 0
+
+
+def test_silence_counts_only_while_a_known_task_is_still_shown(desk: Open) -> None:
+    """What a gateway says for a moment is no verdict."""
+    account = desk()
+    (control,) = account.made("kb-1")
+    account(account.account.shows(control))
+    rule = Rule(on=frozenset({Call.QUERY}), effect=Effect(name="refuse", value=1203))
+    account.world.apply(Scenario(rules=(rule,)))
+    assert account.judged() is Silence.UNHEARD
 
 
 # The list

@@ -13,11 +13,11 @@ from typing import Any, cast
 import pytest
 
 from kling_batch.model import TakeKey
-from kling_batch.records.account import Control, Knowledge, Mark
+from kling_batch.records.account import Knowledge, Mark
 from kling_batch.records.attempts import Attempt, Stage
 from kling_batch.records.journal import Journal
 from kling_batch.records.lock import Lock, LockEntry
-from kling_batch.running.knowledge import controls_of, is_proven, known_of
+from kling_batch.running.knowledge import controls_of, highest_price, is_proven, known_of
 
 NOW = 1_790_000_000.0
 SETTLE_S = 20.0
@@ -93,42 +93,47 @@ def test_a_journal_that_never_sent_proves_nothing(tmp_path: Path) -> None:
 # Prices and times
 
 
-@pytest.mark.parametrize("source", ["memory", "journal", "lock", "retired"])
+@pytest.mark.parametrize("source", ["list", "journal", "lock", "retired"])
 def test_the_highest_price_counts_wherever_it_was_seen(source: str) -> None:
-    """What is reserved must never be less than what this account has ever paid for one task."""
+    """What is reserved must never be less than what a task of this set has ever cost."""
     low, high = Decimal("0.25"), Decimal("1.00")
-    knowledge = Knowledge(price=high if source == "memory" else low)
     rows = [row("1", units=high if source == "journal" else low)]
     entries = [locked("2", str(high if source in {"lock", "retired"} else low))]
-    assert known_of(knowledge, rows, lock_of(*entries, retired=source == "retired")).price == high
+    lock = lock_of(*entries, retired=source == "retired")
+    assert highest_price(high if source == "list" else low, rows, lock) == high
 
 
-def test_what_was_not_paid_here_tells_no_price_or_time() -> None:
-    """Reservations, failures, and what only the lock knew of: its entry says it better."""
+def test_neither_journal_nor_lock_tells_what_this_account_pays() -> None:
+    """A colleague's account may have another price: only what this one was seen to charge is known of it."""
+    assert known_of(Knowledge(), [row("1", units=Decimal(1))]).price is None
+    assert known_of(Knowledge(price=Decimal("0.5")), []).price == Decimal("0.5")
+
+
+def test_what_was_not_made_here_tells_no_time() -> None:
+    """Reservations, failures, and what only the lock knew of."""
     high: dict[str, Any] = {"units": Decimal(9), "created_at": NOW, "ended_at": NOW + 99}
     rows = [row("1", run_id=0, **high)]
     rows += [row("1", stage=stage, **high) for stage in set(Stage) - {Stage.SUCCEEDED, Stage.DELIVERED}]
-    assert known_of(Knowledge(), rows, NOTHING_KNOWN) == Knowledge()
+    assert known_of(Knowledge(), rows) == Knowledge()
 
 
 def test_the_longest_generation_counts_by_the_services_times() -> None:
     """Of this journal and of what was known before."""
     rows = [row("1", created_at=NOW, ended_at=NOW + 7.5), row("2", created_at=NOW, ended_at=None)]
-    assert known_of(Knowledge(longest_s=3.0), rows, NOTHING_KNOWN).longest_s == 7.5
-    assert known_of(Knowledge(longest_s=9.0), rows, NOTHING_KNOWN).longest_s == 9.0
+    assert known_of(Knowledge(longest_s=3.0), rows).longest_s == 7.5
+    assert known_of(Knowledge(longest_s=9.0), rows).longest_s == 9.0
 
 
 # Tasks that are known to exist
 
 
 def test_the_account_is_heard_by_the_latest_tasks_first() -> None:
-    """What was shown last, then the three youngest of journal and lock: the service forgets the oldest."""
-    memory = Control(external_id="kb-5", task_id="5")
+    """The three youngest of journal and lock: the service forgets the oldest."""
     rows = [row("9"), row("10"), replace(row("0"), task_id=None)]
-    found = controls_of(Knowledge(control=memory), rows, lock_of(locked("100"), locked("8")))
-    assert [control.task_id for control in found] == ["5", "100", "10", "9"]
+    found = controls_of(rows, lock_of(locked("100"), locked("8")))
+    assert [control.task_id for control in found] == ["100", "10", "9"]
 
 
 def test_a_bare_machine_knows_no_task() -> None:
     """It has to send one to hear the account by."""
-    assert controls_of(Knowledge(), [row()], NOTHING_KNOWN) == []
+    assert controls_of([row()], NOTHING_KNOWN) == []
