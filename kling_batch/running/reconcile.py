@@ -93,6 +93,8 @@ async def prove(engine: Engine, control: Control) -> None:
         await clock.sleep(gap)
         gap = min(gap * 2, _LONGEST_GAP_S)
         last = clock.monotonic() >= due and control.external_id not in engine.flying
+    while shown and not account.live and control.external_id in engine.flying:
+        await clock.sleep(gap)  # it was shown after its end: how long it took is about to be seen
     account.query_heard, account.list_heard = shown, listed
     account.live = listed if not shown else account.live
     await engine.heard(control)

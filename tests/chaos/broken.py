@@ -1,11 +1,24 @@
-"""The program, broken on purpose in three ways. A proof that does not catch these proves nothing."""
+"""The program, broken on purpose in ten ways. A proof that does not catch these proves nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from kling_batch.records.attempts import Attempt, PlacedFile, Stage
+from kling_batch.delivery.verify import Rejected, Verified, verify_audio
+from kling_batch.model import Task
+from kling_batch.records.attempts import Stage
+from kling_batch.records.lock import Lock, write_lock
+from kling_batch.records.rows import Statement
+from kling_batch.running import deliver, locking, run
+from kling_batch.running.account import Account
+from kling_batch.running.decide import Silence
+from kling_batch.running.engine import Engine
+from kling_batch.running.session import Session
+from kling_batch.running.slots import HeldSlots
 from kling_batch.service.client import KlingService
 from kling_batch.service.outcomes import CreateOutcome, ListOutcome, Page, Unclear
 from tests.chaos.process import LateJournal, Parts
@@ -24,20 +37,72 @@ class ResendsAtOnce(KlingService):
 class ForgetsIntents(LateJournal):
     """Writes nothing before the call: a crash between call and answer leaves no trace."""
 
-    async def save_all(self, rows: Iterable[tuple[Attempt, Iterable[PlacedFile]]]) -> None:
-        await super().save_all([row for row in rows if row[0].stage is not Stage.INTENT])
+    def _marked(self, statements: Iterable[Statement]) -> list[Statement]:
+        return [row for row in super()._marked(statements) if Stage.INTENT not in row[1]]
 
 
 class TrustsTheOrder(KlingService):
     """Takes the first page of the list for all of it, as if the newest tasks came first and nobody else made any."""
 
     async def page(self, path: str, number: int, size: int) -> ListOutcome:
-        outcome = await super().page(path, number, size)
-        if isinstance(outcome, Page) and outcome.rows == size:
-            return Page(tasks=outcome.tasks[:-1], rows=size - 1)
-        return outcome
+        return await super().page(path, number, size) if number == 1 else Page(tasks=(), rows=0)
 
 
 RESENDS_AT_ONCE = Parts(service=ResendsAtOnce)
 FORGETS_INTENTS = Parts(journal=ForgetsIntents)
 TRUSTS_THE_ORDER = Parts(service=TrustsTheOrder)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Broken:
+    """A program with a promise taken out of it: what stands in for a part, by its owner and name."""
+
+    owner: Any
+    name: str
+    value: Any
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Break it for as long as the context lasts."""
+        sound = self.owner.__dict__[self.name]
+        setattr(self.owner, self.name, self.value)
+        try:
+            yield
+        finally:
+            setattr(self.owner, self.name, sound)
+
+
+def _carries_out_the_old_plan(session: Session) -> None:
+    """Do what was agreed to, whatever has happened since."""
+    session.plan = session._agreed or session._made(session.project.snapshot())
+    session._access = session._get_access()
+    session._journal.bind(session._access.fingerprint)
+
+
+async def _believes_any_silence(account: Account, external_id: str, since: float) -> Task | Silence:
+    del account, external_id, since
+    return Silence.ABSENT
+
+
+def _writes_the_lock_from_memory(path: Path, project: str, change: Any, *, probe: Any) -> Lock:
+    """Write what this run knows, as if nobody else wrote."""
+    del project
+    lock: Lock = change(change.keywords["changes"].base)
+    write_lock(path, lock, probe=probe)
+    return lock
+
+
+def _refuses_a_careless_sound(*arguments: Any, **options: Any) -> Any:
+    verdict = verify_audio(*arguments, **options)
+    if isinstance(verdict, Verified) and verdict.warnings:
+        return Rejected(reason="its header does not say what it is")
+    return verdict
+
+
+NO_SECOND_PLAN = Broken(owner=Session, name="_plan_again", value=_carries_out_the_old_plan)
+SILENCE_UNHEARD = Broken(owner=Account, name="judge_silence", value=_believes_any_silence)
+NO_CONTINUITY = Broken(owner=run, name="is_proven", value=lambda *_: True)
+LIST_PRICE = Broken(owner=Engine, name="price", value=property(lambda engine: engine.kind.units))
+SLOT_FREED = Broken(owner=HeldSlots, name="hold", value=lambda *_: None)
+LOCK_FROM_MEMORY = Broken(owner=locking, name="update_lock", value=_writes_the_lock_from_memory)
+SOUND_REFUSED = Broken(owner=deliver, name="verify_audio", value=_refuses_a_careless_sound)

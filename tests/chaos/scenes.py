@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from decimal import Decimal
 
 from kling_batch.model import Job, Source
 from kling_batch.sandbox.faults import ALL_CALLS, API_CALLS, Call, Effect, Rule
 from kling_batch.sandbox.settings import Behaviour, Span, WorldSettings
-from tests.chaos.history import SAMPLE_RATE, End, History, Kept, Life, draw, manifest_of
+from tests.chaos.history import SAMPLE_RATE, End, History, Kept, Life, Place, draw, manifest_of
 
 _CREATE = frozenset({Call.CREATE})
 _DOWNLOAD = frozenset({Call.DOWNLOAD})
@@ -115,3 +116,75 @@ def hunt(seed: int) -> History:
         lingering=0.0,
         max_units=None,
     )
+
+
+def _behaving(history: History, **behaviour: object) -> History:
+    settings = history.settings
+    changed = replace(settings.behaviour, **behaviour)  # type: ignore[arg-type]
+    return replace(history, settings=replace(settings, behaviour=changed))
+
+
+def _losing(history: History, share: float) -> History:
+    """Lose so many of the answers to create calls, after the task was made."""
+    rule = Rule(on=_CREATE, effect=Effect(name="lost-after", value="reset"), probability=share)
+    return replace(history, rules=(rule,))
+
+
+def late_consent(seed: int) -> History:
+    """Ask while another run sends and loses its answers; that one ends at its deadline, and then the answer is yes."""
+    first = Life(end=End.DEADLINE, at=26.0 + seed % 5)
+    return _losing(reference_of(seed, first, Life(end=End.ITSELF, asked_at=1)), 0.5)
+
+
+def nothing_heard(seed: int) -> History:
+    """Lose answers on an account that shows no task by its external id."""
+    history = _losing(reference_of(seed, Life(end=End.ITSELF)), 0.5)
+    return _behaving(replace(history, unproven=True), query_by_external_id=False, list_scope="other-key")
+
+
+def two_machines(seed: int) -> History:
+    """Kill a machine that has just sent, tasks becoming visible late; go on at once on one that worked before."""
+    warm = Life(end=End.DEADLINE, at=26.0, every=4)
+    killed = Life(end=End.MOMENT, at=22.0 + (seed % 10) / 4, place=Place.MACHINE)
+    return _behaving(
+        reference_of(seed, warm, killed, Life(end=End.ITSELF)), list_visible_after=_LATER, query_visible_after=_LATER
+    )
+
+
+def dear(seed: int) -> History:
+    """Charge four times the list price, within a budget."""
+    history = reference_of(seed, Life(end=End.ITSELF))
+    return _behaving(replace(history, max_units=Decimal("3.00")), units=Decimal("1.00"))
+
+
+def forgetful(seed: int) -> History:
+    """Hide tasks that run for minutes, where two slots are allowed."""
+    rule = replace(_struck(_CREATE, "task-forgotten", (3.0, 400.0)), probability=0.3)
+    history = reference_of(seed, Life(end=End.ITSELF))
+    settings = replace(history.settings, generation=Span(low=100.0, high=300.0))
+    return replace(history, concurrency=2, rules=(rule,), settings=settings)
+
+
+def listed(seed: int) -> History:
+    """Show external ids in the list alone, on a crowded account whose newest tasks stand last."""
+    history = replace(reference_of(seed, Life(end=End.ITSELF)), others=640)
+    return _behaving(history, query_by_external_id=False, list_order="oldest")
+
+
+def colleague(seed: int) -> History:
+    """Put somebody else's entry into the lock in the middle of a run."""
+    return reference_of(seed, Life(end=End.ITSELF, colleague_at=120 + seed))
+
+
+def careless(seed: int) -> History:
+    """Deliver whole sounds whose length is stated as nothing like it."""
+    return _behaving(reference_of(seed, Life(end=End.ITSELF)), stated_length="milliseconds")
+
+
+_LATER = Span(low=6.0, high=9.0)
+
+
+def reference_of(seed: int, *lives: Life) -> History:
+    """Give the reference batch with some lives, and chance of its own."""
+    history = reference()
+    return replace(history, seed=seed, settings=replace(history.settings, seed=seed), lives=lives)

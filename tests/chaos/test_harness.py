@@ -63,7 +63,7 @@ def test_a_bare_machine_has_nothing(machine: Machine) -> None:
     """With everything deleted, neither journal, files, lock nor store is left."""
     by_itself = Life(end=End.ITSELF)
     Program(machine, reference(), by_itself, number=0, parts=SOUND).live()
-    assert {path.name for path in machine.home(Place.FOLDER).iterdir()} == {"out", "store", "chaos.yaml.lock"}
+    assert {path.name for path in machine.home(Place.FOLDER).iterdir()} == {"out", "state", "store", "chaos.yaml.lock"}
     forget(machine, Kept.NOTHING)
     assert list(machine.home(Place.FOLDER).iterdir()) == []
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
-from tests.chaos.broken import FORGETS_INTENTS, RESENDS_AT_ONCE, TRUSTS_THE_ORDER
+from tests.chaos import broken, scenes
+from tests.chaos.broken import FORGETS_INTENTS, RESENDS_AT_ONCE, TRUSTS_THE_ORDER, Broken
+from tests.chaos.history import History
 from tests.chaos.play import play
 from tests.chaos.process import Parts
 from tests.chaos.scenes import hunt
 
 _WITHIN = 60
+_FEW = 12
 
 
 @pytest.mark.parametrize(
@@ -17,7 +22,6 @@ _WITHIN = 60
     [
         pytest.param(RESENDS_AT_ONCE, id="resends at once"),
         pytest.param(FORGETS_INTENTS, id="forgets the intent"),
-        pytest.param(TRUSTS_THE_ORDER, id="trusts the list's order"),
     ],
 )
 def test_a_program_that_pays_twice_is_caught(parts: Parts) -> None:
@@ -29,3 +33,29 @@ def test_a_program_that_pays_twice_is_caught(parts: Parts) -> None:
 
 def _pays_twice(seed: int, parts: Parts) -> bool:
     return any("tasks were made under" in words for words in play(hunt(seed), parts=parts).violations)
+
+
+@pytest.mark.parametrize(
+    ("program", "scene"),
+    [
+        pytest.param(broken.NO_SECOND_PLAN, scenes.late_consent, id="no second plan under the hold"),
+        pytest.param(broken.SILENCE_UNHEARD, scenes.nothing_heard, id="silence believed unheard"),
+        pytest.param(broken.NO_CONTINUITY, scenes.two_machines, id="continuity not asked for"),
+        pytest.param(broken.LIST_PRICE, scenes.dear, id="list price reserved"),
+        pytest.param(broken.SLOT_FREED, scenes.forgetful, id="slot freed at unknown"),
+        pytest.param(broken.LOCK_FROM_MEMORY, scenes.colleague, id="lock written without merging"),
+        pytest.param(broken.SOUND_REFUSED, scenes.careless, id="a whole sound refused"),
+    ],
+)
+def test_a_program_without_one_of_its_promises_is_caught(program: Broken, scene: Callable[[int], History]) -> None:
+    """Within a few histories the broken program is seen to break a promise; on that one the sound program does not."""
+    with program.applied():
+        caught = next((seed for seed in range(_FEW) if play(scene(seed)).violations), None)
+    assert caught is not None
+    assert play(scene(caught)).violations == []
+
+
+def test_a_program_that_trusts_the_lists_order_is_caught() -> None:
+    """Where only the list shows external ids, the first page is not all of it: such a program never comes to an end."""
+    assert play(scenes.listed(0), parts=TRUSTS_THE_ORDER).violations
+    assert play(scenes.listed(0)).violations == []

@@ -24,6 +24,7 @@ from kling_batch.service.catalog import kind
 from tests.chaos.history import History, Place
 from tests.chaos.process import COLLEAGUE, Machine
 
+_DAMAGES = {"corrupt", "wrong-type", "wrong-format", "wrong-length", "cut"}
 OTHERS = "other-"
 """How the external ids of other programs' tasks begin."""
 
@@ -45,7 +46,8 @@ class Truth:
         """Whether a sound is not delivered for what the service gave: its bytes, or where it says they are."""
         leads_nowhere = any(rule.effect.name == "task-url" for rule in self.history.rules)
         bad_url = leads_nowhere and ("URL" in words or "has no host" in words)
-        return bad_url or "the same bytes came twice" in words
+        damaged = any(rule.effect.name in _DAMAGES for rule in self.history.rules)
+        return bad_url or (damaged and "the same bytes came twice" in words)
 
     @property
     def forgets(self) -> bool:
