@@ -17,7 +17,7 @@ demo: $(READY)
 	@echo "Listen: open out/fireworks.sandbox/report.html in a browser."
 
 test: $(READY)
-	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+	$(BIN)/python -m pytest --numprocesses 4 --dist worksteal
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -154,6 +154,8 @@ def _in_peace(history: History, machine: Machine, record: Record, parts: Parts) 
     yield from finished(truth, outcome)
     record.delivered = outcome.result.count(Status.SUCCEEDED)
     record.charges = truth.paid_sounds()
+    if history.deaf:
+        return
     yield from _nothing_to_do(calm, machine, number, parts, outcome)
     yield from _bare(calm, machine, number + 1, parts)
 
@@ -165,7 +167,8 @@ def _nothing_to_do(history: History, machine: Machine, number: int, parts: Parts
     yield from told(truth, outcome, history.manifest.takes)
     if truth.posts() != posts and not truth.forgets:
         yield "a further run sent something"
-    if [each.status for each in outcome.result.takes] != [each.status for each in before.result.takes]:
+    statuses = [[each.status for each in one.result.takes] for one in (before, outcome)]
+    if statuses[0] != statuses[1] and not truth.forgets:
         yield "a further run reports something else"
     if any(each.origin not in {Origin.KEPT, None} for each in outcome.result.takes):
         yield "a further run did something"

@@ -247,8 +247,10 @@ def finished(truth: Truth, outcome: Outcome) -> Iterator[str]:
         if each.status is Status.SUCCEEDED:
             if entry is None or entry.files != each.files or entry.task_id != each.task_id:
                 yield f"{key}: the lock does not say what the report says"
-        elif each.status is Status.UNKNOWN and truth.history.deaf:
-            continue  # where only the list shows names, what is unclear at the end stays so
+        elif truth.history.deaf and each.status in {Status.UNKNOWN, Status.PENDING}:
+            continue  # where only the list shows names, it may show them too late to be heard
+        elif each.status is Status.UNKNOWN and not truth.paid_sounds():
+            continue  # on an account without a single task of ours, nothing can be heard
         elif each.status is not Status.FAILED and not truth.cannot_be_had(_words(each)):
             yield f"{key} is still {each.status}: {each.error}"
         elif each.status is Status.FAILED:

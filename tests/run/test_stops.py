@@ -180,7 +180,7 @@ def test_a_duplicate_that_becomes_visible_late_is_found_and_not_failed(
     Two looks, the settle time apart, end before the tasks are visible; the look after the refusal ends later than that.
     """
     late = Behaviour(query_visible_after=Span.fixed(1.5), list_visible_after=Span.fixed(1.5))
-    server = serve(behaviour=late, seconds=0.2)
+    server = serve(behaviour=late, seconds=4.0)
     assert tavern.run("--settle-time", "0", "--deadline", "0.4") == 6
     shutil.rmtree(tavern.out)
     (tavern.folder / "tavern.yaml.lock").unlink(missing_ok=True)
