@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from kling_batch.sandbox.faults import Call, Rule
-from kling_batch.sandbox.settings import Behaviour, Span
+from kling_batch.sandbox.settings import Span
 
 TAKES = 7
 
@@ -173,14 +173,14 @@ def test_a_look_at_some_takes_is_none_at_the_others(tavern: Any, serve: Any) -> 
 
 
 def test_a_duplicate_that_becomes_visible_late_is_found_and_not_failed(
-    tavern: Any, serve: Any, created: Callable[..., list[int]]
+    tavern: Any, serve: Any, created: Callable[..., list[int]], rule: Callable[..., Rule]
 ) -> None:
     """A refusal that means a known id is not taken for the end of the take while its task may still be invisible.
 
-    Two looks, the settle time apart, end before the tasks are visible; the look after the refusal ends later than that.
+    Two looks, the settle time apart, end before the first task is visible; the look after the refusal ends later.
     """
-    late = Behaviour(query_visible_after=Span.fixed(1.5), list_visible_after=Span.fixed(1.5))
-    server = serve(behaviour=late, seconds=4.0)
+    late = Span.fixed(1.5)
+    server = serve(rules=(rule("task-late", (late, late), limit=1),), seconds=4.0)
     assert tavern.run("--settle-time", "0", "--deadline", "0.4") == 6
     shutil.rmtree(tavern.out)
     (tavern.folder / "tavern.yaml.lock").unlink(missing_ok=True)
