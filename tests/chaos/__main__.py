@@ -27,6 +27,7 @@ class Sum:
     records: int = 0
     kills: int = 0
     faults: Counter[str] = field(default_factory=Counter)
+    switches: Counter[str] = field(default_factory=Counter)
     delivered: int = 0
     charges: int = 0
     bad: list[tuple[int, str]] = field(default_factory=list)
@@ -36,6 +37,7 @@ class Sum:
         self.records += 1
         self.kills += record.kills
         self.faults += record.faults
+        self.switches += Counter(record.switches)
         self.delivered += record.delivered
         self.charges += record.charges
         self.bad += [(record.seed, violation) for violation in record.violations]
@@ -50,7 +52,10 @@ def main() -> int:
     bad = 0
     if options.seeds:
         seeds = range(options.first, options.first + options.seeds)
-        bad += _report("seeds", _many(_by_seed, seeds))
+        total = _many(_by_seed, seeds)
+        bad += _report("seeds", total)
+        shares = (f"{name} {count / total.records:.1%}" for name, count in sorted(total.switches.items()))
+        echo(f"  share of the seeds with each switch: {', '.join(shares)}")
     if options.points:
         effects = play(reference()).effects
         echo(f"the reference batch has {effects} effects in a clean run")

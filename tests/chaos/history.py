@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
@@ -136,6 +136,20 @@ class History:
         honest = behaviour.list_scope == "account" and behaviour.list_cut is None and behaviour.list_window_s is None
         prompt = behaviour.list_shows_unfinished and behaviour.external_ids_shown == "always"
         return self.deaf and not (honest and prompt)
+
+    @property
+    def switches(self) -> frozenset[str]:
+        """Name what this history uses of all that a seed can draw: habits of the service, faults, ends and places."""
+        behaviour, usual = self.settings.behaviour, Behaviour()
+        names = [
+            field.name for field in fields(Behaviour) if getattr(behaviour, field.name) != getattr(usual, field.name)
+        ]
+        names += [f"fault {rule.effect.name}" for rule in self.rules]
+        names += [f"{word} kept" for word in {life.kept for life in self.lives} - {Kept.ALL}]
+        names += [str(word) for life in self.lives for word in (life.end, life.place)]
+        names += ["asked before the folder is held"] * any(life.asked_at is not None for life in self.lives)
+        names += ["a colleague writes the lock"] * any(life.colleague_at is not None for life in self.lives)
+        return frozenset(names)
 
 
 def draw(seed: int) -> History:

@@ -38,6 +38,7 @@ class Record:
     seed: int
     violations: list[str] = field(default_factory=list)
     faults: Counter[str] = field(default_factory=Counter)
+    switches: frozenset[str] = frozenset()
     kills: int = 0
     effects: int = 0
     takes: int = 0
@@ -59,7 +60,7 @@ def workshop() -> Iterator[Path]:
 
 def play(history: History, *, parts: Parts = SOUND) -> Record:
     """Play a history to its end, or to its first violation."""
-    record = Record(seed=history.seed, takes=len(history.manifest.takes))
+    record = Record(seed=history.seed, takes=len(history.manifest.takes), switches=history.switches)
     with workshop() as root:
         machine = _machine(history, root)
         try:

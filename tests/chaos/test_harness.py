@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 
+from kling_batch.sandbox.faults import EFFECTS
 from kling_batch.sandbox.quick import quick_clip
+from kling_batch.sandbox.settings import Behaviour
 from kling_batch.sandbox.world import World
 from tests.chaos.history import End, Kept, Life, Place, draw
 from tests.chaos.process import SOUND, Body, Killed, Machine, Program, forget
@@ -31,6 +33,13 @@ def test_time_jumps_to_the_next_timer() -> None:
 
     run_virtual(time, main())
     assert seen == [1.0, 60.0, 3600.0]
+
+
+def test_seeds_use_every_switch_of_the_sandbox() -> None:
+    """Whatever habit or fault the sandbox can have, some history has it."""
+    used = frozenset[str]().union(*(draw(seed).switches for seed in range(1500)))
+    habits = {habit.name for habit in fields(Behaviour)}
+    assert habits | {f"fault {name}" for name in EFFECTS} <= used
 
 
 def test_a_program_that_waits_for_nothing_is_found() -> None:
