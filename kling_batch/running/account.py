@@ -16,6 +16,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from kling_batch.clock import Clock
+from kling_batch.errors import ReadRefused
 from kling_batch.model import Task, TaskStatus
 from kling_batch.records.account import Control
 from kling_batch.running.decide import Silence
@@ -137,9 +138,12 @@ class Account:
         runs = shown is not None and shown.task_id == control.task_id and not shown.status.ended
         return runs and scan.sound and self._baseline is not None and self._baseline <= scan.ids
 
-    async def scan(self) -> Scan:
-        """Read the whole list, up to an empty page: a page may be smaller than asked and not be the last."""
-        scan = await self._read(_MOST_PAGES, to_an_empty_page=True)
+    async def scan(self, *, patient: bool = False) -> Scan:
+        """Read the whole list, up to an empty page: a page may be smaller than asked and not be the last.
+
+        `patient` repeats what cannot be read for the moment: where only the list may show a task, it has to be read.
+        """
+        scan = await self._read(_MOST_PAGES, to_an_empty_page=True, patient=patient)
         if self._baseline is None:
             self._baseline = scan.ids
         return scan
@@ -161,7 +165,7 @@ class Account:
 
         await together((f"look-up {number}", work()) for number in range(_AT_ONCE))
         if wanted and not self.query_heard:
-            found |= (await self.scan()).tasks
+            found |= (await self.scan(patient=True)).tasks
         return found
 
     async def judge_silence(self, external_id: str, since: float) -> Task | Silence:
@@ -191,7 +195,22 @@ class Account:
             self._tells_apart = await self._ask(nobody) is None
         return self._tells_apart
 
-    async def _read(self, most_pages: int, *, to_an_empty_page: bool = False) -> Scan:
+    async def _page(self, number: int, size: int, *, patient: bool) -> Page | None:
+        """Read a page of the list; None where it cannot be read, or, if `patient`, where the service refuses it."""
+        if not patient:
+            page = await self.service.page(self.path, number, size)
+            return page if isinstance(page, Page) else None
+        try:
+            return await insist(
+                lambda: self.service.page(self.path, number, size),
+                clock=self.clock,
+                rng=self.rng,
+                patience_s=self.patience_s,
+            )
+        except ReadRefused:
+            return None
+
+    async def _read(self, most_pages: int, *, to_an_empty_page: bool = False, patient: bool = False) -> Scan:
         """Read the list from page 1, up to a page that is not full or, if that is asked for, up to an empty one.
 
         A page that cannot be read ends it: what the list shows is a hint, and its silence counts only if it is sound.
@@ -204,8 +223,8 @@ class Account:
         ended = False
         while not ended and number < most_pages:
             number += 1
-            page = await self.service.page(self.path, number, size)
-            if not isinstance(page, Page):
+            page = await self._page(number, size, patient=patient)
+            if page is None:
                 break
             rows += page.rows
             for task in page.tasks:

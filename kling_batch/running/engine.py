@@ -146,7 +146,7 @@ class Engine:
             if self._only_waits() and self._held_for_s() > self.options.patience_s:
                 self.halt(slots_held(len(self.held), self._held_for_s()))
                 break
-            await self._settle_doubts()
+            await self.guarded(self._settle_doubts)
             if self.unfinished and self.stopped is None:
                 await self._wait()
         preparing.cancel()

@@ -30,6 +30,12 @@ def test_no_history_breaks_a_promise(block: int) -> None:
     assert sum(record.kills for record in records) > 0
 
 
+@pytest.mark.parametrize("seed", [2964, 4915])
+def test_what_a_history_has_shown_once_is_mended(seed: int) -> None:
+    """A disk that is full while refusals are believed ends the run; a list that alone may show tasks is read."""
+    assert play(draw(seed)).violations == []
+
+
 def test_the_draw_leaves_no_kind_of_fault_out() -> None:
     """A few hundred seeds hold every fault that the simulation knows, so that a green proof is not an empty one."""
     drawn = Counter(rule.effect.name for seed in range(_BLOCKS * _SEEDS_A_BLOCK) for rule in draw(seed).rules)

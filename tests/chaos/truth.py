@@ -46,8 +46,10 @@ class Truth:
         """Whether a sound is not delivered for what the service gave: its bytes, or where it says they are."""
         leads_nowhere = any(rule.effect.name == "task-url" for rule in self.history.rules)
         bad_url = leads_nowhere and ("URL" in words or "has no host" in words)
-        damaged = any(rule.effect.name in _DAMAGES for rule in self.history.rules)
-        return bad_url or (damaged and "the same bytes came twice" in words)
+        names = {rule.effect.name for rule in self.history.rules}
+        damaged = "the same bytes came twice" in words and bool(names & _DAMAGES)
+        changed = "other bytes than the lock names" in words and "changed" in names
+        return bad_url or damaged or changed
 
     @property
     def forgets(self) -> bool:
