@@ -56,6 +56,11 @@ class Attempt:
         """What it takes from the budget: charged or reserved. Run 0 marks what only the lock knew: not paid here."""
         return self.units if self.run_id and self.stage in PAID else Decimal(0)
 
+    @property
+    def generation_s(self) -> float | None:
+        """How long its task took, in seconds by the service's clock; None where that was not seen."""
+        return None if self.created_at is None or self.ended_at is None else self.ended_at - self.created_at
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlacedFile:

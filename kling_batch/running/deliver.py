@@ -30,10 +30,11 @@ from kling_batch.records.attempts import PlacedFile, Stage
 from kling_batch.records.layout import FOLDER
 from kling_batch.records.store import Store
 from kling_batch.running.account import Shown
-from kling_batch.running.engine import Engine
 from kling_batch.running.limits import wait_s
 from kling_batch.running.locking import LockKeeper
+from kling_batch.running.ports import Ports
 from kling_batch.running.reading import insist
+from kling_batch.running.scheduler import Scheduler
 from kling_batch.running.work import Work
 from kling_batch.service.outcomes import Absent, Found
 
@@ -109,7 +110,7 @@ class Deliveries:
             self._unseen.add(work.external_id)
         self.queue.put_nowait(work)
 
-    async def work(self, engine: Engine) -> None:
+    async def work(self, scheduler: Scheduler, ports: Ports) -> None:
         """Deliver until cancelled, or until what a delivery meets stops the run, such as a full disk.
 
         Then it ends by itself: where a full disk is met while a cancelled download notes what it has, the
@@ -118,44 +119,44 @@ class Deliveries:
         async with asyncio.TaskGroup() as waiting:
             while True:
                 item = await self.queue.get()
-                delivery = item if isinstance(item, _Delivery) else _Delivery(engine, self, item)
+                delivery = item if isinstance(item, _Delivery) else _Delivery(scheduler, ports, self, item)
                 try:
                     pause_s = await delivery.proceed()
                     if pause_s is not None:
                         waiting.create_task(self._again(delivery, pause_s), name=f"waiting {delivery.work.take.key}")
-                    self._tell(engine)
+                    self._tell(ports)
                     if delivery.work.status is Status.SUCCEEDED:
                         self.lock.put(delivery.work)
                         await self.lock.write_if_due()
                 except KlingBatchError as error:
-                    engine.halt(error)
+                    scheduler.halt(error)
                     return
 
     async def _again(self, delivery: _Delivery, pause_s: float) -> None:
         await delivery.ports.clock.sleep(pause_s)
         self.queue.put_nowait(delivery)
 
-    async def shown(self, engine: Engine, work: Work) -> Task | None:
+    async def shown(self, ports: Ports, path: str, work: Work) -> Task | None:
         """Look into the account's list for a finished task, where there are several to look for."""
         if self._shown is None and len(self._unseen) > 1:
-            self._shown = Shown(engine.ports.service, engine.kind.path, self._unseen)
+            self._shown = Shown(ports.service, path, self._unseen)
         task = await self._shown.find(work.external_id) if self._shown is not None else None
         return task if task is not None and work.row.task_id in {None, task.task_id} else None
 
-    def _tell(self, engine: Engine) -> None:
+    def _tell(self, ports: Ports) -> None:
         if self.trouble is not None:
-            engine.ports.observe(Warned(at=engine.ports.clock.time(), message=self.trouble))
+            ports.observe(Warned(at=ports.clock.time(), message=self.trouble))
             self.trouble = None
 
 
 class _Delivery:
     """One take's files."""
 
-    def __init__(self, engine: Engine, deliveries: Deliveries, work: Work) -> None:
-        self.engine = engine
+    def __init__(self, scheduler: Scheduler, ports: Ports, deliveries: Deliveries, work: Work) -> None:
+        self.scheduler = scheduler
         self.deliveries = deliveries
-        self.ports = engine.ports
-        self.out = engine.options.out
+        self.ports = ports
+        self.out = scheduler.options.out
         self.work = work
         self.placed: dict[str, PlacedFile] = {}
         self.warnings: list[str] = []
@@ -179,7 +180,7 @@ class _Delivery:
             )
         match outcome:
             case None:
-                self.engine.end(self.work, Status.SUCCEEDED)
+                self.scheduler.end(self.work, Status.SUCCEEDED)
             case Undelivered():
                 self._give_up(outcome)
             case NotYet():
@@ -192,7 +193,7 @@ class _Delivery:
         """Say how long to wait for the next try; None where it was tried for as long as it makes sense."""
         now = self.ports.clock.monotonic()
         if self.tries == 0:
-            self.latest = now + self.engine.options.settle_time_s
+            self.latest = now + self.scheduler.options.settle_time_s
         self.tries += 1
         if self.tries >= _LEAST_TRIES and now >= self.latest:
             self._give_up(Undelivered(reason=not_yet.reason, passing=not_yet.passing))
@@ -206,7 +207,7 @@ class _Delivery:
             self.placed = {name: file for name in formats if (file := await self._known(name)) is not None}
         missing = [name for name in formats if name not in self.placed]
         if missing:
-            lacking = _NOT_AT_HAND if self.engine.options.frozen else await self._from_service(missing)
+            lacking = _NOT_AT_HAND if self.scheduler.options.frozen else await self._from_service(missing)
             if lacking is not None:
                 return lacking
         files = [self.placed[name] for name in formats]
@@ -407,14 +408,14 @@ class _Delivery:
         """What the service says of the task; asked for it alone where a fresh URL is needed."""
         if self.work.task is not None and self.work.task.audios and not fresh:
             return self.work.task
-        task = None if fresh else await self.deliveries.shown(self.engine, self.work)
+        task = None if fresh else await self.deliveries.shown(self.ports, self.scheduler.kind.path, self.work)
         if task is None:
             task_id = self.work.row.task_id or self.work.external_id
             outcome: Found | Absent = await insist(
-                lambda: self.ports.service.query(self.engine.kind.path, task_id),
+                lambda: self.ports.service.query(self.scheduler.kind.path, task_id),
                 clock=self.ports.clock,
                 rng=self.ports.rng,
-                patience_s=self.engine.options.patience_s,
+                patience_s=self.scheduler.options.patience_s,
             )
             if isinstance(outcome, Absent):
                 return NotYet(reason=f"task {task_id} is not known to the service any more", passing=False)
@@ -434,7 +435,7 @@ class _Delivery:
         )
         message = f"Paid for and not delivered: {undelivered.reason} (task {work.row.task_id})."
         status = Status.PENDING if undelivered.passing else Status.FAILED
-        self.engine.end(work, status, TakeError(code=None, message=message, hint=repair))
+        self.scheduler.end(work, status, TakeError(code=None, message=message, hint=repair))
 
     def _partial(self, target: _Target) -> Path:
         return self.out / FOLDER / "partial" / f"{self.work.external_id}.{target.audio_format}"

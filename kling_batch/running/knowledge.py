@@ -30,11 +30,14 @@ def is_proven(ports: Ports, mark: Mark | None, settle_time_s: float) -> bool:
 
 def known_of(knowledge: Knowledge, rows: Iterable[Attempt]) -> Knowledge:
     """Add to what is known of the account what the journal says of times."""
-    done = [row for row in rows if row.stage in {Stage.SUCCEEDED, Stage.DELIVERED} and row.run_id]
-    took = [row.ended_at - row.created_at for row in done if row.created_at and row.ended_at]
-    return replace(
-        knowledge, longest_s=max((each for each in (*took, knowledge.longest_s) if each is not None), default=None)
-    )
+    took = (*durations_of(row for row in rows if row.run_id), knowledge.longest_s)
+    return replace(knowledge, longest_s=max((each for each in took if each is not None), default=None))
+
+
+def durations_of(rows: Iterable[Attempt]) -> list[float]:
+    """Give the generation times that were seen, in seconds, the latest last."""
+    done = [row for row in rows if row.stage in {Stage.SUCCEEDED, Stage.DELIVERED} and row.generation_s is not None]
+    return [row.generation_s for row in sorted(done, key=lambda row: row.ended_at or 0.0) if row.generation_s]
 
 
 def highest_price(list_price: Decimal, rows: Iterable[Attempt], lock: Lock) -> Decimal:

@@ -7,132 +7,221 @@ lets the take be sent.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from kling_batch.errors import ServiceStop
 from kling_batch.events import Looking
 from kling_batch.model import Task
 from kling_batch.records.account import Control
 from kling_batch.records.attempts import Stage
-from kling_batch.running.decide import Silence
+from kling_batch.running import decide
+from kling_batch.running.account import Account
+from kling_batch.running.decide import Next, Silence
 from kling_batch.running.limits import wait_s
+from kling_batch.running.ports import Ports
+from kling_batch.running.scheduler import Scheduler
 from kling_batch.running.slots import surely_ended_s
 from kling_batch.running.work import Work
 
-if TYPE_CHECKING:
-    from kling_batch.running.engine import Engine
-
 _LONGEST_GAP_S = 4.0
+_WHY_UNKNOWN = {
+    Silence.ABSENT: "no trace of it on the service, and it is not sent again",
+    Silence.UNHEARD: "the account shows no task by its external id, so that nothing can be known of it",
+}
 
 
-async def hear(engine: Engine, controls: list[Control]) -> None:
-    """Hear the account before anything is sent: by tasks that we know, else by one that runs and that the list shows.
+class Reconciler:
+    """Looks for the tasks of a run's takes.
 
-    What this machine has learned of the account, it learned of a task that ran.
+    Args:
+        scheduler: Is told what was found.
+        account: Is looked at.
+        ports: The world.
     """
-    account, known = engine.account, engine.knowledge.control
-    if known is not None and await account.shows(known):
-        account.live = True
-    await account.hear(controls)
-    if not account.live:
-        await account.hear_from(await account.scan())
 
+    def __init__(self, scheduler: Scheduler, account: Account, ports: Ports) -> None:
+        self._scheduler = scheduler
+        self._account = account
+        self._options = scheduler.options
+        self._ports = ports
 
-async def look_up(engine: Engine, works: list[Work], *, seconds: float) -> None:
-    """Find what the account has of these works, and take it over.
+    async def observe(self, seen: Sequence[tuple[Work, Task]]) -> None:
+        """Take in what the service says of tasks. Slots are free at once, before the disk is waited for."""
+        changed = [(work, work.row) for work, task in seen if self._scheduler.take_in(work, task)]
+        if not changed:
+            return
+        await self._ports.journal.save_all([(row, ()) for _, row in changed])
+        for work, row in changed:
+            self._scheduler.go_on_from(work, row)
 
-    It looks twice, so many seconds apart: what was sent a moment ago may not be visible yet. The first look is at the
-    list; the second asks for every take that is still missing, and counts only if a known task is shown right after.
-    """
-    account, clock = engine.account, engine.ports.clock
-    absent = await _take_over(engine, works, await account.glance({work.external_id for work in works}))
-    if not absent:
-        return
-    engine.ports.observe(Looking(at=engine.ports.clock.time(), takes=len(absent), seconds=seconds))
-    if seconds > 0:
-        await clock.sleep(seconds)
-    tries = 0
-    while absent:
-        asked = missing = absent
+    # Before anything is sent
+
+    async def prepare(self, controls: list[Control]) -> None:
+        """Look for everything that is to be sent, and begin to send what the account does not have.
+
+        Args:
+            controls: Tasks that are known to exist, to hear the account by.
+        """
+        scheduler, newborn = self._scheduler, self._options.newborn
+        unsettled = any(work.row.stage is Stage.INTENT for work in scheduler.works)
+        if (scheduler.waiting() or unsettled) and not newborn:
+            await self._hear(controls)
+        while unseen := [work for work in scheduler.waiting() if not (work.looked_for or newborn)]:
+            await self.look_up(unseen, seconds=0.0 if scheduler.proven else self._options.settle_time_s)
+        scheduler.start_sending()
+
+    async def look_again(self, seconds: float) -> None:
+        """Look for all that is to be sent once more, twice, so many seconds apart; nothing is sent meanwhile."""
+        self._scheduler.stop_sending()
+        await self.look_up(self._scheduler.waiting(), seconds=seconds)
+        self._scheduler.start_sending()
+
+    async def _hear(self, controls: list[Control]) -> None:
+        """Hear the account by tasks that we know, else by one that runs and that the list shows.
+
+        What this machine has learned of the account, it learned of a task that ran.
+        """
+        account, known = self._account, self._scheduler.knowledge.control
+        if known is not None and await account.shows(known):
+            account.live = True
+        await account.hear(controls)
+        if not account.live:
+            await account.hear_from(await account.scan())
+
+    async def look_up(self, works: list[Work], *, seconds: float) -> None:
+        """Find what the account has of these takes, and take it over.
+
+        It looks twice, so many seconds apart: what was sent a moment ago may not be visible yet. The first look is at
+        the list; the second asks for every take that is still missing, and counts only if a known task is shown right
+        after.
+        """
+        account, clock = self._account, self._ports.clock
+        absent = await self._take_over(works, await account.glance({work.external_id for work in works}))
+        if not absent:
+            return
+        self._ports.observe(Looking(at=clock.time(), takes=len(absent), seconds=seconds))
+        if seconds > 0:
+            await clock.sleep(seconds)
+        tries = 0
+        while absent:
+            asked = missing = absent
+            while asked:
+                found = await account.find_all(work.external_id for work in asked)
+                asked = await self._take_over([work for work in asked if work.external_id in found], found)
+            if await account.is_still_heard():
+                break
+            absent = [work for work in missing if work.status is None and work.row.stage is Stage.WITHDRAWN]
+            tries += 1
+            await clock.sleep(wait_s(tries, self._ports.rng.random(), longest_s=_LONGEST_GAP_S))
+        for work in works:
+            work.looked_for = True
+
+    async def _take_over(self, works: list[Work], found: Mapping[str, Task]) -> list[Work]:
+        """Take in what was found, also of the next attempts of tasks that failed. Gives the takes that are missing."""
+        missing: list[Work] = []
+        asked = works
         while asked:
-            found = await account.find_all(work.external_id for work in asked)
-            asked = await _take_over(engine, [work for work in asked if work.external_id in found], found)
-        if await account.is_still_heard():
-            break
-        absent = [work for work in missing if work.status is None and work.row.stage is Stage.WITHDRAWN]
-        tries += 1
-        await clock.sleep(wait_s(tries, engine.ports.rng.random(), longest_s=_LONGEST_GAP_S))
-    for work in works:
-        work.looked_for = True
+            missing += [work for work in asked if work.external_id not in found]
+            there = [work for work in asked if work.external_id in found]
+            await self.observe([(work, found[work.external_id]) for work in there])
+            asked = [work for work in there if work.status is None and work.row.stage is Stage.WITHDRAWN]
+        return missing
+
+    # Whose silence counts
+
+    async def prove(self, control: Control) -> None:
+        """See the first task that this run made by its external id: the positive control of this very run.
+
+        A source may show tasks late, or name them only once they have ended. So it is deaf only if, the settle time and
+        the task's end later, neither the query nor the list has shown it.
+        """
+        clock, account, in_flight = self._ports.clock, self._account, self._scheduler.in_flight
+        due, gap = clock.monotonic() + self._options.settle_time_s, 0.1
+        last = listed = False
+        while not (shown := await account.shows(control)) and not last:
+            listed = listed or await account.lists(control)
+            await clock.sleep(gap)
+            gap = min(gap * 2, _LONGEST_GAP_S)
+            last = clock.monotonic() >= due and control.external_id not in in_flight
+        while shown and not account.live and control.external_id in in_flight:
+            await clock.sleep(gap)  # it was shown after its end: how long it took is about to be seen
+        account.query_heard, account.list_heard = shown, listed
+        account.live = listed if not shown else account.live
+        await self._heard(control)
+
+    async def _heard(self, control: Control) -> None:
+        """Go on once it is known whether the account shows this run's first task by its external id.
+
+        Silence from before a source was heard says nothing: what is to be sent is looked for again.
+        """
+        account, scheduler = self._account, self._scheduler
+        if account.query_heard and account.live:
+            scheduler.know(replace(scheduler.knowledge, control=control))
+        if not account.heard and not scheduler.proven and not self._options.unproven:
+            scheduler.halt(_deaf(control.task_id))
+        alone = scheduler.canary is not None
+        if alone and account.heard and not scheduler.proven and scheduler.stopped is None:
+            await self.look_again(0.0 if account.live else surely_ended_s(scheduler.knowledge.longest_s))
+        scheduler.judged()
+
+    # After an answer was lost
+
+    async def settle(self, work: Work, reason: str = "its answer was lost") -> None:
+        """Look for the task of an unclear POST, and send again only what is known to have made nothing."""
+        scheduler = self._scheduler
+        scheduler.emit(work, "settling", reason)
+        name = work.external_id
+        found = await self.find_until_settled(work)
+        if not work.waits_for(name):
+            return
+        if isinstance(found, Task):
+            await self.observe([(work, found)])
+        elif work.orphan and found is Silence.UNHEARD:
+            scheduler.let_go(work)
+        elif work.orphan:
+            scheduler.forget_intent(work)
+            await self._ports.journal.save(work.row)
+        elif decide.after_silence(found, resends=work.resends, hold_unclear=self._options.hold_unclear) is Next.UNKNOWN:
+            scheduler.leave_unknown(work, f"{reason}; {_WHY_UNKNOWN[found]}")
+        else:
+            scheduler.resend(work)
+            await self._ports.journal.save(work.row)
+
+    async def find_until_settled(self, work: Work, *, wait_to_hear: bool = True) -> Task | Silence:
+        """Look for the task of an unclear call until it is found, or until the settle time has passed without a trace.
+
+        A look that fails proves nothing: there must be one that answers after the settle time. That is counted from now
+        and not from the sending: an answer may be lost a minute after the call, and the task be made just then. Where a
+        source was heard by ended tasks alone, a task that may run is absent only once it would surely have ended. Where
+        no source has been heard so far, a canary may still change that, and is waited for if `wait_to_hear`.
+        """
+        clock, account, scheduler, name = self._ports.clock, self._account, self._scheduler, work.external_id
+        settle_time_s = self._options.settle_time_s
+        due = clock.monotonic() + settle_time_s
+        longest_s = scheduler.knowledge.longest_s
+        ended = clock.monotonic() + surely_ended_s(longest_s) - scheduler.seconds_since_sending(work)
+        gap = min(1.0, max(0.05, settle_time_s / 8))
+        while work.waits_for(name):
+            began = clock.monotonic()
+            task = await account.find(name)
+            if task is not None:
+                return task
+            if began >= due and (account.live or not account.heard or began >= ended or not wait_to_hear):
+                judged = await account.judge_silence(name, began)
+                passing = account.heard or scheduler.may_still_hear()
+                if judged is not Silence.UNHEARD or not (wait_to_hear and passing):
+                    return judged
+            now = clock.monotonic()
+            await clock.sleep(min(gap, due - now) if now < due else gap)
+            gap = min(gap * 2, _LONGEST_GAP_S)
+        return Silence.UNHEARD
 
 
-async def _take_over(engine: Engine, works: list[Work], found: Mapping[str, Task]) -> list[Work]:
-    """Take in what was found, also of the next attempts of tasks that failed. Gives the works that are missing."""
-    missing: list[Work] = []
-    asked = works
-    while asked:
-        missing += [work for work in asked if work.external_id not in found]
-        there = [work for work in asked if work.external_id in found]
-        await engine.observe_all([(work, found[work.external_id]) for work in there])
-        asked = [work for work in there if work.status is None and work.row.stage is Stage.WITHDRAWN]
-    return missing
-
-
-async def prove(engine: Engine, control: Control) -> None:
-    """See the first task that this run made by its external id: the positive control of this very run.
-
-    A source may show tasks late, or name them only once they have ended. So it is deaf only if, the settle time and
-    the task's end later, neither the query nor the list has shown it.
-    """
-    clock, account = engine.ports.clock, engine.account
-    due, gap = clock.monotonic() + engine.options.settle_time_s, 0.1
-    last = listed = False
-    while not (shown := await account.shows(control)) and not last:
-        listed = listed or await account.lists(control)
-        await clock.sleep(gap)
-        gap = min(gap * 2, _LONGEST_GAP_S)
-        last = clock.monotonic() >= due and control.external_id not in engine.flying
-    while shown and not account.live and control.external_id in engine.flying:
-        await clock.sleep(gap)  # it was shown after its end: how long it took is about to be seen
-    account.query_heard, account.list_heard = shown, listed
-    account.live = listed if not shown else account.live
-    await engine.heard(control)
-
-
-def deaf(task_id: str) -> ServiceStop:
+def _deaf(task_id: str) -> ServiceStop:
     """Word the end of a run that cannot know what another machine has sent."""
     return ServiceStop(
         f"The account shows task {task_id} by its external id neither to a query nor in its list. So it cannot be "
         "known which takes another machine, or another copy of this folder, has sent and paid for already.",
         hint="Go on in the folder that worked last, or add --unproven if nobody else has ever run this set.",
     )
-
-
-async def find_until_settled(engine: Engine, work: Work, *, wait_to_hear: bool = True) -> Task | Silence:
-    """Look for the task of an unclear call until it is found, or until the settle time has passed without a trace.
-
-    A look that fails proves nothing: there must be one that answers after the settle time. That is counted from now
-    and not from the sending: an answer may be lost a minute after the call, and the task be made just then. Where a
-    source was heard by ended tasks alone, a task that may run is absent only once it would surely have ended. Where no
-    source has been heard so far, a canary may still change that, and is waited for if `wait_to_hear`.
-    """
-    clock, account, name = engine.ports.clock, engine.account, work.external_id
-    settle_time_s = engine.options.settle_time_s
-    due = clock.monotonic() + settle_time_s
-    ended = clock.monotonic() + surely_ended_s(engine.knowledge.longest_s) - engine.seconds_since_sending(work)
-    gap = min(1.0, max(0.05, settle_time_s / 8))
-    while work.waits_for(name):
-        began = clock.monotonic()
-        task = await account.find(name)
-        if task is not None:
-            return task
-        if began >= due and (account.live or not account.heard or began >= ended or not wait_to_hear):
-            judged = await account.judge_silence(name, began)
-            passing = account.heard or engine.may_still_hear()
-            if judged is not Silence.UNHEARD or not (wait_to_hear and passing):
-                return judged
-        now = clock.monotonic()
-        await clock.sleep(min(gap, due - now) if now < due else gap)
-        gap = min(gap * 2, _LONGEST_GAP_S)
-    return Silence.UNHEARD

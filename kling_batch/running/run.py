@@ -20,15 +20,17 @@ from kling_batch.records.attempts import Attempt, PlacedFile, Stage
 from kling_batch.records.lock import Lock, LockEntry
 from kling_batch.records.state import Facts, Presence, with_rerolls
 from kling_batch.records.store import Store
+from kling_batch.running.account import Account
 from kling_batch.running.decide import withdrawn
 from kling_batch.running.deliver import WORKERS, Deliveries, placed_now
 from kling_batch.running.endings import deadline_passed, exit_status_of, failure
 from kling_batch.running.engine import Engine
-from kling_batch.running.knowledge import controls_of, highest_price, is_proven, known_of
+from kling_batch.running.knowledge import controls_of, durations_of, highest_price, is_proven, known_of
 from kling_batch.running.limits import Budget
 from kling_batch.running.locking import LockKeeper
-from kling_batch.running.pace import GenerationTimes, learned
 from kling_batch.running.ports import Options, Ports
+from kling_batch.running.reconcile import Reconciler
+from kling_batch.running.scheduler import Scheduler
 from kling_batch.running.watch import Watcher
 from kling_batch.running.work import Work, first_row
 from kling_batch.service.catalog import kind
@@ -49,20 +51,20 @@ class Stopper:
     """Lets somebody outside the run stop it: a signal handler."""
 
     def __init__(self) -> None:
-        self._engine: Engine | None = None
+        self._scheduler: Scheduler | None = None
         self._error: KlingBatchError | None = None
 
     def stop(self, error: KlingBatchError) -> None:
         """Stop the run, now or as soon as it begins."""
         self._error = self._error or error
-        if self._engine is not None:
-            self._engine.halt(error)
+        if self._scheduler is not None:
+            self._scheduler.halt(error)
 
-    def attach(self, engine: Engine) -> None:
-        """Learn which engine to stop."""
-        self._engine = engine
+    def attach(self, scheduler: Scheduler) -> None:
+        """Learn what to stop."""
+        self._scheduler = scheduler
         if self._error is not None:
-            engine.halt(self._error)
+            scheduler.halt(self._error)
 
 
 async def run(
@@ -92,10 +94,9 @@ async def run(
     run_id = ports.journal.start_run(started_at)
     known = ports.journal.attempts()
     budget = Budget(most=options.max_units, spent=sum((row.counted for row in known.values()), Decimal(0)))
-    orders = _orders(plan, cut=options.deadline_s is not None or not budget.affords(plan.units))
     works = {
-        step.key: work_of(step, step.facts, run_id=run_id, order=orders[step.key])
-        for step in plan.steps
+        step.key: work_of(step, step.facts, run_id=run_id, order=order)
+        for order, step in enumerate(plan.steps)
         if step.facts is not None
     }
     active = [works[step.key] for step in plan.steps if step.key in works and step.action is not Action.KEEP]
@@ -104,37 +105,50 @@ async def run(
     )
     await _keep(plan.steps, works, keeper, ports, options.out)
     may_send = any(work.row.stage is not Stage.DELIVERED for work in active)
-    strangers = _strangers(manifest.project, known, {work.external_id for work in works.values()}) if may_send else []
+    orphans = _orphans(manifest.project, known, {work.external_id for work in works.values()}) if may_send else []
     deliveries = Deliveries(keeper, ports.store)
     of_kind = kind("text-to-audio")
     memory = memory or AccountMemory(None, "")
-    engine = Engine(
-        [*strangers, *active],
+    wakes = (asyncio.Event(), asyncio.Event())
+
+    def wake() -> None:
+        for event in wakes:
+            event.set()
+
+    account = Account(ports.service, of_kind.path, ports.clock, ports.rng, options.patience_s)
+    account.query_heard = account.live = options.newborn
+    account.claims = {work.row.task_id: work.external_id for work in (*orphans, *active) if work.row.task_id}
+    scheduler = Scheduler(
+        [*orphans, *active],
         kind=of_kind,
-        ports=ports,
+        account=account,
         options=options,
         budget=budget,
         run_id=run_id,
         deliver=deliveries.add,
         knowledge=known_of(memory.knowledge(of_kind.name), known.values()),
         least_price=highest_price(of_kind.units, known.values(), lock),
+        durations=durations_of(known.values()),
         learn=partial(memory.learn, of_kind.name),
         proven=is_proven(ports, memory.mark(manifest.project), options.settle_time_s),
-        times=_times(known.values()),
+        clock=ports.clock,
+        jitter=ports.rng.random,
+        observe=ports.observe,
+        wake=wake,
     )
     ports.journal.follow(lambda token: memory.set_mark(manifest.project, Mark(token=token, at=ports.clock.time())))
     if stopper is not None:
-        stopper.attach(engine)
+        stopper.attach(scheduler)
     ports.observe(_started(started_at, works.values(), plan))
     if active:
-        await _work_through(engine, deliveries, controls_of(known.values(), lock))
-    if options.frozen and engine.stopped is None and (left := _undelivered(works.values())):
-        engine.halt(incomplete(left))
-    if everything and engine.stopped is None:
+        await _work_through(scheduler, account, deliveries, ports, wakes, controls_of(known.values(), lock))
+    if options.frozen and scheduler.stopped is None and (left := _undelivered(works.values())):
+        scheduler.halt(incomplete(left))
+    if everything and scheduler.stopped is None:
         keeper.drop(step.key for step in plan.steps if step.action is Action.DROP)
-    await _write_lock(keeper, deliveries.store if everything else None, known, engine)
-    await _bring_picks(manifest, keeper.lock, engine)
-    return await _outcome(manifest, list(works.values()), engine, started_at, recorded(plan.steps))
+    await _write_lock(keeper, deliveries.store if everything else None, known, scheduler)
+    await _bring_picks(manifest, keeper.lock, scheduler, ports)
+    return await _outcome(manifest, list(works.values()), scheduler, ports, started_at, recorded(plan.steps))
 
 
 def _started(at: float, works: Iterable[Work], plan: Plan) -> RunStarted:
@@ -148,40 +162,31 @@ def _started(at: float, works: Iterable[Work], plan: Plan) -> RunStarted:
     )
 
 
-def _times(rows: Iterable[Attempt]) -> GenerationTimes:
-    """Learn from the journal how long tasks take."""
-    done = (row for row in rows if row.stage in {Stage.SUCCEEDED, Stage.DELIVERED})
-    return learned((row.created_at, row.ended_at) for row in done if row.created_at and row.ended_at)
-
-
-def _orders(plan: Plan, *, cut: bool) -> dict[TakeKey, int]:
-    """Say in which order takes are sent: the longest sounds first, which shortens the end of a run.
-
-    Where a budget or a deadline may `cut` the run short, some takes are left out: then it is the manifest's order.
-    """
-    steps = plan.steps if cut else sorted(plan.steps, key=_length)
-    return {step.key: order for order, step in enumerate(steps)}
-
-
-def _length(step: Step) -> float:
-    return -step.facts.take.job.duration_s if step.facts is not None else 0.0
-
-
-async def _work_through(engine: Engine, deliveries: Deliveries, controls: list[Control]) -> None:
+async def _work_through(
+    scheduler: Scheduler,
+    account: Account,
+    deliveries: Deliveries,
+    ports: Ports,
+    wakes: tuple[asyncio.Event, asyncio.Event],
+    controls: list[Control],
+) -> None:
     """Run engine, watcher and deliveries side by side until the engine says that it is over."""
+    reconciler = Reconciler(scheduler, account, ports)
+    engine = Engine(scheduler, reconciler, ports, wakes[0])
+    watcher = Watcher(scheduler, reconciler, ports, wakes[1])
     async with asyncio.TaskGroup() as group:
-        beside = [group.create_task(engine.guarded(Watcher(engine).watch), name="watch")]
-        beside += [group.create_task(deliveries.work(engine), name=f"deliver {n}") for n in range(WORKERS)]
-        if engine.options.deadline_s is not None:
-            beside.append(group.create_task(_keep_deadline(engine, engine.options.deadline_s), name="deadline"))
+        beside = [group.create_task(engine.guarded(watcher.watch), name="watch")]
+        beside += [group.create_task(deliveries.work(scheduler, ports), name=f"deliver {n}") for n in range(WORKERS)]
+        if (seconds := scheduler.options.deadline_s) is not None:
+            beside.append(group.create_task(_keep_deadline(scheduler, ports, seconds), name="deadline"))
         await engine.conduct(group, controls=controls)
-        for task in (*beside, *engine.calls):
+        for task in beside:
             task.cancel()
 
 
-async def _keep_deadline(engine: Engine, seconds: float) -> None:
-    await engine.ports.clock.sleep(seconds)
-    engine.halt(deadline_passed(seconds))
+async def _keep_deadline(scheduler: Scheduler, ports: Ports, seconds: float) -> None:
+    await ports.clock.sleep(seconds)
+    scheduler.halt(deadline_passed(seconds))
 
 
 def work_of(step: Step, facts: Facts, *, run_id: int, order: int) -> Work:
@@ -225,16 +230,16 @@ def _row_of(entry: LockEntry, paid_by: int) -> Attempt:
     )
 
 
-def _strangers(project: str, known: Mapping[str, Attempt], wanted: set[str]) -> list[Work]:
+def _orphans(project: str, known: Mapping[str, Attempt], wanted: set[str]) -> list[Work]:
     """Find tasks of this journal that are not asked for this time and may still run: they hold slots."""
     return [
-        Work(take=_stranger(project, row), row=row, stranger=True)
+        Work(take=_orphan(project, row), row=row, orphan=True)
         for row in known.values()
         if row.stage in {Stage.INTENT, Stage.CREATED} and row.external_id not in wanted
     ]
 
 
-def _stranger(project: str, row: Attempt) -> Take:
+def _orphan(project: str, row: Attempt) -> Take:
     source = Source(path="", line=1)
     job = Job(project=project, id=row.job_id, request={}, source=source)
     return Take(job=job, number=row.take, edition=1, stem="")
@@ -272,42 +277,47 @@ def _undelivered(works: Iterable[Work]) -> list[tuple[str, str]]:
     ]
 
 
-async def _write_lock(keeper: LockKeeper, store: Store | None, known: Mapping[str, Attempt], engine: Engine) -> None:
+async def _write_lock(
+    keeper: LockKeeper, store: Store | None, known: Mapping[str, Attempt], scheduler: Scheduler
+) -> None:
     """Bring the lock up to date, rid of what is retired and of which no bytes are left."""
     try:
         await keeper.write()
-        if store is not None and engine.stopped is None:
+        if store is not None and scheduler.stopped is None:
             await keeper.forget_lost(store, {name for name, row in known.items() if row.stage is Stage.DELIVERED})
             await keeper.write()
     except DiskUnusable as error:
-        engine.halt(error)
+        scheduler.halt(error)
 
 
-async def _bring_picks(manifest: Manifest, lock: Lock, engine: Engine) -> None:
+async def _bring_picks(manifest: Manifest, lock: Lock, scheduler: Scheduler, ports: Ports) -> None:
     """Put the files of chosen takes under their plain names as well."""
-    ports = engine.ports
     picks = picks_of(with_rerolls(manifest.takes, lock), lock)
     for pick in picks.unplaceable:
         ports.observe(Warned(at=ports.clock.time(), message=f"The pick of {pick.job_id} has no file: {pick.reason}."))
     try:
-        await ports.offload(bring_picks, picks.chosen, engine.options.out, probe=ports.probe)
+        await ports.offload(bring_picks, picks.chosen, scheduler.options.out, probe=ports.probe)
     except DiskUnusable as error:
-        engine.halt(error)
+        scheduler.halt(error)
 
 
 async def _outcome(
-    manifest: Manifest, works: Sequence[Work], engine: Engine, started_at: float, picks: tuple[TakeKey, ...]
+    manifest: Manifest,
+    works: Sequence[Work],
+    scheduler: Scheduler,
+    ports: Ports,
+    started_at: float,
+    picks: tuple[TakeKey, ...],
 ) -> Outcome:
     """Sum a run up, and write its end."""
-    ports = engine.ports
-    stopped = engine.stopped  # a signal may come during the last write, when there is nothing left to stop
+    stopped = scheduler.stopped  # a signal may come during the last write, when there is nothing left to stop
     results = tuple(work.result() for work in works)
     status = exit_status_of(stopped, (result.status for result in results))
     note = stopped.message if stopped is not None else None
     finished_at = ports.clock.time()
-    limits = tuple(engine.limits)
+    limits = tuple(scheduler.limits)
     await ports.journal.end_run(
-        engine.run_id,
+        scheduler.run_id,
         now=finished_at,
         exit_status=status,
         api_requests=ports.service.requests,

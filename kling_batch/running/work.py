@@ -18,22 +18,22 @@ class Work:
 
     `looked_for` tells that this run has looked for this attempt on the account, or made the one before itself.
     `posted` tells that this run made the call that the task came from; `task` is what the service last said;
-    `earlier_units` were charged for attempts that failed; `flying_since` is when its task was made, on the monotonic
+    `earlier_units` were charged for attempts that failed; `in_flight_since` is when its task was made, on the monotonic
     clock. `known_files` are what the files have to be where they were made before, by format; `present` names the
-    formats that are in place; `moved` is the lock's entry of the renamed job whose sound it takes over. A `stranger` is
-    not asked for this time: it is only watched, since it holds a slot.
+    formats that are in place; `moved` is the lock's entry of the renamed job whose sound it takes over. An `orphan`
+    is not asked for this time: it is only watched, since it holds a slot.
     """
 
     take: Take
     row: Attempt
     order: int = 0
     origin: Origin = Origin.GENERATED
-    stranger: bool = False
+    orphan: bool = False
     posted: bool = False
     resends: int = 0
     looked_for: bool = False
     earlier_units: Decimal = NOTHING
-    flying_since: float = 0.0
+    in_flight_since: float = 0.0
     task: Task | None = None
     known_files: Mapping[str, FileRecord] = field(default_factory=dict)
     present: frozenset[str] = frozenset()

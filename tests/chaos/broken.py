@@ -16,7 +16,7 @@ from kling_batch.records.rows import Statement
 from kling_batch.running import deliver, locking, run
 from kling_batch.running.account import Account
 from kling_batch.running.decide import Silence
-from kling_batch.running.engine import Engine
+from kling_batch.running.scheduler import Scheduler
 from kling_batch.running.session import Session
 from kling_batch.running.slots import HeldSlots
 from kling_batch.service.client import KlingService
@@ -102,7 +102,7 @@ def _refuses_a_careless_sound(*arguments: Any, **options: Any) -> Any:
 NO_SECOND_PLAN = Broken(owner=Session, name="_plan_again", value=_carries_out_the_old_plan)
 SILENCE_UNHEARD = Broken(owner=Account, name="judge_silence", value=_believes_any_silence)
 NO_CONTINUITY = Broken(owner=run, name="is_proven", value=lambda *_: True)
-LIST_PRICE = Broken(owner=Engine, name="price", value=property(lambda engine: engine.kind.units))
+LIST_PRICE = Broken(owner=Scheduler, name="price", value=property(lambda scheduler: scheduler.kind.units))
 SLOT_FREED = Broken(owner=HeldSlots, name="hold", value=lambda *_: None)
 LOCK_FROM_MEMORY = Broken(owner=locking, name="update_lock", value=_writes_the_lock_from_memory)
 SOUND_REFUSED = Broken(owner=deliver, name="verify_audio", value=_refuses_a_careless_sound)

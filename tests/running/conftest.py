@@ -1,10 +1,11 @@
-"""An engine with nothing behind it but a journal that can be held up."""
+"""A scheduler with nothing behind it but a journal that can be held up."""
 
 from __future__ import annotations
 
 import asyncio
 import random
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
@@ -16,9 +17,11 @@ from kling_batch.effects import no_probe
 from kling_batch.model import Job, Source, Take, Task, TaskStatus
 from kling_batch.records.account import Knowledge
 from kling_batch.records.attempts import Attempt
-from kling_batch.running.engine import Engine
+from kling_batch.running.account import Account
 from kling_batch.running.limits import Budget
 from kling_batch.running.ports import Options, Ports
+from kling_batch.running.reconcile import Reconciler
+from kling_batch.running.scheduler import Scheduler
 from kling_batch.running.work import Work, first_row
 from kling_batch.service.catalog import kind
 
@@ -46,9 +49,27 @@ def work() -> Work:
     return Work(take=take, row=first_row(take, 1))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """A scheduler and what is around it."""
+
+    scheduler: Scheduler
+    reconciler: Reconciler
+    account: Account
+    ports: Ports
+    wake: asyncio.Event
+
+
 @pytest.fixture
-def engine_of(tmp_path: Path) -> Callable[..., Engine]:
-    def make(works: list[Work], journal: SlowJournal, delivered: list[Work], **options: Any) -> Engine:
+def parts_of(tmp_path: Path) -> Callable[..., Parts]:
+    def make(
+        works: list[Work],
+        journal: Any = None,
+        delivered: list[Work] | None = None,
+        *,
+        world: Any = None,
+        **options: Any,
+    ) -> Parts:
         ports = Ports(
             service=cast("Any", None),
             files=cast("Any", None),
@@ -60,19 +81,31 @@ def engine_of(tmp_path: Path) -> Callable[..., Engine]:
             probe=no_probe,
             observe=lambda _: None,
         )
-        return Engine(
+        ports = replace(ports, **(world or {}))
+        account = Account(ports.service, "/x", ports.clock, ports.rng, 900.0)
+        wake = asyncio.Event()
+        given = {"knowledge": Knowledge(), "proven": True, "budget": Budget()}
+        scheduler = Scheduler(
             works,
             kind=kind("text-to-audio"),
-            ports=ports,
-            options=Options(out=tmp_path, lock_path=tmp_path / "lock", **options),
-            budget=Budget(),
+            account=account,
+            options=Options(
+                out=tmp_path,
+                lock_path=tmp_path / "lock",
+                **{name: value for name, value in options.items() if name not in given},
+            ),
+            **{name: options.get(name, usual) for name, usual in given.items()},
             run_id=1,
-            deliver=delivered.append,
-            knowledge=Knowledge(),
+            deliver=(delivered if delivered is not None else []).append,
             least_price=Decimal("0.25"),
             learn=lambda _: None,
-            proven=True,
+            clock=ports.clock,
+            jitter=lambda: 0.0,
+            observe=ports.observe,
+            wake=wake.set,
         )
+        reconciler = Reconciler(scheduler, account, ports)
+        return Parts(scheduler=scheduler, reconciler=reconciler, account=account, ports=ports, wake=wake)
 
     return make
 

@@ -105,12 +105,12 @@ def finished(task_id: str, urls: dict[str, str]) -> Task:
 class Home:
     """Delivers takes into a folder. `world` is where they come from, `clock` what passes meanwhile."""
 
-    def __init__(self, out: Path, engine_of: Any, journal: Any) -> None:
+    def __init__(self, out: Path, parts_of: Any, journal: Any) -> None:
         self.out = out
         self.world = World()
         self.clock = Clock()
         self.ended: list[str] = []
-        self._engine_of = engine_of
+        self._parts_of = parts_of
         self._journal = journal
 
     def work(self, name: str = "door", *answers: int | bytes, **facts: Any) -> Work:
@@ -129,23 +129,22 @@ class Home:
         return works[0]
 
     async def _deliver(self, works: tuple[Work, ...], workers: int, walker: Any) -> None:
-        engine = self._engine_of(list(works), self._journal, [], settle_time_s=SETTLE_S)
         async with file_client(transport=httpx.MockTransport(self.world.answer)) as client:
             files = LoopWalker(client, self.clock, asyncio.to_thread)
             files = files if walker is None else walker(files)
-            engine.ports = ports = replace(
-                engine.ports, service=cast("Any", self.world), clock=self.clock, files=files, observe=self._observe
-            )
+            world = {"service": self.world, "clock": self.clock, "files": files, "observe": self._observe}
+            parts = self._parts_of(list(works), self._journal, world=world, settle_time_s=SETTLE_S)
+            scheduler, ports = parts.scheduler, parts.ports
             keeper = LockKeeper(
                 self.out / "lock", Lock(project="p"), clock=self.clock, offload=asyncio.to_thread, probe=ports.probe
             )
             deliveries = Deliveries(keeper, None)
             for work in works:
                 deliveries.add(work)
-            tasks = [asyncio.create_task(deliveries.work(engine)) for _ in range(workers)]
-            while any(work.status is None for work in works) and engine.stopped is None:
-                await engine.wake.wait()
-                engine.wake.clear()
+            tasks = [asyncio.create_task(deliveries.work(scheduler, ports)) for _ in range(workers)]
+            while any(work.status is None for work in works) and scheduler.stopped is None:
+                await parts.wake.wait()
+                parts.wake.clear()
             for task in tasks:
                 task.cancel()
                 with suppress(asyncio.CancelledError):
@@ -162,8 +161,8 @@ class Home:
 
 
 @pytest.fixture
-def home(tmp_path: Path, engine_of: Any, journal: Any) -> Home:
-    return Home(tmp_path, engine_of, journal())
+def home(tmp_path: Path, parts_of: Any, journal: Any) -> Home:
+    return Home(tmp_path, parts_of, journal())
 
 
 def kept(data: bytes) -> str:
@@ -374,15 +373,15 @@ class _FullOnTheWayOut:
         raise DiskUnusable("the disk is full")
 
 
-def test_a_worker_that_meets_a_full_disk_ends(engine_of: Any, journal: Any, work: Any) -> None:
+def test_a_worker_that_meets_a_full_disk_ends(parts_of: Any, journal: Any, work: Any) -> None:
     """A worker stops the run and itself; one that went on would wait for ever, and the run with it."""
 
     async def go() -> bool:
-        engine = engine_of([work], journal(), [])
+        parts = parts_of([work], journal())
         deliveries = Deliveries(cast("Any", None), None)
         deliveries.add(cast("Any", _FullOnTheWayOut()))
-        await asyncio.wait_for(deliveries.work(engine), timeout=5)
-        return isinstance(engine.stopped, DiskUnusable)
+        await asyncio.wait_for(deliveries.work(parts.scheduler, parts.ports), timeout=5)
+        return isinstance(parts.scheduler.stopped, DiskUnusable)
 
     assert asyncio.run(go())
 

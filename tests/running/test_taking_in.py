@@ -10,17 +10,17 @@ from kling_batch.records.attempts import Stage
 
 
 def test_a_take_is_delivered_once_while_its_creation_is_still_being_written(
-    engine_of: Any, journal: Any, work: Any, task: Any
+    parts_of: Any, journal: Any, work: Any, task: Any
 ) -> None:
     """A task whose end is seen before the disk has its creation is delivered once, not once for each write."""
 
     async def go() -> list[Any]:
         delivered: list[Any] = []
         slow = journal()
-        engine = engine_of([work], slow, delivered)
+        parts = parts_of([work], slow, delivered)
         slow.gate.clear()
-        created = asyncio.create_task(engine.observe(work, task(work, TaskStatus.SUBMITTED)))
-        ended = asyncio.create_task(engine.observe(work, task(work, TaskStatus.SUCCEEDED)))
+        created = asyncio.create_task(parts.reconciler.observe([(work, task(work, TaskStatus.SUBMITTED))]))
+        ended = asyncio.create_task(parts.reconciler.observe([(work, task(work, TaskStatus.SUCCEEDED))]))
         await asyncio.sleep(0)
         slow.gate.set()
         await asyncio.gather(created, ended)
@@ -29,33 +29,33 @@ def test_a_take_is_delivered_once_while_its_creation_is_still_being_written(
     assert asyncio.run(go()) == [work]
 
 
-def test_a_slot_is_free_before_the_disk_has_the_end(engine_of: Any, journal: Any, work: Any, task: Any) -> None:
+def test_a_slot_is_free_before_the_disk_has_the_end(parts_of: Any, journal: Any, work: Any, task: Any) -> None:
     """The turn that sees a task's end frees its slot, whatever the disk does."""
 
     async def go() -> tuple[int, list[Stage]]:
         slow = journal()
-        engine = engine_of([work], slow, [])
-        await engine.observe(work, task(work, TaskStatus.PROCESSING))
+        parts = parts_of([work], slow, [])
+        await parts.reconciler.observe([(work, task(work, TaskStatus.PROCESSING))])
         slow.gate.clear()
-        ended = asyncio.create_task(engine.observe(work, task(work, TaskStatus.SUCCEEDED)))
+        ended = asyncio.create_task(parts.reconciler.observe([(work, task(work, TaskStatus.SUCCEEDED))]))
         await asyncio.sleep(0)
-        flying = len(engine.flying)
+        in_flight = len(parts.scheduler.in_flight)
         slow.gate.set()
         await ended
-        return flying, [row.stage for row in slow.rows]
+        return in_flight, [row.stage for row in slow.rows]
 
     assert asyncio.run(go()) == (0, [Stage.CREATED, Stage.SUCCEEDED])
 
 
-def test_what_is_said_twice_changes_nothing(engine_of: Any, journal: Any, work: Any, task: Any) -> None:
+def test_what_is_said_twice_changes_nothing(parts_of: Any, journal: Any, work: Any, task: Any) -> None:
     """The same answer again is neither written nor delivered again."""
 
     async def go() -> tuple[int, int]:
         slow = journal()
         delivered: list[Any] = []
-        engine = engine_of([work], slow, delivered)
+        parts = parts_of([work], slow, delivered)
         for _ in range(3):
-            await engine.observe(work, task(work, TaskStatus.SUCCEEDED))
+            await parts.reconciler.observe([(work, task(work, TaskStatus.SUCCEEDED))])
         return len(slow.rows), len(delivered)
 
     assert asyncio.run(go()) == (1, 1)
