@@ -51,6 +51,7 @@ class Watcher:
         self._path = scheduler.kind.path
         self._least_size = _SHORTEST_PAGE
         self._failures = 0
+        self._list_refused = False
         self._absent_since: dict[str, float] = {}
 
     async def watch(self) -> None:
@@ -88,7 +89,10 @@ class Watcher:
 
     async def _read(self, size: int, watched: Sequence[Work]) -> tuple[list[Work], bool]:
         """Read the first page and take in what it shows. Gives what it does not show, and whether it was full."""
+        if self._list_refused:
+            return list(watched), False
         outcome = await self._ports.service.page(self._path, 1, size)
+        self._list_refused = isinstance(outcome, Refused)
         if not isinstance(outcome, Page):
             self._failed(outcome)
             return list(watched), False  # a few are asked for singly: the list may fail alone
