@@ -1,11 +1,13 @@
-"""Sounds on demand: what a clip is made of, and a small memory of the ones made last."""
+"""Sounds on demand: what a clip is made of, its file, and a small memory of the ones made last."""
 
 from __future__ import annotations
 
+import io
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from kling_batch.sandbox.settings import Mp3Head, WavHeader
 
@@ -23,6 +25,16 @@ class ClipSpec:
     sample_rate: int
     wav_header: WavHeader = "exact"
     mp3_head: Mp3Head = "exact"
+
+
+def encoded(samples: Any, spec: ClipSpec) -> bytes:
+    """Write a clip's samples as the file that its spec wants. They are floats: its MP3 of integers is noise."""
+    import soundfile
+
+    file = io.BytesIO()
+    quality = {"compression_level": 0.0} if spec.audio_format == "mp3" else {}
+    soundfile.write(file, samples, spec.sample_rate, format=spec.audio_format.upper(), **quality)
+    return file.getvalue()
 
 
 Synth = Callable[[ClipSpec], bytes]
