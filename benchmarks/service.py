@@ -25,13 +25,15 @@ _NO_ROOM = "1303"
 
 _SERVER = """
 import sys
-from kling_batch.sandbox.app import serve
+from kling_batch.sandbox.app import SandboxServer
 from kling_batch.sandbox.quick import quick_clip
 from kling_batch.sandbox.settings import Span, WorldSettings
 slots, median, sigma, seed, rate = int(sys.argv[1]), *map(float, sys.argv[2:4]), *map(int, sys.argv[4:6])
 span = Span.log_normal(median, sigma) if sigma else Span.fixed(median)
 settings = WorldSettings(concurrency=slots, generation=span, queue=Span.fixed(0.0), seed=seed, sample_rate=rate)
-serve(settings, ready=lambda url: print(url, flush=True), synth=quick_clip)
+server = SandboxServer(settings, synth=quick_clip)
+print(server.url, flush=True)
+server.run()
 """
 
 

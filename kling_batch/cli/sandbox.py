@@ -36,7 +36,7 @@ def command(port: int, concurrency: int | None, generation_seconds: float | None
     service; without them it uses a fixed pair, and prints it. Needs the extra `sandbox`.
     """
     try:
-        from kling_batch.sandbox.app import serve
+        from kling_batch.sandbox.app import SandboxServer
     except ModuleNotFoundError as error:
         raise UsageError(
             f"The sandbox server needs {error.name}, which is not installed.",
@@ -48,27 +48,16 @@ def command(port: int, concurrency: int | None, generation_seconds: float | None
     from kling_batch.sandbox.settings import WorldSettings as Settings
 
     scenario = read_scenario(faults) if faults is not None else Scenario()
-    settings, keys = _with_keys(Settings())
-    settings = replace(
-        settings,
-        seed=settings.seed if scenario.seed is None else scenario.seed,
-        concurrency=concurrency or scenario.concurrency or settings.concurrency,
-        generation=(
-            Span.fixed(generation_seconds)
-            if generation_seconds is not None
-            else scenario.generation or settings.generation
-        ),
-        queue=scenario.queue or (Span.fixed(0.0) if generation_seconds is not None else settings.queue),
-        behaviour=scenario.behave(settings.behaviour),
-    )
-
-    def ready(url: str) -> None:
-        click.echo(url)
-        for line in keys:
-            click.echo(line)
-        click.echo(f"The ledger of what it did: {url}/sandbox/ledger. Stop it with Ctrl-C.", err=True)
-
-    serve(settings, port=port, rules=scenario.rules or (), ready=ready)
+    settings, keys = _with_keys(scenario.over(Settings()))
+    if concurrency is not None:
+        settings = replace(settings, concurrency=concurrency)
+    if generation_seconds is not None:
+        queue = scenario.queue or Span.fixed(0.0)
+        settings = replace(settings, generation=Span.fixed(generation_seconds), queue=queue)
+    server = SandboxServer(settings, port=port, rules=scenario.rules or ())
+    click.echo("\n".join([server.url, *keys]))
+    click.echo(f"The ledger of what it did: {server.url}/sandbox/ledger. Stop it with Ctrl-C.", err=True)
+    server.run()
     return 0
 
 

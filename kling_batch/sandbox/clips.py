@@ -1,17 +1,13 @@
-"""Sounds on demand: what a clip is made of, its file, and a small memory of the ones made last."""
+"""Sounds on demand: what a clip is made of, and its file."""
 
 from __future__ import annotations
 
 import io
-import threading
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from kling_batch.sandbox.settings import Mp3Head, WavHeader
-
-MOST_BYTES = 48 * 1024 * 1024
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,30 +35,3 @@ def encoded(samples: Any, spec: ClipSpec) -> bytes:
 
 Synth = Callable[[ClipSpec], bytes]
 """Makes a clip's file, without any carelessness. Is called from worker threads; the same spec gives the same bytes."""
-
-
-class ClipCache:
-    """Makes clips and remembers the last of them, up to a number of bytes. May be used from several threads."""
-
-    def __init__(self, synth: Synth, *, most_bytes: int = MOST_BYTES) -> None:
-        self._synth = synth
-        self._most_bytes = most_bytes
-        self._bytes = 0
-        self._clips: OrderedDict[ClipSpec, bytes] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, spec: ClipSpec) -> bytes:
-        """Hand over a clip's file, made now if need be."""
-        with self._lock:
-            if spec in self._clips:
-                self._clips.move_to_end(spec)
-                return self._clips[spec]
-        data = self._synth(spec)
-        with self._lock:
-            if spec not in self._clips:
-                self._clips[spec] = data
-                self._bytes += len(data)
-            while self._bytes > self._most_bytes and len(self._clips) > 1:
-                _, dropped = self._clips.popitem(last=False)
-                self._bytes -= len(dropped)
-        return data

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from kling_batch.sandbox.settings import Behaviour, Span
-from kling_batch.sandbox.wire import INTERNAL_MESSAGE
+from kling_batch.resources import schema
+from kling_batch.sandbox.settings import Span, WorldSettings
 
 
 class Call(StrEnum):
@@ -35,8 +35,6 @@ class Group(StrEnum):
 
 API_CALLS = frozenset({Call.CREATE, Call.QUERY, Call.LIST, Call.ACCOUNT})
 ALL_CALLS = API_CALLS | {Call.DOWNLOAD}
-_CREATE = frozenset({Call.CREATE})
-_DOWNLOAD = frozenset({Call.DOWNLOAD})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,35 +46,16 @@ class EffectKind:
     default: Any = None
 
 
-EFFECTS: Mapping[str, EffectKind] = {
-    "delay_s": EffectKind(group=Group.DELAY, calls=ALL_CALLS),
-    "no-connection": EffectKind(group=Group.ANSWER, calls=ALL_CALLS, default=True),
-    "lost-before": EffectKind(group=Group.ANSWER, calls=ALL_CALLS, default="closed"),
-    "lost-after": EffectKind(group=Group.ANSWER, calls=ALL_CALLS, default="closed"),
-    "error-before": EffectKind(group=Group.ANSWER, calls=API_CALLS, default=5000),
-    "error-after": EffectKind(group=Group.ANSWER, calls=API_CALLS, default=5000),
-    "garbage-before": EffectKind(group=Group.ANSWER, calls=API_CALLS, default="html"),
-    "garbage-after": EffectKind(group=Group.ANSWER, calls=API_CALLS, default="truncated"),
-    "refuse": EffectKind(group=Group.ANSWER, calls=API_CALLS),
-    "gateway": EffectKind(group=Group.ANSWER, calls=API_CALLS),
-    "task-fails": EffectKind(group=Group.TASK, calls=_CREATE, default=INTERNAL_MESSAGE),
-    "task-stuck": EffectKind(group=Group.TASK, calls=_CREATE, default="forever"),
-    "task-late": EffectKind(group=Group.TASK, calls=_CREATE),
-    "task-forgotten": EffectKind(group=Group.TASK, calls=_CREATE, default=0),
-    "task-url": EffectKind(group=Group.TASK, calls=_CREATE, default="https://[not-a-host"),
-    "price": EffectKind(group=Group.PRICE, calls=_CREATE),
-    "cut": EffectKind(group=Group.FILE, calls=_DOWNLOAD, default=0.5),
-    "slow": EffectKind(group=Group.FILE, calls=_DOWNLOAD),
-    "corrupt": EffectKind(group=Group.FILE, calls=_DOWNLOAD, default=64),
-    "wrong-type": EffectKind(group=Group.FILE, calls=_DOWNLOAD, default=True),
-    "wrong-format": EffectKind(group=Group.FILE, calls=_DOWNLOAD, default=True),
-    "wrong-length": EffectKind(group=Group.FILE, calls=_DOWNLOAD, default=0.5),
-    "changed": EffectKind(group=Group.FILE, calls=_DOWNLOAD, default=True),
-    "status": EffectKind(group=Group.FILE, calls=_DOWNLOAD),
-    "redirect": EffectKind(group=Group.FILE, calls=_DOWNLOAD, default="once"),
-    "expire": EffectKind(group=Group.FILE, calls=_DOWNLOAD, default=True),
+_CALLS: Mapping[str, frozenset[Call]] = {
+    "any": ALL_CALLS,
+    "api": API_CALLS,
+    **{call: frozenset({call}) for call in Call},
 }
-"""Every effect. `schemas/faults.schema.json` holds the forms of their values."""
+EFFECTS: Mapping[str, EffectKind] = {
+    name: EffectKind(group=Group(form["x-group"]), calls=_CALLS[form["x-calls"]], default=form.get("default"))
+    for name, form in schema("faults")["definitions"]["effect"]["properties"].items()
+}
+"""Every effect, from `schemas/faults.schema.json`, which holds the forms of their values as well."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,7 +86,7 @@ class Rule:
     on: frozenset[Call]
     effect: Effect
     match: str | None = None
-    nth: frozenset[int] | None = None
+    nth: Collection[int] | None = None
     every: int | None = None
     from_nth: int | None = None
     probability: float | None = None
@@ -138,9 +117,11 @@ class Scenario:
     """Fields of `Behaviour` with their new values."""
     rules: tuple[Rule, ...] | None = None
 
-    def behave(self, behaviour: Behaviour) -> Behaviour:
+    def over(self, settings: WorldSettings) -> WorldSettings:
         """Change what the scenario names and nothing else."""
-        return replace(behaviour, **self.behaviour)
+        named = {name: getattr(self, name) for name in ("seed", "concurrency", "generation", "queue")}
+        given = {name: value for name, value in named.items() if value is not None}
+        return replace(settings, behaviour=replace(settings.behaviour, **self.behaviour), **given)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -188,7 +169,7 @@ class FaultRunner:
         if not armed_here:
             return NO_STRIKE
         delay_s = 0.0
-        first: dict[Group, Effect] = {}
+        first: dict[str, Any] = {}
         for armed in armed_here:
             rule = armed.rule
             group = EFFECTS[rule.effect.name].group
@@ -202,13 +183,7 @@ class FaultRunner:
                 delay_s += rule.effect.value.draw(armed.rng)
             else:
                 first[group] = Effect(name=rule.effect.name, value=_settled(rule.effect, armed.rng))
-        return Strike(
-            delay_s=delay_s,
-            answer=first.get(Group.ANSWER),
-            task=first.get(Group.TASK),
-            price=first.get(Group.PRICE),
-            file=first.get(Group.FILE),
-        )
+        return Strike(delay_s=delay_s, **first)
 
 
 def _settled(effect: Effect, rng: random.Random) -> Any:

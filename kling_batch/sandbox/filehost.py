@@ -4,41 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import lru_cache
 
 from kling_batch.sandbox.careless import careless
-from kling_batch.sandbox.clips import ClipCache, ClipSpec
-from kling_batch.sandbox.faults import Effect, Strike
+from kling_batch.sandbox.clips import ClipSpec, Synth
+from kling_batch.sandbox.faults import Effect
 from kling_batch.sandbox.settings import Behaviour, WorldSettings
 from kling_batch.sandbox.tasks import SandboxTask, TaskShelf
 from kling_batch.sandbox.wire import Request, Response
 
 _TYPES = {"wav": "audio/wav", "mp3": "audio/mpeg"}
 _HTML = b"<!DOCTYPE html><html><head><title>Hotlink denied</title></head><body>Please sign in.</body></html>\n"
+_MOST_CLIPS = 24
+"""How many clips are remembered: of ten seconds each, 42 MB."""
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FileHit:
-    """A call for a file that is there. Its bytes may be slow to make: see `World.file`."""
-
-    clip: ClipSpec
-    content_type: str
-    strike: Strike
-
-    @property
-    def etag(self) -> str:
-        """The file's version: it changes with anything that decides the bytes."""
-        return '"' + hashlib.blake2b(repr(self.clip).encode(), digest_size=12).hexdigest() + '"'
 
 
 class FileHost:
     """Finds files and serves them. All that it remembers is which URLs a fault has killed, or has led in a circle."""
 
-    def __init__(self, settings: WorldSettings, shelf: TaskShelf, clips: ClipCache) -> None:
+    def __init__(self, settings: WorldSettings, shelf: TaskShelf, synth: Synth) -> None:
         self._settings = settings
         self._shelf = shelf
-        self._clips = clips
+        self._made = lru_cache(maxsize=_MOST_CLIPS)(synth)
         self._dead: set[str] = set()
         self._circles: set[str] = set()
         self._secret = f"{settings.seed}:files".encode()
@@ -54,10 +43,11 @@ class FileHost:
         """Find whose file is asked for."""
         return self._shelf.by_audio_id(request.path.removeprefix("/audio/").rpartition(".")[0])
 
-    def find(self, request: Request, strike: Strike, behaviour: Behaviour, now: float) -> FileHit | Response:
-        """Check a call for a file, up to the point where the bytes are needed."""
+    def find(self, request: Request, effect: Effect | None, behaviour: Behaviour, now: float) -> ClipSpec | Response:
+        """Say what the file that is asked for is made of, or refuse the call."""
         task = self.task_of(request)
         audio_format = request.path.rpartition(".")[2]
+        name = effect.name if effect else None
         if request.method not in {"GET", "HEAD"}:
             return _refused(405, "method not allowed")
         if task is None or audio_format not in _TYPES or task.state(now) != "succeeded":
@@ -68,52 +58,41 @@ class FileHost:
             return _refused(403, problem)
         if now < task.files_at:
             return _refused(behaviour.early_file_status, "the file is not here yet")
-        effect = strike.file
-        if effect is not None and effect.name == "expire":
+        if name == "expire":
             self._dead.add(key)
             task.issued_at = float("-inf")
         if key in self._dead:
             return _refused(403, "the URL has expired")
         if now >= task.ends_at + self._settings.retention_s:
             return _refused(404, "the file was cleared")
-        return self._found(request, task, audio_format, strike, behaviour)
+        return self._struck(request, key, effect) or self._clip(task, audio_format, behaviour, effect)
 
-    def bytes_of(self, hit: FileHit) -> bytes:
-        """Make or remember a file's bytes. May be called from a worker thread."""
-        return careless(self._clips.get(hit.clip), hit.clip)
-
-    def serve(self, request: Request, hit: FileHit, data: bytes) -> Response:
-        """Answer a call with a file's bytes."""
-        effect = hit.strike.file
+    def _struck(self, request: Request, key: str, effect: Effect | None) -> Response | None:
+        """Answer in the file's place where a fault says so, or said so once and for all."""
         name = effect.name if effect else None
-        content_type = hit.content_type
-        if name == "wrong-type":
-            data, content_type = _HTML, "text/html; charset=utf-8"
-        elif name == "corrupt" and effect and "range" not in request.headers:
-            # With a good beginning before it, damage in the middle of a WAV is sound like any other.
-            data = _corrupted(data, effect.value)
-        response = _ranged(request, data, hit.etag, content_type)
-        if name == "cut" and effect:
-            return replace(response, cut_at=_cut_at(effect.value, len(response.body)))
-        if name == "slow" and effect:
-            return replace(response, bytes_per_s=float(effect.value))
-        return response
-
-    def _found(
-        self, request: Request, task: SandboxTask, audio_format: str, strike: Strike, behaviour: Behaviour
-    ) -> FileHit | Response:
-        effect = strike.file
-        key = request.query.get("cacheKey", "")
-        if effect is not None and effect.name == "status":
+        if effect and name == "status":
             return _refused(effect.value, "by order of a fault rule")
-        if effect is not None and effect.name == "redirect" and effect.value == "loop":
+        if effect and name == "redirect" and effect.value == "loop":
             self._circles.add(key)
-        if key in self._circles or (effect is not None and effect.name == "redirect"):
+        if key in self._circles or name == "redirect":
             return _redirect(self._settings.file_base_url, request)
-        if effect is not None and effect.name == "changed":
+        return None
+
+    def _clip(self, task: SandboxTask, audio_format: str, behaviour: Behaviour, effect: Effect | None) -> ClipSpec:
+        """Say what the file is made of, swapped for another where the fault is in the sound itself."""
+        name = effect.name if effect else None
+        if name == "changed":
             task.revision += 1
-        clip = _disguised(task.clip(audio_format, self._settings.sample_rate, behaviour), effect)
-        return FileHit(clip=clip, content_type=_TYPES[audio_format], strike=strike)
+        clip = task.clip(audio_format, self._settings.sample_rate, behaviour)
+        if name == "wrong-format":
+            return replace(clip, audio_format="mp3" if audio_format == "wav" else "wav")
+        if effect and name == "wrong-length":
+            return replace(clip, duration_s=clip.duration_s * effect.value)
+        return clip
+
+    def bytes_of(self, clip: ClipSpec) -> bytes:
+        """Make or remember a file's bytes. May be called from a worker thread."""
+        return careless(self._made(clip), clip)
 
     def _signature_problem(self, request: Request, key: str, now: float) -> str | None:
         until, issue = request.query.get("until", ""), request.query.get("issue", "")
@@ -123,6 +102,24 @@ class FileHost:
 
     def _key(self, path: str, until: int, issue: int) -> str:
         return hashlib.blake2b(f"{path}:{until}:{issue}".encode(), key=self._secret[:64], digest_size=16).hexdigest()
+
+
+def served(request: Request, clip: ClipSpec, data: bytes, effect: Effect | None) -> Response:
+    """Answer a call with a file's bytes. The ETag changes with anything that decides them."""
+    name = effect.name if effect else None
+    content_type = _TYPES[request.path.rpartition(".")[2]]
+    etag = hashlib.blake2b(repr(clip).encode(), digest_size=12).hexdigest()
+    if name == "wrong-type":
+        data, content_type = _HTML, "text/html; charset=utf-8"
+    elif effect and name == "corrupt" and "range" not in request.headers:
+        # With a good beginning before it, damage in the middle of a WAV is sound like any other.
+        data = _corrupted(data, effect.value)
+    response = _ranged(request, data, f'"{etag}"', content_type)
+    if effect and name == "cut":
+        return replace(response, cut_at=_cut_at(effect.value, len(response.body)))
+    if effect and name == "slow":
+        return replace(response, bytes_per_s=float(effect.value))
+    return response
 
 
 def _refused(status: int, reason: str) -> Response:
@@ -136,20 +133,10 @@ def _redirect(base_url: str, request: Request) -> Response:
     return Response(status=302, headers={"location": f"{base_url}{request.path}?{query}", "content-length": "0"})
 
 
-def _disguised(clip: ClipSpec, effect: Effect | None) -> ClipSpec:
-    """Swap the clip for another where the fault is in the sound itself."""
-    if effect is not None and effect.name == "wrong-format":
-        return replace(clip, audio_format="mp3" if clip.audio_format == "wav" else "wav")
-    if effect is not None and effect.name == "wrong-length":
-        return replace(clip, duration_s=clip.duration_s * effect.value)
-    return clip
-
-
 def _corrupted(data: bytes, count: int) -> bytes:
     """Flip every bit of the first `count` bytes, and of as many in the middle: a decoder must notice."""
-    middle = len(data) // 2
     damaged = bytearray(data)
-    for start in (0, middle):
+    for start in (0, len(data) // 2):
         stop = min(start + count, len(data))
         damaged[start:stop] = bytes(byte ^ 0xFF for byte in data[start:stop])
     return bytes(damaged)

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Charge:
     """A payment, at a Unix time in seconds."""
 
@@ -18,7 +18,7 @@ class Charge:
     at: float
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class LedgerTask:
     """A task that was made. Times are Unix seconds; `ended_at` None is a task that will never end."""
 
@@ -30,7 +30,7 @@ class LedgerTask:
     failure: str | None
 
 
-@dataclass(kw_only=True, slots=True)
+@dataclass(kw_only=True)
 class Ledger:
     """The books.
 
@@ -74,29 +74,9 @@ class Ledger:
     def as_json(self) -> dict[str, Any]:
         """Write the books, as `GET /sandbox/ledger` serves them. Units are decimal strings."""
         return {
+            **vars(self),
             "charged": str(self.charged),
-            "charges": [
-                {"external_id": c.external_id, "task_id": c.task_id, "units": str(c.units), "at": c.at}
-                for c in self.charges
-            ],
-            "tasks": [
-                {
-                    "external_id": task.external_id,
-                    "task_id": task.task_id,
-                    "created_at": task.created_at,
-                    "processing_at": task.processing_at,
-                    "ended_at": task.ended_at,
-                    "failure": task.failure,
-                }
-                for task in self.tasks
-            ],
-            "posts": dict(self.posts),
-            "tasks_by_external_id": dict(self.tasks_by_external_id),
-            "requests": dict(self.requests),
+            "charges": [{**vars(charge), "units": str(charge.units)} for charge in self.charges],
+            "tasks": [vars(task) for task in self.tasks],
             "api_requests": self.api_requests,
-            "refusals": {str(code): count for code, count in self.refusals.items()},
-            "faults": dict(self.faults),
-            "token_leaks": self.token_leaks,
-            "in_flight": self.in_flight,
-            "in_flight_max": self.in_flight_max,
         }

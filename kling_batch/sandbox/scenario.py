@@ -83,25 +83,12 @@ def _problems(document: Any) -> list[tuple[Place, str]]:
     types = jsonschema.Draft7Validator.TYPE_CHECKER.redefine("number", _is_number)
     make: Any = jsonschema.validators.extend
     validator = make(jsonschema.Draft7Validator, type_checker=types)(schema("faults"))
-    found = [_worded(_leaf(error)) for error in validator.iter_errors(document)]
+    found = [_worded(jsonschema.exceptions.best_match([error])) for error in validator.iter_errors(document)]
     return found or list(_contradictions(document))
 
 
 def _is_number(_: object, value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _leaf(error: ValidationError) -> ValidationError:
-    """Of several forms that a value may have, take the one that was meant: the one of its type."""
-    while error.context:
-        near = [part for part in error.context if part.validator != "type" or part.relative_path]
-        enums = [part for part in near if part.validator == "enum"]
-        other = [part for part in near if part.validator != "enum"]
-        chosen = (enums if isinstance(error.instance, str) else other) or near
-        if not chosen:
-            break
-        error = max(chosen, key=lambda part: len(part.relative_path))
-    return error
 
 
 def _worded(error: ValidationError) -> tuple[Place, str]:
@@ -119,8 +106,6 @@ def _worded(error: ValidationError) -> tuple[Place, str]:
             return place, f"{given} needs a value: {{{given}: ...}}"
         case "enum":
             return place, f"{_shown(given)} is not allowed; {_allowed(given, wanted)}"
-        case "const":
-            return place, f"{_shown(given)} is not allowed; {_allowed(given, [wanted])}"
         case "minItems" | "maxItems":
             return place, f"{_shown(given)} has {len(given)} values; {error.validator} is {wanted}"
         case "anyOf" | "minProperties" | "maxProperties":
@@ -207,20 +192,12 @@ def _behaviour(fields: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _rule(fields: Mapping[str, Any]) -> Rule:
     effect = _effect(fields["do"])
-    when = fields.get("when", {})
+    when = dict(fields.get("when", {}))
+    if "between_s" in when:
+        when["between_s"] = _period(when["between_s"])
     on = frozenset(_listed(fields.get("on", _ANY)))
-    between = when.get("between_s")
-    return Rule(
-        on=EFFECTS[effect.name].calls if _ANY in on else frozenset(Call(call) for call in on),
-        effect=effect,
-        match=when.get("match"),
-        nth=frozenset(when["nth"]) if "nth" in when else None,
-        every=when.get("every"),
-        from_nth=when.get("from_nth"),
-        probability=when.get("probability"),
-        between_s=_period(between) if between else None,
-        limit=fields.get("limit"),
-    )
+    calls = EFFECTS[effect.name].calls if _ANY in on else frozenset(Call(call) for call in on)
+    return Rule(on=calls, effect=effect, limit=fields.get("limit"), **when)
 
 
 def _effect(given: str | Mapping[str, Any]) -> Effect:

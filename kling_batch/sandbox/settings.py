@@ -17,19 +17,10 @@ API_BASE_URL = "https://api.sandbox.invalid"
 FILE_BASE_URL = "https://files.sandbox.invalid"
 """Where the result files are inside the process: another host than the API's, as on the service."""
 
-DuplicateId = Literal["refuse-1201", "refuse-1200", "accept", "replay"]
-UnknownId = Literal["404-1203", "400-1201", "empty-data", "null-data", "other-task"]
-IdsShown = Literal["always", "not-in-list", "when-finished", "never"]
-ListScope = Literal["account", "other-key"]
 ListOrder = Literal["newest", "oldest", "random", "shuffled"]
-PageOffset = Literal["capped", "asked"]
-SuccessWord = Literal["succeed", "succeeded", "SUCCEED"]
-FailureWord = Literal["failed", "FAILED", "cancelled", "canceled", "expired"]
 StatedLength = Literal["exact", "rounded", "whole", "zero", "empty", "milliseconds"]
 WavHeader = Literal["exact", "stream-zero", "stream-max", "tag-behind", "rf64", "adpcm"]
 Mp3Head = Literal["exact", "second-id3", "junk"]
-EarlyFileStatus = Literal[403, 404]
-EmptyContainers = Literal["keep", "leave-out"]
 
 DAY_S = 86_400.0
 
@@ -68,30 +59,30 @@ _TWO_SECONDS = Span.fixed(2.0)
 class Behaviour:
     """One answer to each question that the documentation leaves open. Each field is explained in docs/faults.md."""
 
-    duplicate_id: DuplicateId = "refuse-1201"
-    unknown_id: UnknownId = "404-1203"
+    duplicate_id: Literal["refuse-1201", "refuse-1200", "accept", "replay"] = "refuse-1201"
+    unknown_id: Literal["404-1203", "400-1201", "empty-data", "null-data", "other-task"] = "404-1203"
     query_by_external_id: bool = True
-    external_ids_shown: IdsShown = "always"
-    list_scope: ListScope = "account"
+    external_ids_shown: Literal["always", "not-in-list", "when-finished", "never"] = "always"
+    list_scope: Literal["account", "other-key"] = "account"
     list_order: ListOrder = "newest"
     list_shows_unfinished: bool = True
     list_cut: int | None = None
     list_window_s: float | None = None
     list_page_cap: int | None = None
-    list_page_offset: PageOffset = "capped"
+    list_page_offset: Literal["capped", "asked"] = "capped"
     query_visible_after: Span = NO_TIME
     list_visible_after: Span = NO_TIME
     charge_failures: bool = False
-    success_word: SuccessWord = "succeed"
-    failure_word: FailureWord = "failed"
+    success_word: Literal["succeed", "succeeded", "SUCCEED"] = "succeed"
+    failure_word: Literal["failed", "FAILED", "cancelled", "canceled", "expired"] = "failed"
     audios_after: Span = NO_TIME
     files_after: Span = NO_TIME
-    early_file_status: EarlyFileStatus = 404
+    early_file_status: Literal[403, 404] = 404
     stated_length: StatedLength = "exact"
     length_factor: float = 1.0
     wav_header: WavHeader = "exact"
     mp3_head: Mp3Head = "exact"
-    empty_containers: EmptyContainers = "keep"
+    empty_containers: Literal["keep", "leave-out"] = "keep"
     error_http_200: bool = False
     units_in_reply: bool = True
     units: Decimal = Decimal("0.25")

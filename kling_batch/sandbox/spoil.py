@@ -8,7 +8,6 @@ from http import HTTPStatus
 from kling_batch.sandbox.faults import Effect
 from kling_batch.sandbox.wire import Loss, Response
 
-_LOSSES = {"closed": Loss.CLOSED, "reset": Loss.RESET, "timeout": Loss.SILENCE}
 _BEFORE = {"lost-before", "error-before", "garbage-before", "gateway", "refuse", "no-connection"}
 
 _WRONG_SHAPE = {"code": 0, "message": "SUCCEED", "data": [{"task_id": None}, "task", 7]}
@@ -23,7 +22,7 @@ def loss_of(effect: Effect) -> Loss | None:
     """Say how the answer is lost, if it is."""
     if effect.name == "no-connection":
         return Loss.NEVER_OPENED
-    return _LOSSES[effect.value] if effect.name in {"lost-before", "lost-after"} else None
+    return Loss(effect.value) if effect.name in {"lost-before", "lost-after"} else None
 
 
 def page(status: int) -> Response:

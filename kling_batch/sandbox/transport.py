@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
 import httpx
@@ -10,17 +10,16 @@ import httpx
 from kling_batch.clock import Clock
 from kling_batch.sandbox.settings import API_BASE_URL
 from kling_batch.sandbox.wire import Loss, Request, Response
-from kling_batch.sandbox.world import World
-
-Offload = Callable[[Callable[[], bytes]], Awaitable[bytes]]
-"""Runs a slow function: `asyncio.to_thread` for users, `inline` where everything must stay on one thread."""
+from kling_batch.sandbox.world import Offload, World, inline
 
 _CHUNK = 65_536
-
-
-async def inline(make: Callable[[], bytes]) -> bytes:
-    """Run it here and now."""
-    return make()
+_LOST = {
+    Loss.NEVER_OPENED: httpx.ConnectError,
+    Loss.CLOSED: httpx.RemoteProtocolError,
+    Loss.RESET: httpx.ReadError,
+    Loss.SILENCE: httpx.ReadTimeout,
+}
+"""What a client sees of each kind of loss."""
 
 
 class SandboxTransport(httpx.AsyncBaseTransport):
@@ -29,13 +28,11 @@ class SandboxTransport(httpx.AsyncBaseTransport):
     Delays and slow bodies pass on `clock`, and a read timeout that the client asked for is kept on it too.
     """
 
-    def __init__(
-        self, world: World, clock: Clock, *, offload: Offload = inline, api_base_url: str = API_BASE_URL
-    ) -> None:
+    def __init__(self, world: World, clock: Clock, *, offload: Offload = inline) -> None:
         self._world = world
         self._clock = clock
         self._offload = offload
-        self._api_host = urlsplit(api_base_url).netloc
+        self._api_host = urlsplit(API_BASE_URL).netloc
         self._file_host = urlsplit(world.settings.file_base_url).netloc
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -50,17 +47,14 @@ class SandboxTransport(httpx.AsyncBaseTransport):
             headers={name.lower(): value for name, value in request.headers.items()},
             body=await request.aread(),
         )
-        answer = await self._file(asked) if host == self._file_host else self._world.handle(asked)
+        if host == self._file_host:
+            answer = await self._world.file(asked, self._offload)
+        else:
+            answer = self._world.handle(asked)
         await self._travel(answer, request)
         return httpx.Response(
             status_code=answer.status, headers=dict(answer.headers), stream=_Body(answer, self._clock, request)
         )
-
-    async def _file(self, asked: Request) -> Response:
-        found = self._world.find_file(asked)
-        if isinstance(found, Response):
-            return found
-        return self._world.serve_file(asked, found, await self._offload(lambda: self._world.bytes_of(found)))
 
     async def _travel(self, answer: Response, request: httpx.Request) -> None:
         """Let the answer take its time, and lose it where that is its fate."""
@@ -71,12 +65,8 @@ class SandboxTransport(httpx.AsyncBaseTransport):
             raise httpx.ReadTimeout("the sandbox did not answer in time", request=request)
         if answer.delay_s:
             await self._clock.sleep(answer.delay_s)
-        if answer.loss is Loss.NEVER_OPENED:
-            raise httpx.ConnectError("the sandbox took no connection", request=request)
-        if answer.loss is Loss.CLOSED:
-            raise httpx.RemoteProtocolError("Server disconnected without sending a response.", request=request)
         if answer.loss is not None:
-            raise httpx.ReadError("the sandbox broke the connection", request=request)
+            raise _LOST[answer.loss]("the sandbox lost the answer", request=request)
 
 
 class _Body(httpx.AsyncByteStream):
@@ -89,7 +79,7 @@ class _Body(httpx.AsyncByteStream):
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         answer = self._answer
-        whole = answer.body if answer.cut_at is None else answer.body[: answer.cut_at]
+        whole = answer.body[: answer.cut_at]
         for start in range(0, len(whole), _CHUNK):
             chunk = whole[start : start + _CHUNK]
             if answer.bytes_per_s:

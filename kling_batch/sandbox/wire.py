@@ -22,7 +22,7 @@ class Loss(Enum):
     """The connection was closed in good order, without an answer."""
     RESET = "reset"
     """The connection broke."""
-    SILENCE = "silence"
+    SILENCE = "timeout"
     """Nothing comes, until the client gives up."""
 
 

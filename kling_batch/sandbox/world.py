@@ -5,15 +5,15 @@ from __future__ import annotations
 import heapq
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from decimal import Decimal
 from email.utils import formatdate
 
-from kling_batch.sandbox.auth import Doorkeeper
-from kling_batch.sandbox.clips import ClipCache, Synth
+from kling_batch.sandbox.auth import check_authorization
+from kling_batch.sandbox.clips import Synth
 from kling_batch.sandbox.faults import NO_STRIKE, Call, Effect, FaultRunner, Rule, Scenario, Strike
-from kling_batch.sandbox.filehost import FileHit, FileHost
+from kling_batch.sandbox.filehost import FileHost, served
 from kling_batch.sandbox.ledger import Charge, Ledger, LedgerTask
 from kling_batch.sandbox.params import Order, read_order, read_page, read_window
 from kling_batch.sandbox.rows import account_data, created_data, shows_id, task_data
@@ -27,6 +27,16 @@ ACCOUNT_PATH = "/account/costs"
 _ACCOUNT_LAG_S = 12 * 3600.0
 """How late the account's figures are, by the documentation."""
 _JSON = "application/json; charset=utf-8"
+_NO_ANSWER = b'{"code":0,"message":"SUCCEED","request_id":"'
+"""What is truncated where nothing was answered."""
+
+Offload = Callable[[Callable[[], bytes]], Awaitable[bytes]]
+"""Runs a slow function: `asyncio.to_thread` for users, `inline` where everything must stay on one thread."""
+
+
+async def inline(make: Callable[[], bytes]) -> bytes:
+    """Run it here and now."""
+    return make()
 
 
 class World:
@@ -57,9 +67,8 @@ class World:
         self.ledger = Ledger()
         self._now = now
         self._started_at = now()
-        self._door = Doorkeeper(settings)
         self._shelf = TaskShelf(settings.seed)
-        self._files = FileHost(settings, self._shelf, ClipCache(synth))
+        self._files = FileHost(settings, self._shelf, synth)
         self._faults = FaultRunner(rules, settings.seed, self.ledger.faults)
         self._latency = random.Random(f"{settings.seed}:latency")  # noqa: S311 - time, no secret
         self._ends: list[tuple[float, int, SandboxTask]] = []
@@ -67,17 +76,9 @@ class World:
 
     def apply(self, scenario: Scenario) -> None:
         """Change settings, behaviour and faults from now on. Tasks that exist keep their times."""
-        settings = self.settings
-        self.settings = replace(
-            settings,
-            concurrency=settings.concurrency if scenario.concurrency is None else scenario.concurrency,
-            generation=settings.generation if scenario.generation is None else scenario.generation,
-            queue=settings.queue if scenario.queue is None else scenario.queue,
-            behaviour=scenario.behave(settings.behaviour),
-        )
+        self.settings = scenario.over(self.settings)
         if scenario.rules is not None:
-            seed = settings.seed if scenario.seed is None else scenario.seed
-            self._faults = FaultRunner(scenario.rules, seed, self.ledger.faults)
+            self._faults = FaultRunner(scenario.rules, self.settings.seed, self.ledger.faults)
 
     def settle(self) -> float:
         """Bring the ledger up to the present: end what has ended, and charge for it. Gives the time of that present."""
@@ -105,11 +106,11 @@ class World:
         self.ledger.requests[call or "other"] += 1
         if call is Call.CREATE:
             self.ledger.posts[order.external_id if isinstance(order, Order) else ""] += 1
-        if effect is not None and is_before(effect):
-            response = self._struck(effect)
-        else:
+        response = Response(status=0, body=_NO_ANSWER)
+        if effect is None or not is_before(effect):
             response = self._answer(request, call, order, target, strike, now)
-            response = response if effect is None else self._spoiled(response, effect)
+        if effect is not None:
+            response = self._spoiled(response, effect)
         headers = {"date": formatdate(now, usegmt=True), "content-length": str(len(response.body)), **response.headers}
         delay_s = strike.delay_s + self.settings.latency.draw(self._latency)
         return replace(response, headers=headers, delay_s=delay_s)
@@ -124,7 +125,7 @@ class World:
         now: float,
     ) -> Response:
         try:
-            self._door.check(request.headers.get("authorization"), now)
+            check_authorization(request.headers.get("authorization"), self.settings, now)
             data: bytes | None
             if call is Call.CREATE:
                 data = self._create(order, strike, now)
@@ -272,27 +273,18 @@ class World:
         task = self._shelf.find(any_id, math.inf)
         return any_id if task is None else _subject_of(task)
 
-    def _struck(self, effect: Effect) -> Response:
-        """Answer a call of which nothing is done."""
+    def _spoiled(self, response: Response, effect: Effect) -> Response:
+        """Have a fault do with an answer what it does."""
         loss = loss_of(effect)
         if loss is not None:
-            return Response(status=0, loss=loss)
-        if effect.name == "garbage-before":
-            return garbage(effect.value, b'{"code":0,"message":"SUCCEED","request_id":"')
+            return replace(response, loss=loss)
+        if effect.name in {"garbage-before", "garbage-after"}:
+            return garbage(effect.value, response.body)
         if effect.name == "gateway":
             answer = effect.value
             if answer.code is None:
                 return page(answer.status)
             return self._reply(answer.status, answer.code, answer.message, None)
-        return self._refused(Refusal(effect.value))
-
-    def _spoiled(self, response: Response, effect: Effect) -> Response:
-        """Spoil the answer to a call that was carried out."""
-        loss = loss_of(effect)
-        if loss is not None:
-            return replace(response, loss=loss)
-        if effect.name == "garbage-after":
-            return garbage(effect.value, response.body)
         return self._refused(Refusal(effect.value))
 
     def _refused(self, refusal: Refusal) -> Response:
@@ -307,8 +299,8 @@ class World:
 
     # The host of the files.
 
-    def find_file(self, request: Request) -> FileHit | Response:
-        """Check a call to the file host. A `FileHit` then wants `bytes_of` (slow, any thread) and `serve_file`."""
+    async def file(self, request: Request, offload: Offload = inline) -> Response:
+        """Answer a call to the file host. Making the bytes may be slow, and is left to `offload`."""
         now = self.settle()
         task = self._files.task_of(request)
         subject = "" if task is None else _subject_of(task)
@@ -318,21 +310,11 @@ class World:
         self.ledger.requests[Call.DOWNLOAD] += 1
         if "authorization" in request.headers:
             self.ledger.token_leaks += 1
-        found = self._files.find(request, strike, self.settings.behaviour, now)
-        return self._travelling(found, strike) if isinstance(found, Response) else found
-
-    def bytes_of(self, hit: FileHit) -> bytes:
-        """Make or remember a file's bytes. May be called from a worker thread."""
-        return self._files.bytes_of(hit)
-
-    def serve_file(self, request: Request, hit: FileHit, data: bytes) -> Response:
-        """Answer a call to the file host with the bytes that were made for it."""
-        return self._travelling(self._files.serve(request, hit, data), hit.strike)
-
-    def file(self, request: Request) -> Response:
-        """Answer a call to the file host at once, bytes and all."""
-        found = self.find_file(request)
-        return found if isinstance(found, Response) else self.serve_file(request, found, self.bytes_of(found))
+        found = self._files.find(request, strike.file, self.settings.behaviour, now)
+        if isinstance(found, Response):
+            return self._travelling(found, strike)
+        data = await offload(lambda: self._files.bytes_of(found))
+        return self._travelling(served(request, found, data, strike.file), strike)
 
     def _travelling(self, response: Response, strike: Strike) -> Response:
         delay_s = strike.delay_s + self.settings.latency.draw(self._latency)

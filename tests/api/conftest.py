@@ -11,7 +11,7 @@ from typing import Protocol
 import pytest
 
 from kling_batch import Access
-from kling_batch.sandbox.app import SandboxServer, running_server
+from kling_batch.sandbox.app import SandboxServer
 from kling_batch.sandbox.faults import EFFECTS, Call, Effect, Rule
 from kling_batch.sandbox.quick import quick_clip
 from kling_batch.sandbox.settings import SANDBOX_ACCESS_KEY, SANDBOX_SECRET_KEY, Span, WorldSettings
@@ -46,7 +46,7 @@ def serve() -> Iterator[Serve]:
 
         def start(*, rules: tuple[Rule, ...] = (), seconds: float = 0.05) -> SandboxServer:
             settings = WorldSettings(generation=Span.fixed(seconds), queue=Span.fixed(0.0), sample_rate=8000)
-            return stack.enter_context(running_server(settings, rules=rules, synth=quick_clip))
+            return stack.enter_context(SandboxServer(settings, rules=rules, synth=quick_clip))
 
         yield start
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kling_batch.sandbox.app import SandboxServer, running_server
+from kling_batch.sandbox.app import SandboxServer
 from kling_batch.sandbox.faults import Call, Effect, Rule
 from kling_batch.sandbox.quick import quick_clip
 from kling_batch.sandbox.settings import Behaviour, Span, WorldSettings
@@ -56,7 +56,7 @@ def kill_batches(count: int, *, tell: Callable[[str], None], seed: int = 0) -> T
     tally = Tally()
     while tally.kills < count:
         rng = random.Random(f"kills {seed} {tally.batches}")
-        with workshop() as root, running_server(_settings(rng), rules=_rules(), synth=quick_clip) as server:
+        with workshop() as root, SandboxServer(_settings(rng), rules=_rules(), synth=quick_clip) as server:
             _batch(root, server, rng, min(_KILLS_A_BATCH, count - tally.kills), tally)
         tally.batches += 1
         tell(f"{tally.kills} kills, {tally.charges} charges, {tally.delivered} delivered, {tally.violations}")

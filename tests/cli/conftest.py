@@ -9,7 +9,7 @@ from typing import Protocol
 
 import pytest
 
-from kling_batch.sandbox.app import SandboxServer, running_server
+from kling_batch.sandbox.app import SandboxServer
 from kling_batch.sandbox.faults import Rule
 from kling_batch.sandbox.quick import quick_clip
 from kling_batch.sandbox.settings import SANDBOX_ACCESS_KEY, SANDBOX_SECRET_KEY, WorldSettings
@@ -25,7 +25,7 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
     with ExitStack() as stack:
 
         def start(*, rules: tuple[Rule, ...] = (), now: Callable[[], float] = time.time) -> SandboxServer:
-            server = stack.enter_context(running_server(WorldSettings(), rules=rules, synth=quick_clip, now=now))
+            server = stack.enter_context(SandboxServer(WorldSettings(), rules=rules, synth=quick_clip, now=now))
             monkeypatch.setenv("KLING_BASE_URL", server.url)
             monkeypatch.setenv("KLING_ACCESS_KEY", SANDBOX_ACCESS_KEY)
             monkeypatch.setenv("KLING_SECRET_KEY", SANDBOX_SECRET_KEY)

@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from kling_batch.cli import cli, main
-from kling_batch.sandbox.app import running_server
+from kling_batch.sandbox.app import SandboxServer
 from kling_batch.sandbox.quick import quick_clip
 from kling_batch.sandbox.settings import Span, WorldSettings
 
@@ -129,7 +129,7 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
             settings = WorldSettings(
                 api_key="your-key", generation=Span.fixed(0.05), queue=Span.fixed(0.0), sample_rate=8000
             )
-            server = stack.enter_context(running_server(settings, synth=quick_clip))
+            server = stack.enter_context(SandboxServer(settings, synth=quick_clip))
             monkeypatch.setenv("KLING_BASE_URL", server.url)
             monkeypatch.setenv("KLING_API_KEY", "your-key")
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import pytest
 
 from kling_batch.cli import main
-from kling_batch.sandbox.app import SandboxServer, running_server
+from kling_batch.sandbox.app import SandboxServer
 from kling_batch.sandbox.faults import ALL_CALLS, EFFECTS, Call, Effect, Rule
 from kling_batch.sandbox.ledger import Ledger
 from kling_batch.sandbox.quick import quick_clip
@@ -114,7 +114,7 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
                 sample_rate=8000,
                 behaviour=behaviour,
             )
-            server = stack.enter_context(running_server(settings, rules=rules, synth=quick_clip))
+            server = stack.enter_context(SandboxServer(settings, rules=rules, synth=quick_clip))
             monkeypatch.setenv("KLING_BASE_URL", server.url)
             monkeypatch.setenv("KLING_ACCESS_KEY", SANDBOX_ACCESS_KEY)
             monkeypatch.setenv("KLING_SECRET_KEY", SANDBOX_SECRET_KEY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -74,9 +75,8 @@ class Caller:
     def fetch(self, url: str, method: str = "GET", **headers: str) -> Response:
         parts = urlsplit(url)
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return self.world.file(
-            Request(method=method, path=parts.path, query=dict(parse_qsl(parts.query)), headers=named)
-        )
+        request = Request(method=method, path=parts.path, query=dict(parse_qsl(parts.query)), headers=named)
+        return asyncio.run(self.world.file(request))
 
 
 @pytest.fixture

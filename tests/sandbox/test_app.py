@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from kling_batch.errors import UsageError
-from kling_batch.sandbox.app import SandboxServer, running_server
+from kling_batch.sandbox.app import SandboxServer
 from kling_batch.sandbox.quick import quick_clip
 from kling_batch.sandbox.scenario import scenario_of
 from kling_batch.sandbox.settings import SANDBOX_API_KEY, WorldSettings
@@ -27,7 +27,7 @@ def client_of(settings: WorldSettings, document: Any = None) -> Any:
     """Serve a sandbox, and hand over its server and a client of its API."""
     rules = scenario_of(document or {}).rules or ()
     with (
-        running_server(settings, rules=rules, synth=quick_clip) as server,
+        SandboxServer(settings, rules=rules, synth=quick_clip) as server,
         httpx.Client(base_url=server.url, headers=HEADERS, timeout=10, trust_env=False) as client,
     ):
         yield server, client
@@ -157,9 +157,11 @@ def test_a_port_that_is_taken_is_named(instant: WorldSettings) -> None:
 
 
 PROGRAM = """
-from kling_batch.sandbox.app import serve
+from kling_batch.sandbox.app import SandboxServer
 from kling_batch.sandbox.settings import WorldSettings
-serve(WorldSettings(), ready=lambda url: print(url, flush=True))
+server = SandboxServer(WorldSettings())
+print(server.url, flush=True)
+server.run()
 print("ended")
 """
 

@@ -13,7 +13,7 @@ from kling_batch.errors import UsageError
 from kling_batch.resources import schema
 from kling_batch.sandbox.faults import EFFECTS, Call, Scenario
 from kling_batch.sandbox.scenario import read_scenario, scenario_of
-from kling_batch.sandbox.settings import Behaviour, Span
+from kling_batch.sandbox.settings import Behaviour, Span, WorldSettings
 
 DOCS = Path(__file__).parents[2] / "docs" / "faults.md"
 
@@ -57,7 +57,7 @@ def test_a_full_file_is_read(tmp_path: Path) -> None:
     scenario = read(tmp_path, FULL)
     assert (scenario.seed, scenario.concurrency) == (7, 20)
     assert (scenario.generation, scenario.queue) == (Span.log_normal(4, 0.3), Span(low=0, high=1))
-    behaviour = scenario.behave(Behaviour())
+    behaviour = scenario.over(WorldSettings()).behaviour
     assert (behaviour.duplicate_id, behaviour.units) == ("accept", Decimal("0.3"))
     assert (behaviour.query_visible_after, behaviour.list_visible_after) == (Span.fixed(2), Span(low=0, high=5))
     assert (behaviour.audios_after, behaviour.files_after) == (Span.fixed(3), Span.log_normal(2, 0.5))

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from kling_batch.sandbox.clips import ClipCache, ClipSpec
+from kling_batch.sandbox.clips import ClipSpec
 from kling_batch.sandbox.quick import quick_clip
 from kling_batch.sandbox.recipes import RECIPES, WORDS
 from kling_batch.sandbox.sound import recipes_for, synthesise
@@ -147,17 +147,3 @@ def test_far_things_are_duller() -> None:
 def test_several_words_are_layered(prompt: str, names: list[str]) -> None:
     """The first words count, in their order, at most three, and each in any of its forms."""
     assert recipes_for(prompt) == names
-
-
-def test_the_cache_forgets_what_was_used_longest_ago() -> None:
-    """It holds so many bytes and no more, and makes nothing twice that it holds."""
-    made: list[str] = []
-
-    def synth(spec: ClipSpec) -> bytes:
-        made.append(spec.seed)
-        return bytes(40)
-
-    cache = ClipCache(synth, most_bytes=100)
-    for seed in ("a", "b", "a", "c", "a", "b"):
-        cache.get(replace(SPEC, seed=seed))
-    assert made == ["a", "b", "c", "b"]
