@@ -133,8 +133,6 @@ TEMPO = {
     1.6: "fast quick quickly rapid rapidly running hurried heavily",
     0.65: "slow slowly calm gentle gently lazy softly",
 }
-FAR = {"distant", "far", "muffled", "faint", "faintly", "background", "distance"}
-HALL = {"echo", "echoes", "echoing", "cave", "hall", "reverb", "cathedral", "church", "tunnel", "dungeon"}
 
 _ENDING = re.compile(r"(?<=...)(?:ings?|ed|e?s|(?<=....)y)$")
 

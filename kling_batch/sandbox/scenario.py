@@ -6,7 +6,7 @@ import difflib
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +35,8 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("true|false")
 _HINT = "docs/faults.md explains every field; `kling-batch schema faults` prints the schema."
 _ANY = "any"
 
+Place = Sequence[str | int]
+
 
 def read_scenario(path: Path) -> Scenario:
     """Read a fault file.
@@ -56,25 +58,19 @@ def read_scenario(path: Path) -> Scenario:
         raise UsageError(f"{path}:{line}: this is neither YAML nor JSON: {error.problem}.", hint=_HINT) from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UsageError(f"{path}: this is neither YAML nor JSON that can be read: {error}.", hint=_HINT) from error
-    found = [f"{path}:{_line(tree, place)}: {_name(place)}{words}" for place, words in _problems(document)]
-    if found:
-        raise UsageError("\n".join(found), hint=_HINT)
-    return _scenario(document)
+    return scenario_of(document, lambda place: f"{path}:{_line(tree, place)}: ")
 
 
-def scenario_of(document: Any) -> Scenario:
-    """Read a scenario that came as JSON.
+def scenario_of(document: Any, locate: Callable[[Place], str] = lambda _: "") -> Scenario:
+    """Read a scenario that came as JSON. `locate` says where in a file a place is.
 
     Raises:
         UsageError: It is not as the schema says; every problem is named with its place.
     """
-    found = [f"{_name(place)}{words}" for place, words in _problems(document)]
+    found = [f"{locate(place)}{_name(place)}{words}" for place, words in _problems(document)]
     if found:
         raise UsageError("\n".join(found), hint=_HINT)
     return _scenario(document)
-
-
-Place = Sequence[str | int]
 
 
 def _problems(document: Any) -> list[tuple[Place, str]]:

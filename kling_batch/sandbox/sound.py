@@ -9,7 +9,7 @@ import numpy as np
 
 from kling_batch.sandbox.clips import ClipSpec, encoded
 from kling_batch.sandbox.layers import Signal, Take
-from kling_batch.sandbox.recipes import FAR, HALL, PITCH, PLAIN, RECIPES, TEMPO, called_for, factor, words_of
+from kling_batch.sandbox.recipes import PITCH, PLAIN, RECIPES, TEMPO, called_for, factor, words_of
 
 _PEAK = 0.82
 """-1.7 dBFS: an MP3 of it does not clip either."""
@@ -51,24 +51,7 @@ def _rendered(prompt: str, duration_s: float, seed: str, sample_rate: int) -> Si
         )
         sound = np.sum([layer.render(take) for layer in RECIPES[name]], axis=0)
         out += sound * np.float32(gain / np.abs(sound).max())
-    if words & FAR:
-        out = _muffled(out, sample_rate)
-    if words & HALL:
-        _echo(out, sample_rate)
     return _finished(out, sample_rate)
-
-
-def _muffled(sound: Signal, rate: int) -> Signal:
-    """Take the heights away, as distance does."""
-    width = rate // 2000
-    return np.stack([np.convolve(channel, np.ones(width) / width, "same") for channel in sound]).astype(np.float32)
-
-
-def _echo(sound: Signal, rate: int) -> None:
-    """Add what a large room gives back."""
-    for delay_s, gain in ((0.19, 0.45), (0.43, 0.28), (0.71, 0.16)):
-        delay = int(delay_s * rate)
-        sound[:, delay:] += sound[::-1, :-delay] * np.float32(gain)
 
 
 def _finished(sound: Signal, rate: int) -> Signal:

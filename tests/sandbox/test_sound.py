@@ -129,11 +129,6 @@ def test_adjectives_bend_the_pitch() -> None:
     assert centre("tiny bell") > 1.5 * centre("huge bell")
 
 
-def test_far_things_are_duller() -> None:
-    """Distance takes the heights away."""
-    assert centre("distant rain") < 0.7 * centre("rain")
-
-
 @pytest.mark.parametrize(
     ("prompt", "names"),
     [
