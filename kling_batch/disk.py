@@ -17,6 +17,10 @@ CHUNK = 1 << 20
 
 _FULL = "Make room (or choose another folder with {option}), then run the same command again: it resumes."
 _RIGHTS = "Give this user the right to write there (or choose another folder with {option}), then run again."
+_FILE_IN_THE_WAY = (
+    "a file stands where a folder is needed",
+    "Move that file away (or choose another folder with {option}), then run again.",
+)
 _MEANINGS: dict[int, tuple[str, str]] = {
     errno.ENOSPC: ("the disk is full", _FULL),
     errno.EDQUOT: ("the disk quota is used up", _FULL),
@@ -27,10 +31,8 @@ _MEANINGS: dict[int, tuple[str, str]] = {
         "the name is too long for this file system",
         "Shorten `file` or `id` in the manifest, or choose a shorter folder with {option}, then run again.",
     ),
-    errno.ENOTDIR: (
-        "a file stands where a folder is needed",
-        "Move that file away, then run again.",
-    ),
+    errno.ENOTDIR: _FILE_IN_THE_WAY,
+    errno.EEXIST: _FILE_IN_THE_WAY,
     errno.EISDIR: ("a folder stands where a file is needed", "Move that folder away, then run again."),
     errno.EMFILE: ("too many files are open", "Raise the limit (ulimit -n), then run again."),
 }

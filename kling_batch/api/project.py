@@ -12,7 +12,7 @@ from kling_batch.planning.plan import Action, Plan
 from kling_batch.planning.project import Project
 from kling_batch.planning.sources import with_sources
 from kling_batch.records.lock import Lock
-from kling_batch.records.looking import Snapshot
+from kling_batch.records.snapshot import Snapshot
 from kling_batch.records.store import Store
 from kling_batch.records.store_at import store_at
 

@@ -13,7 +13,7 @@ from kling_batch.clock import SystemClock
 from kling_batch.errors import DiskUnusable, FolderHeld
 from kling_batch.model import RunResult
 from kling_batch.records.journal import Journal
-from kling_batch.records.shapes import shapes_of
+from kling_batch.records.snapshot import read_shapes
 from kling_batch.running.recount import recount
 from kling_batch.running.shapes import look_at, without_shape
 
@@ -45,8 +45,7 @@ def command(
 
 def _look(result: RunResult, out: Path) -> None:
     """Find out what sounds look like that nobody has looked at here, and keep it, if the journal can be written to."""
-    with shapes_of(out) as find_shape:
-        files = without_shape(result, find_shape)
+    files = without_shape(result, read_shapes(out))
     if not files:
         return
     try:

@@ -13,7 +13,7 @@ from statistics import median
 from kling_batch.planning.plan import PAYING, Action, Plan
 from kling_batch.records.attempts import Attempt, Stage
 from kling_batch.records.lock import Lock
-from kling_batch.records.looking import Snapshot
+from kling_batch.records.snapshot import Snapshot
 
 _DONE = {Stage.SUCCEEDED, Stage.DELIVERED}
 _FINEST = Decimal("0.0001")

@@ -14,7 +14,7 @@ from kling_batch.planning.outlook import Outlook, outlook
 from kling_batch.planning.plan import Plan, make_plan
 from kling_batch.planning.select import select as select_steps
 from kling_batch.records.lock import Lock, read_lock
-from kling_batch.records.looking import Snapshot, read_snapshot
+from kling_batch.records.snapshot import Snapshot, read_snapshot
 from kling_batch.records.state import gather, with_rerolls
 from kling_batch.service.catalog import kind
 

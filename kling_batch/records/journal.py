@@ -8,40 +8,29 @@ from __future__ import annotations
 
 import asyncio
 import json
-import queue
 import secrets
-import sqlite3
-import threading
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any, TypeAlias
 
+from kling_batch.disk import disk_border
 from kling_batch.effects import Probe, no_probe
 from kling_batch.errors import UsageError
 from kling_batch.model import LimitPoint, Shape
 from kling_batch.records.attempts import Attempt, PlacedFile, Stage
 from kling_batch.records.hold import Hold
-from kling_batch.records.layout import FILE, FOLDER, connect, folder_border, queries, sqlite_border
+from kling_batch.records.layout import FILE, FOLDER, connect, queries, sqlite_border
 from kling_batch.records.local_disk import refuse_network_disk
-from kling_batch.records.rows import (
-    Statement,
-    attempt_statement,
-    file_statements,
-    read_attempts,
-    read_files,
-    shape_statement,
-)
+from kling_batch.records.snapshot import read_attempts
 
-_LARGEST_GROUP = 1000
 _TOKEN = "token"  # noqa: S105 - the key of a note
 
-
-@dataclass(slots=True)
-class _Write:
-    statements: tuple[Statement, ...]
-    done: asyncio.Future[None] | None
-    loop: asyncio.AbstractEventLoop | None = field(default=None)
+Statement: TypeAlias = tuple[str, Mapping[str, Any]]
+"""A query of `queries.sql` by its name, and its values."""
 
 
 class Journal:
@@ -65,10 +54,10 @@ class Journal:
         self._probe = probe
         self.folder = out / FOLDER
         self.path = self.folder / FILE
-        self._thread: threading.Thread | None = None
         self._note: Callable[[str], None] | None = None
-        self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
-        with folder_border(self.folder), sqlite_border(self.path):
+        self._writer = ThreadPoolExecutor(1, "journal") if threaded else None
+        self._waiting: deque[tuple[Iterable[Statement], Future[None]]] = deque()
+        with disk_border(self.folder), sqlite_border(self.path):
             self.folder.mkdir(parents=True, exist_ok=True)
             refuse_network_disk(self.folder)
             with ExitStack() as undo:
@@ -79,9 +68,6 @@ class Journal:
                 if service is not None:
                     self.bind(service)
                 undo.pop_all()
-        if threaded:
-            self._thread = threading.Thread(target=self._write_all, name="journal", daemon=True)
-            self._thread.start()
 
     def bind(self, service: str) -> None:
         """Take a fresh journal for a service and account, named by a fingerprint.
@@ -91,8 +77,7 @@ class Journal:
         """
         known = self.get_meta("service")
         if known is None:
-            with sqlite_border(self.path):
-                self._commit([(queries()["set_meta"], ("service", service))])
+            self._write_now([_meta("service", service)])
         elif known != service:
             raise UsageError(
                 f"The journal {self.path} belongs to another service or account than these keys and KLING_BASE_URL.",
@@ -105,12 +90,12 @@ class Journal:
     def get_meta(self, key: str) -> str | None:
         """Read one fact about the journal itself."""
         with sqlite_border(self.path):
-            row = self._connection.execute(queries()["get_meta"], (key,)).fetchone()
+            row = self._connection.execute(queries()["get_meta"], {"key": key}).fetchone()
         return str(row[0]) if row else None
 
     async def set_meta(self, key: str, value: str) -> None:
         """Keep one fact about the journal itself. Durable when it returns."""
-        await self._write([(queries()["set_meta"], (key, value))])
+        await self._write([_meta(key, value)])
 
     def token(self) -> str | None:
         """Name the state in which this journal last sent something; a copy from before has another."""
@@ -124,7 +109,7 @@ class Journal:
         """Begin a run, and number it. Before the first write of the loop."""
         with sqlite_border(self.path):
             self._probe("journal commit")
-            cursor = self._connection.execute(queries()["start_run"], (now,))
+            cursor = self._connection.execute(queries()["start_run"], {"now": now})
             self._connection.commit()
         return int(cursor.lastrowid or 0)
 
@@ -139,8 +124,9 @@ class Journal:
         limits: Iterable[LimitPoint] = (),
     ) -> None:
         """End a run. Durable when it returns."""
+        values = {"run_id": run_id, "now": now, "exit_status": exit_status, "api_requests": api_requests, "note": note}
         history = json.dumps([(point.at, point.limit, point.reason) for point in limits])
-        await self._write([(queries()["end_run"], (now, exit_status, api_requests, note, history, run_id))])
+        await self._write([("end_run", values | {"limits": history})])
 
     async def save(self, attempt: Attempt, files: Iterable[PlacedFile] = ()) -> None:
         """Keep where an attempt stands, and its files. Durable when it returns.
@@ -156,64 +142,68 @@ class Journal:
         Raises:
             DiskUnusable: They could not be written.
         """
-        await self._write(
-            [
-                statement
-                for attempt, files in rows
-                for statement in (attempt_statement(attempt), *file_statements(files))
-            ]
-        )
+        await self._write([statement for attempt, files in rows for statement in _statements(attempt, files)])
 
     def forget_unfinished(self) -> None:
         """Forget the tasks of a sandbox that is gone."""
-        with sqlite_border(self.path):
-            self._commit([(queries()["forget_unfinished"], ())])
+        self._write_now([("forget_unfinished", {})])
 
     def forget(self, external_ids: Iterable[str]) -> None:
         """Forget attempts whose sounds are gone with the sandbox that made them."""
-        with sqlite_border(self.path):
-            self._commit([(queries()["forget_attempt"], (name,)) for name in external_ids])
+        self._write_now([("forget_attempt", {"external_id": name}) for name in external_ids])
 
     def keep_shapes(self, shapes: Mapping[str, Shape]) -> None:
         """Keep what sounds look like, by their hashes. Before the first write of the loop."""
-        with sqlite_border(self.path):
-            self._commit([shape_statement(sha256, shape) for sha256, shape in shapes.items()])
+        self._write_now([_shape(sha256, shape) for sha256, shape in shapes.items()])
 
     def attempts(self) -> dict[str, Attempt]:
         """Read every attempt, by its external id."""
         with sqlite_border(self.path):
             return read_attempts(self._connection)
 
-    def files(self) -> dict[str, list[PlacedFile]]:
-        """Read every placed file, by the external id of its attempt."""
-        with sqlite_border(self.path):
-            return read_files(self._connection)
-
     def close(self) -> None:
         """Write what waits, and let the next run in."""
-        if self._thread is not None:
-            self._queue.put(None)
-            self._thread.join()
+        if self._writer is not None:
+            self._writer.shutdown()
         self._connection.close()
         self._hold.release()
 
-    async def _write(self, statements: list[Statement]) -> None:
-        if self._thread is None:
-            with sqlite_border(self.path):
-                self._commit(statements)
-            return
-        loop = asyncio.get_running_loop()
-        write = _Write(tuple(statements), loop.create_future(), loop)
-        self._queue.put(write)
-        assert write.done is not None  # noqa: S101 - made two lines above
+    def _write_now(self, statements: Iterable[Statement]) -> None:
         with sqlite_border(self.path):
-            await write.done
+            self._commit(statements)
+
+    async def _write(self, statements: Iterable[Statement]) -> None:
+        if self._writer is None:
+            self._write_now(statements)
+            return
+        done: Future[None] = Future()
+        done.set_running_or_notify_cancel()  # what was learned is written also if nobody waits for it any more
+        self._waiting.append((statements, done))
+        self._writer.submit(self._write_waiting)
+        with sqlite_border(self.path):
+            await asyncio.wrap_future(done)
+
+    def _write_waiting(self) -> None:
+        """Write all that waits in one transaction. Runs on the writer's thread, once for each write; most find none."""
+        group = [self._waiting.popleft() for _ in range(len(self._waiting))]
+        if not group:
+            return
+        error: BaseException | None = None
+        try:
+            self._commit(statement for statements, _ in group for statement in statements)
+        except BaseException as caught:  # noqa: BLE001 - passes to those who wait: this thread has no caller
+            error = caught
+        for _, done in group:
+            if error is None:
+                done.set_result(None)
+            else:
+                done.set_exception(error)
 
     def _commit(self, statements: Iterable[Statement]) -> None:
         self._probe("journal commit")
         try:
-            for sql, values in self._marked(statements):
-                self._connection.execute(sql, values)
+            for query, values in self._marked(statements):
+                self._connection.execute(queries()[query], values)
             self._connection.commit()
         except BaseException:
             self._connection.rollback()
@@ -223,53 +213,26 @@ class Journal:
     def _marked(self, statements: Iterable[Statement]) -> list[Statement]:
         """Add a new token where something is about to be sent, and note it outside of this file first."""
         rows = list(statements)
-        intends = any(sql == queries()["save_attempt"] and Stage.INTENT in values for sql, values in rows)
-        if self._note is None or not intends:
+        if self._note is None or all(values.get("stage") != Stage.INTENT for _, values in rows):
             return rows
         token = secrets.token_hex(8)
         self._probe("mark write")
         self._note(token)
-        return [*rows, (queries()["set_meta"], (_TOKEN, token))]
-
-    def _write_all(self) -> None:
-        """Write what waits, group by group, until the journal is closed. Runs on the writer's thread."""
-        open_ = True
-        while open_:
-            group: list[_Write] = []
-            item = self._queue.get()
-            while item is not None:
-                group.append(item)
-                if len(group) == _LARGEST_GROUP or self._queue.empty():
-                    break
-                item = self._queue.get()
-            open_ = item is not None
-            if group:
-                try:
-                    self._write_group(group)
-                except BaseException as stop:  # noqa: BLE001 - passes to those who wait: this thread has no caller
-                    _tell(group, stop)
-
-    def _write_group(self, group: list[_Write]) -> None:
-        error: sqlite3.Error | None = None
-        try:
-            self._commit(statement for write in group for statement in write.statements)
-        except sqlite3.Error as caught:
-            error = caught
-        _tell(group, error)
+        return [*rows, _meta(_TOKEN, token)]
 
 
-def _tell(group: list[_Write], error: BaseException | None) -> None:
-    loop = group[0].loop
-    if loop is not None:
-        with suppress(RuntimeError):  # the loop is closed, perhaps this instant: nobody waits any more
-            loop.call_soon_threadsafe(_settle, group, error)
+def _statements(attempt: Attempt, files: Iterable[PlacedFile]) -> Iterator[Statement]:
+    """Keep where an attempt stands, its files, and what their sounds look like."""
+    yield "save_attempt", asdict(attempt) | {"units": str(attempt.units)}
+    for file in files:
+        yield "save_file", asdict(file.record) | {"external_id": file.external_id, "mtime_ns": file.mtime_ns}
+        if file.shape is not None:
+            yield _shape(file.record.sha256, file.shape)
 
 
-def _settle(group: list[_Write], error: BaseException | None) -> None:
-    for write in group:
-        if write.done is None or write.done.done():
-            continue
-        if error is None:
-            write.done.set_result(None)
-        else:
-            write.done.set_exception(error)
+def _shape(sha256: str, shape: Shape) -> Statement:
+    return "save_shape", asdict(shape) | {"sha256": sha256}
+
+
+def _meta(key: str, value: str) -> Statement:
+    return "set_meta", {"key": key, "value": value}

@@ -44,18 +44,6 @@ def sqlite_border(path: Path) -> Iterator[None]:
         ) from error
 
 
-@contextmanager
-def folder_border(folder: Path) -> Iterator[None]:
-    """Turn what the disk refuses into ours."""
-    try:
-        yield
-    except OSError as error:
-        raise DiskUnusable(
-            f"{folder} cannot be used: {error.strerror or error}.",
-            hint="Choose a folder that can be written to with --out.",
-        ) from error
-
-
 def connect(path: Path) -> sqlite3.Connection:
     """Open a file to write to it, in the newest layout."""
     connection = sqlite3.connect(path, timeout=10, check_same_thread=False)
@@ -68,11 +56,6 @@ def connect(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
-
-
-def look_into(path: Path) -> sqlite3.Connection:
-    """Open a file to read it alone: nothing of it is changed, its layout neither."""
-    return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=10)
 
 
 def migrate(connection: sqlite3.Connection, version: int) -> None:

@@ -1,16 +1,17 @@
 -- name: get_meta
 -- One fact about the journal itself.
-SELECT value FROM meta WHERE key = ?;
+SELECT value FROM meta WHERE key = :key;
 
 -- name: set_meta
 -- Keep one fact about the journal itself.
-INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value;
+INSERT INTO meta (key, value) VALUES (:key, :value) ON CONFLICT (key) DO UPDATE SET value = excluded.value;
 
 -- name: save_attempt
 -- Keep where an attempt stands; the row is made with the intent and only ever moves on.
 INSERT INTO attempts (external_id, job_id, take, attempt, stage, units, run_id, task_id, code, message, final,
                       sent_at, created_at, ended_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+VALUES (:external_id, :job_id, :take, :attempt, :stage, :units, :run_id, :task_id, :code, :message, :final,
+        :sent_at, :created_at, :ended_at)
 ON CONFLICT (external_id) DO UPDATE SET
     stage = excluded.stage, units = excluded.units, run_id = excluded.run_id, task_id = excluded.task_id,
     code = excluded.code, message = excluded.message, final = excluded.final, sent_at = excluded.sent_at,
@@ -19,7 +20,7 @@ ON CONFLICT (external_id) DO UPDATE SET
 -- name: save_file
 -- Keep what stands under a final name.
 INSERT OR REPLACE INTO files (external_id, format, path, sha256, bytes, duration_s, mtime_ns)
-VALUES (?, ?, ?, ?, ?, ?, ?);
+VALUES (:external_id, :format, :path, :sha256, :bytes, :duration_s, :mtime_ns);
 
 -- name: all_attempts
 -- Everything that was ever asked for.
@@ -33,11 +34,13 @@ SELECT external_id, format, path, sha256, bytes, duration_s, mtime_ns FROM files
 
 -- name: start_run
 -- A run begins.
-INSERT INTO runs (started_at) VALUES (?);
+INSERT INTO runs (started_at) VALUES (:now);
 
 -- name: end_run
 -- A run ends, and how.
-UPDATE runs SET finished_at = ?, exit_status = ?, api_requests = ?, note = ?, limits = ? WHERE id = ?;
+UPDATE runs SET finished_at = :now, exit_status = :exit_status, api_requests = :api_requests, note = :note,
+                limits = :limits
+WHERE id = :run_id;
 
 -- name: last_run
 -- How the latest run began and ended.
@@ -49,12 +52,12 @@ DELETE FROM attempts WHERE stage IN ('intent', 'created', 'succeeded', 'withdraw
 
 -- name: forget_attempt
 -- Forget one attempt of a sandbox that is gone.
-DELETE FROM attempts WHERE external_id = ?;
+DELETE FROM attempts WHERE external_id = :external_id;
 
 -- name: save_shape
 -- Keep what a sound looks like.
-INSERT OR REPLACE INTO shapes (sha256, peak, loudness, waveform) VALUES (?, ?, ?, ?);
+INSERT OR REPLACE INTO shapes (sha256, peak, loudness, waveform) VALUES (:sha256, :peak, :loudness, :waveform);
 
--- name: shape
--- What a sound looks like.
-SELECT peak, loudness, waveform FROM shapes WHERE sha256 = ?;
+-- name: all_shapes
+-- What every sound looks like.
+SELECT sha256, peak, loudness, waveform FROM shapes;

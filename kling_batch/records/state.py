@@ -16,7 +16,7 @@ from kling_batch.identity import external_task_id
 from kling_batch.model import NOTHING, FileRecord, Take, TakeKey
 from kling_batch.records.attempts import Attempt, PlacedFile, Stage
 from kling_batch.records.lock import Lock, LockEntry
-from kling_batch.records.looking import Snapshot
+from kling_batch.records.snapshot import Snapshot
 
 _Past = Mapping[TakeKey, Sequence[LockEntry]]
 """Retired entries by take."""

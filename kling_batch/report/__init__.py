@@ -22,7 +22,7 @@ from pathlib import Path
 from kling_batch import __version__
 from kling_batch.disk import disk_border
 from kling_batch.model import RunResult
-from kling_batch.records.shapes import shapes_of
+from kling_batch.records.snapshot import read_shapes
 from kling_batch.report.disk import write_whole
 from kling_batch.report.facts import Summary, span_s, summary
 
@@ -113,5 +113,4 @@ def _write_pages(result: RunResult, out: Path) -> None:
     write_whole(out, "report.csv", csv_.pieces(result))
     write_whole(out, "report.md", markdown.pieces(result))
     write_whole(out, "junit.xml", junit.pieces(result))
-    with shapes_of(out) as find_shape:
-        write_whole(out, "report.html", html.pieces(result, find_shape))
+    write_whole(out, "report.html", html.pieces(result, read_shapes(out)))

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from kling_batch.model import RunResult, Shape, Status, TakeKey, TakeResult
-from kling_batch.records.shapes import FindShape
 from kling_batch.report.facts import headline, money, problems, reason, repair, span_s, summary
 from kling_batch.report.page_chart import chart, time_text
 from kling_batch.report.page_data import blocks
@@ -50,12 +49,12 @@ class _Problem:
     takes: list[TakeKey]
 
 
-def pieces(result: RunResult, find_shape: FindShape | None = None) -> Iterator[str]:
+def pieces(result: RunResult, shapes: Mapping[str, Shape] | None = None) -> Iterator[str]:
     """Write the page, some takes at a time.
 
     Args:
         result: The run.
-        find_shape: Says what the sound of a hash looks like, where that is known.
+        shapes: What sounds look like, by their hashes, where that is known.
     """
     found = _grouped(take for take in problems(result) if take.status is not Status.PENDING)
     template = _environment().get_template("report.html.j2")
@@ -71,7 +70,7 @@ def pieces(result: RunResult, find_shape: FindShape | None = None) -> Iterator[s
         shown_takes=_SHOWN_TAKES,
         listed=result.takes[:_LISTED],
         listed_all=len(result.takes) <= _LISTED,
-        data=map(_markup, blocks(result, find_shape or _no_shape)),
+        data=map(_markup, blocks(result, shapes or {})),
         policy=_policy(),
     )
 
@@ -83,10 +82,6 @@ def href(path: str) -> str:
 
 def _when(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def _no_shape(_: str) -> Shape | None:
-    return None
 
 
 def _grouped(takes: Iterable[TakeResult]) -> list[_Problem]:

@@ -14,7 +14,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from kling_batch.model import Job, Origin, RunResult, Shape, Status, TakeResult
-from kling_batch.records.shapes import FindShape
 from kling_batch.report.facts import by_job, reason, repair, units_text
 from kling_batch.report.text import printable
 
@@ -26,7 +25,7 @@ _ORIGINS = {origin: place for place, origin in enumerate(Origin)}
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
-def blocks(result: RunResult, find_shape: FindShape) -> Iterator[str]:
+def blocks(result: RunResult, shapes: Mapping[str, Shape]) -> Iterator[str]:
     """Write the data, a block at a time, each a script element that is never run."""
     picked: dict[str, int] = {}
     for key in result.picks:
@@ -43,7 +42,7 @@ def blocks(result: RunResult, find_shape: FindShape) -> Iterator[str]:
     rows: list[str] = []
     size = 0
     for job, takes in by_job(result):
-        rows.append(_encode(_job(job, [_take(take, words, find_shape) for take in takes], picked.get(job.id, 0))))
+        rows.append(_encode(_job(job, [_take(take, words, shapes) for take in takes], picked.get(job.id, 0))))
         size += len(rows[-1])
         if size > _BLOCK:
             yield _block("jobs", "[" + ",\n".join(rows) + "]")
@@ -67,8 +66,8 @@ def _printable_all(meta: Mapping[str, str]) -> dict[str, str]:
     return {printable(name): printable(value) for name, value in meta.items()}
 
 
-def _take(result: TakeResult, words: dict[str, int], find_shape: FindShape) -> list[Any]:
-    peak, loudness, waveform = _shape(result, find_shape)
+def _take(result: TakeResult, words: dict[str, int], shapes: Mapping[str, Shape]) -> list[Any]:
+    peak, loudness, waveform = _shape(result, shapes)
     lacking = result.status is not Status.SUCCEEDED
     return [
         result.take.number,
@@ -93,9 +92,8 @@ def _place(text: str, words: dict[str, int]) -> int:
     return words.setdefault(printable(text), len(words))
 
 
-def _shape(result: TakeResult, find_shape: FindShape) -> tuple[float | None, float | None, str]:
-    found = (find_shape(file.sha256) for file in result.files)
-    shape: Shape | None = next((one for one in found if one is not None), None)
+def _shape(result: TakeResult, shapes: Mapping[str, Shape]) -> tuple[float | None, float | None, str]:
+    shape = next((shapes[file.sha256] for file in result.files if file.sha256 in shapes), None)
     if shape is None:
         return None, None, ""
     peak = round(20 * math.log10(shape.peak), 1) if shape.peak > 0 else None

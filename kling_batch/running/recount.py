@@ -7,7 +7,7 @@ from kling_batch.planning.picks import recorded
 from kling_batch.planning.plan import Plan, Step
 from kling_batch.planning.select import status_of
 from kling_batch.records.attempts import Stage
-from kling_batch.records.looking import Snapshot
+from kling_batch.records.snapshot import Snapshot
 from kling_batch.running.endings import exit_status_of, failure
 from kling_batch.running.run import work_of
 from kling_batch.running.work import Work

@@ -22,7 +22,7 @@ from kling_batch.planning.plan import Action, Plan, Step
 from kling_batch.planning.project import KIND, Project
 from kling_batch.records.journal import Journal
 from kling_batch.records.lock import Lock, check_lock_place, update_lock
-from kling_batch.records.looking import Snapshot
+from kling_batch.records.snapshot import Snapshot
 from kling_batch.records.state import Presence
 from kling_batch.records.store import Store
 from kling_batch.running.ports import Access, Options

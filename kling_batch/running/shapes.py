@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import assert_never
@@ -11,17 +10,12 @@ from typing import assert_never
 from kling_batch.delivery.verify import Rejected, Suspect, Verified, verify_audio
 from kling_batch.disk import hash_file
 from kling_batch.model import FileRecord, RunResult, Shape
-from kling_batch.records.shapes import FindShape
-
-_MOST_THREADS = 8
 
 
-def without_shape(result: RunResult, find_shape: FindShape) -> list[FileRecord]:
-    """List a file of each take whose sound nobody has looked at."""
+def without_shape(result: RunResult, known: Container[str]) -> list[FileRecord]:
+    """List a file of each take whose sound nobody has looked at; `known` are hashes."""
     return [
-        take.files[0]
-        for take in result.takes
-        if take.files and all(find_shape(file.sha256) is None for file in take.files)
+        take.files[0] for take in result.takes if take.files and not any(file.sha256 in known for file in take.files)
     ]
 
 
@@ -34,7 +28,7 @@ def look_at(files: Iterable[FileRecord], out: Path) -> dict[str, Shape]:
     Raises:
         DiskUnusable: A file is there and cannot be read.
     """
-    with ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor() as pool:
         found = pool.map(lambda file: (file.sha256, _shape(out / file.path, file)), files)
         return {sha256: shape for sha256, shape in found if shape is not None}
 

@@ -11,8 +11,8 @@ from typing import Any
 from kling_batch.delivery.verify import Rejected, Verified, verify_audio
 from kling_batch.model import Task
 from kling_batch.records.attempts import Stage
+from kling_batch.records.journal import Statement
 from kling_batch.records.lock import Lock, write_lock
-from kling_batch.records.rows import Statement
 from kling_batch.running import deliver, locking, run
 from kling_batch.running.account import Account
 from kling_batch.running.decide import Silence
@@ -38,7 +38,7 @@ class ForgetsIntents(LateJournal):
     """Writes nothing before the call: a crash between call and answer leaves no trace."""
 
     def _marked(self, statements: Iterable[Statement]) -> list[Statement]:
-        return [row for row in super()._marked(statements) if Stage.INTENT not in row[1]]
+        return [row for row in super()._marked(statements) if row[1].get("stage") != Stage.INTENT]
 
 
 class TrustsTheOrder(KlingService):

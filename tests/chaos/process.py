@@ -8,7 +8,7 @@ import os
 import random
 import shutil
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -25,10 +25,9 @@ from kling_batch.events import Observer
 from kling_batch.model import RunResult
 from kling_batch.planning.project import Project
 from kling_batch.records.account import AccountMemory
-from kling_batch.records.journal import Journal, _Write
+from kling_batch.records.journal import Journal, Statement
 from kling_batch.records.layout import sqlite_border
 from kling_batch.records.lock import Lock, LockEntry, read_lock, update_lock
-from kling_batch.records.rows import Statement
 from kling_batch.records.store import FolderStore, Store
 from kling_batch.report import write_reports
 from kling_batch.running.ports import Options, Ports
@@ -228,20 +227,27 @@ class LateJournal(Journal):
     def __init__(self, out: Path, *, now: float, probe: Probe, delay_s: Callable[[], float]) -> None:
         super().__init__(out, now=now, service=None, probe=probe, threaded=False)
         self._delay_s = delay_s
-        self._waiting: list[_Write] = []
+        self._late: list[tuple[Iterable[Statement], asyncio.Future[None]]] = []
 
-    async def _write(self, statements: list[Statement]) -> None:
+    async def _write(self, statements: Iterable[Statement]) -> None:
         loop = asyncio.get_running_loop()
         done = loop.create_future()
-        self._waiting.append(_Write(tuple(statements), done, loop))
-        if len(self._waiting) == 1:
+        self._late.append((statements, done))
+        if len(self._late) == 1:
             loop.call_later(self._delay_s(), self._flush)
         with sqlite_border(self.path):
             await done
 
     def _flush(self) -> None:
-        group, self._waiting = self._waiting, []
-        self._write_group(group)
+        group, self._late = self._late, []
+        error: sqlite3.Error | None = None
+        try:
+            self._commit(statement for statements, _ in group for statement in statements)
+        except sqlite3.Error as caught:
+            error = caught
+        for _, done in group:
+            if not done.done():
+                done.set_result(None) if error is None else done.set_exception(error)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

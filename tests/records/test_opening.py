@@ -15,7 +15,7 @@ from kling_batch import records
 from kling_batch.errors import DiskUnusable, ExitStatus, FolderHeld, UsageError
 from kling_batch.records.hold import is_held
 from kling_batch.records.layout import FOLDER
-from kling_batch.records.looking import read_snapshot
+from kling_batch.records.snapshot import read_snapshot
 
 
 def test_a_second_run_is_told_who_holds_the_folder(open_journal: Any, out: Path) -> None:
@@ -213,9 +213,9 @@ def test_a_file_where_a_folder_belongs_is_said(open_journal: Any, tmp_path: Path
     path = tmp_path / in_the_way
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("in the way", encoding="utf-8")
-    with pytest.raises(DiskUnusable, match="cannot be used") as caught:
+    with pytest.raises(DiskUnusable, match="a file stands where a folder is needed") as caught:
         open_journal()
-    assert "--out" in str(caught.value.hint)
+    assert "Move that file away (or choose another folder with --out)" in str(caught.value.hint)
     assert path.read_text(encoding="utf-8") == "in the way"
 
 

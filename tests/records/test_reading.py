@@ -14,7 +14,7 @@ from kling_batch import records
 from kling_batch.model import LimitPoint
 from kling_batch.records.attempts import Stage
 from kling_batch.records.layout import FOLDER
-from kling_batch.records.looking import read_snapshot
+from kling_batch.records.snapshot import read_snapshot
 
 
 def test_a_folder_without_a_journal_is_an_empty_one(out: Path) -> None:

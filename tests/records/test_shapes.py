@@ -12,8 +12,7 @@ import pytest
 from kling_batch.errors import DiskUnusable
 from kling_batch.model import Shape
 from kling_batch.records.attempts import Stage
-from kling_batch.records.looking import read_snapshot
-from kling_batch.records.shapes import shapes_of
+from kling_batch.records.snapshot import read_shapes, read_snapshot
 
 SHAPE = Shape(peak=0.5, loudness=-18.25, waveform=bytes(range(120)))
 SILENCE = Shape(peak=0.0, loudness=None, waveform=bytes(120))
@@ -26,9 +25,7 @@ def test_a_shape_is_kept_with_its_delivery_and_found_by_hash(
     """Also while the run that wrote it goes on; a hash that nobody wrote is not known."""
     file = replace(placed(), shape=shape)
     asyncio.run(open_journal().save(attempt(stage=Stage.DELIVERED), [file]))
-    with shapes_of(out) as find:
-        assert find(file.record.sha256) == shape
-        assert find("cd" * 32) is None
+    assert read_shapes(out) == {file.record.sha256: shape}
 
 
 def test_a_plan_reads_no_shapes(open_journal: Any, attempt: Any, placed: Any, out: Path) -> None:
@@ -40,19 +37,17 @@ def test_a_plan_reads_no_shapes(open_journal: Any, attempt: Any, placed: Any, ou
 
 def test_no_journal_and_an_older_one_know_no_shapes(open_journal: Any, out: Path) -> None:
     """A page is written without waveforms, and nothing is made or brought up to date by asking."""
-    with shapes_of(out) as find:
-        assert find("ab" * 32) is None
+    assert read_shapes(out) == {}
     assert not out.exists()
     journal = open_journal()
     journal._connection.executescript("DROP TABLE shapes; PRAGMA user_version = 2;")
-    with shapes_of(out) as find:
-        assert find("ab" * 32) is None
+    assert read_shapes(out) == {}
 
 
 def test_a_journal_that_cannot_be_read_is_named(open_journal: Any, file: Path, out: Path) -> None:
     """As everywhere: with its path, and what to do."""
     open_journal().close()
     file.write_bytes(b"this was a journal once" * 500)
-    with pytest.raises(DiskUnusable, match="cannot be used") as caught, shapes_of(out):
-        pass
+    with pytest.raises(DiskUnusable, match="cannot be used") as caught:
+        read_shapes(out)
     assert str(file) in caught.value.message

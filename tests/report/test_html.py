@@ -43,7 +43,7 @@ class Elements(HTMLParser):
 @pytest.fixture
 def page() -> Callable[..., str]:
     """Write the page of a run."""
-    return lambda result, *find_shape: "".join(html.pieces(result, *find_shape))
+    return lambda result, *shapes: "".join(html.pieces(result, *shapes))
 
 
 def test_hostile_words_add_no_element_and_no_attribute(page: Callable[..., str], hostile_run: RunResult) -> None:
@@ -156,7 +156,7 @@ def test_a_sound_has_its_shape_where_that_is_known(page: Callable[..., str], run
     files = (replace(run.takes[1].files[0], sha256="0" * 64), run.takes[1].files[0])
     known = {files[1].sha256: Shape(peak=0.5, loudness=-18.26, waveform=bytes(range(0, 240, 2)))}
     result = replace(run, takes=(replace(run.takes[1], files=files), run.takes[2]))
-    first, second = Elements(page(result, known.get)).jobs[0][6]
+    first, second = Elements(page(result, known)).jobs[0][6]
     assert first[8:10] == [-6.0, -18.3]
     assert (len(first[10]), first[10][0], first[10][119]) == (120, "A", "7")
     assert second[8:11] == [None, None, ""]
@@ -166,7 +166,7 @@ def test_silence_has_no_level(page: Callable[..., str], run: RunResult) -> None:
     """It has a waveform, a flat one."""
     result = replace(run, takes=(run.takes[1],))
     silence = Shape(peak=0.0, loudness=None, waveform=bytes(120))
-    take = Elements(page(result, lambda _: silence)).jobs[0][6][0]
+    take = Elements(page(result, {run.takes[1].files[0].sha256: silence})).jobs[0][6][0]
     assert take[8:11] == [None, None, "A" * 120]
 
 

@@ -15,7 +15,7 @@ from kling_batch.planning.outlook import Outlook, outlook
 from kling_batch.planning.plan import Action
 from kling_batch.records.attempts import Attempt, Stage
 from kling_batch.records.lock import Lock
-from kling_batch.records.looking import Snapshot
+from kling_batch.records.snapshot import Snapshot
 from kling_batch.resources import schema
 from kling_batch.sandbox.settings import Behaviour
 
