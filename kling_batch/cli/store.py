@@ -15,7 +15,7 @@ from kling_batch.cli.environment import own_store
 from kling_batch.cli.options import text_or_json
 from kling_batch.clock import SystemClock
 from kling_batch.errors import LockInvalid, UsageError
-from kling_batch.records.lock import read_any_lock
+from kling_batch.records.lock import read_lock
 from kling_batch.records.store import StoreEntry, disused
 
 _DAY_S = 86400.0
@@ -138,15 +138,14 @@ def _named_by(locks: Sequence[Path]) -> frozenset[str]:
         UsageError: One of the locks is missing or cannot be relied on.
     """
     try:
-        read = [read_any_lock(path) for path in locks]
+        read = [read_lock(path, project=None) for path in locks]
     except LockInvalid as error:
         raise UsageError(
             error.message,
             hint="Nothing was removed. Mend the lock first (kling-batch plan says how), or name the right file: "
             "it stands beside the manifest, as MANIFEST.lock.",
         ) from error
-    named = (entry for lock in read for entry in (*lock.entries.values(), *lock.retired.values()))
-    return frozenset(file.sha256 for entry in named for file in entry.files)
+    return frozenset(file.sha256 for lock in read for entry in lock.everything() for file in entry.files)
 
 
 def _show(gone: Sequence[StoreEntry], *, kept: int, dry_run: bool, output: str) -> None:

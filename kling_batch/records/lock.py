@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 import secrets
@@ -25,12 +26,11 @@ from decimal import Decimal
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
 from kling_batch.disk import disk_border, sync_folder
 from kling_batch.effects import Probe, no_probe
 from kling_batch.errors import LockInvalid, UsageError
-from kling_batch.memory import no_cycles
 from kling_batch.model import AUDIO_FORMATS, FileRecord, TakeKey
 from kling_batch.records.hold import alone_with
 from kling_batch.resources import schema
@@ -42,22 +42,49 @@ _COMMENT = (
     "not the power to make them again: the service has no seed."
 )
 _CONFLICT = re.compile(r"^(?:<{7}|={7}|>{7}|\|{7})(?: |$)", re.MULTILINE)
-_JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_UNITS = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,12})?")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-_PATH = re.compile(r"(?![/\\]|[A-Za-z]:)[^\x00-\x1f]+")
-_UP = re.compile(r"(?:^|[/\\])\.\.(?:[/\\]|$)")
 _MARK = re.compile(r"[0-9a-z]|end(?: of .*)?")
 _TABS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _HEAD = {"lock_version", "project", "comment", "takes"}
-_TAKE_FIELDS = 10
-_OPTIONAL = {"picked", "rerolls", "moved_from", "retired"}
-_FILE_FIELDS = 5
-_take_fields = itemgetter(
-    "job_id", "take", "edition", "attempt", "kind", "external_id", "task_id", "units", "request", "files"
-)
-_file_fields = itemgetter("path", "format", "sha256", "bytes", "duration")
-_LONGEST_S = 86400
+
+_Check: TypeAlias = Callable[[Any], bool]
+
+
+def _text(pattern: str = r"(?s:.+)") -> _Check:
+    fits = re.compile(pattern).fullmatch
+    return lambda value: type(value) is str and fits(value) is not None
+
+
+def _number(*kinds: type, least: int, most: float = math.inf) -> _Check:
+    return lambda value: type(value) in kinds and least <= value <= most
+
+
+def _is_true(value: Any) -> bool:
+    return value is True
+
+
+_COUNT = _number(int, least=1)
+_JOB_ID = _text(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_FILE_FIELDS: dict[str, _Check] = {
+    "path": _text(r"(?![/\\]|[A-Za-z]:)(?!(.*[/\\])?\.\.([/\\]|$))[^\x00-\x1f]+"),
+    "format": lambda value: value in AUDIO_FORMATS,
+    "sha256": _text(r"[0-9a-f]{64}"),
+    "bytes": _number(int, least=0),
+    "duration": _number(int, float, least=0, most=86400),
+}
+_FIELDS: dict[str, _Check] = {
+    "job_id": _JOB_ID,
+    "take": _COUNT,
+    "edition": _COUNT,
+    "attempt": _COUNT,
+    "kind": _text(),
+    "external_id": _text(),
+    "task_id": _text(),
+    "units": _text(r"[0-9]{1,12}(?:\.[0-9]{1,12})?"),
+    "request": lambda value: type(value) is dict,
+    "files": lambda value: type(value) is list and all(_fits(file, _FILE_FIELDS, _FILE_FIELDS) for file in value),
+}
+_ALL_FIELDS = _FIELDS | {"picked": _is_true, "rerolls": _COUNT, "moved_from": _JOB_ID, "retired": _is_true}
+"""What `schemas/lock.schema.json` says of a take: jsonschema needs half a minute for 100,000 of them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,40 +135,25 @@ class Lock:
         yield from self.retired.values()
 
 
-def read_lock(path: Path, *, project: str) -> Lock:
-    """Read a lock; one that is not there is empty.
+def read_lock(path: Path, *, project: str | None) -> Lock:
+    """Read a lock; one that is not there is empty. None reads any project's, which has to be there.
 
     Raises:
         LockInvalid: It is torn, conflicted, edited into something else, newer, or another project's.
+        UsageError: It is not there, and may be any project's.
         DiskUnusable: It cannot be read.
     """
     with disk_border(path):
         try:
             data = path.read_bytes()
         except FileNotFoundError:
-            return Lock(project=project)
-    with no_cycles():
-        return _Reader(str(path), data).lock(project)
-
-
-def read_any_lock(path: Path) -> Lock:
-    """Read a lock that has to be there, whichever project's it is.
-
-    Raises:
-        UsageError: There is none.
-        LockInvalid: It is torn, conflicted, edited into something else or newer.
-        DiskUnusable: It cannot be read.
-    """
-    with disk_border(path):
-        try:
-            data = path.read_bytes()
-        except FileNotFoundError:
+            if project is not None:
+                return Lock(project=project)
             raise UsageError(
                 f"{path}: there is no such lock.",
                 hint="The lock of a set stands beside its manifest, as MANIFEST.lock.",
             ) from None
-    with no_cycles():
-        return _Reader(str(path), data).lock(None)
+    return _Reader(str(path), data).lock(project)
 
 
 def update_lock(path: Path, project: str, change: Callable[[Lock], Lock], *, probe: Probe = no_probe) -> Lock:
@@ -236,33 +248,22 @@ def _lines(lock: Lock) -> Iterator[str]:
 
 
 def _as_json(entry: LockEntry, *, retired: bool) -> dict[str, Any]:
-    said = {"picked": entry.picked, "rerolls": entry.rerolls, "moved_from": entry.moved_from, "retired": retired}
+    optional = {"picked": entry.picked, "rerolls": entry.rerolls, "moved_from": entry.moved_from, "retired": retired}
     return {
-        "job_id": entry.job_id,
-        "take": entry.take,
-        "edition": entry.edition,
-        "attempt": entry.attempt,
-        "kind": entry.kind,
-        "external_id": entry.external_id,
-        "task_id": entry.task_id,
+        **{name: getattr(entry, name) for name in _FIELDS},
         "units": f"{entry.units:f}",
         "request": dict(sorted(entry.request.items())),
-        "files": [
-            {
-                "path": file.path,
-                "format": file.format,
-                "sha256": file.sha256,
-                "bytes": file.bytes,
-                "duration": file.duration_s,
-            }
-            for file in entry.files
-        ],
-        **{name: value for name, value in said.items() if value},
+        "files": [_file_as_json(file) for file in entry.files],
+        **{name: value for name, value in optional.items() if value},
     }
 
 
+def _file_as_json(file: FileRecord) -> dict[str, Any]:
+    return {**{name: getattr(file, name) for name in _FILE_FIELDS if name != "duration"}, "duration": file.duration_s}
+
+
 class _Reader:
-    """One reading of a lock. What is as this program writes it is taken quickly; the rest is explained."""
+    """One reading of a lock."""
 
     def __init__(self, path: str, data: bytes) -> None:
         self._path = path
@@ -282,9 +283,9 @@ class _Reader:
         for index, item in enumerate(head["takes"]):
             if type(item) is str and _MARK.fullmatch(item):
                 continue
-            entry = _entry(item)
-            if entry is None:
+            if not _fits(item, _FIELDS, _ALL_FIELDS):
                 self._refuse(self._schema_words(item), self._line_of(index))
+            entry = _entry(item)
             if "retired" in item:
                 before = retired.setdefault(entry.external_id, entry)
             else:
@@ -373,81 +374,23 @@ class _Reader:
         raise LockInvalid(message, path=self._path, line=line, hint=hint or usual)
 
 
-def _entry(item: Any) -> LockEntry | None:
-    """Make a value of a take's line; None unless it is exactly as the schema says."""
-    if type(item) is not dict:
-        return None
-    said: dict[str, Any] = {}
-    if len(item) != _TAKE_FIELDS:
-        said = {name: item[name] for name in _OPTIONAL & item.keys()}
-        if len(item) - len(said) != _TAKE_FIELDS or not _good_options(said):
-            return None
-        said.pop("retired", None)
-    try:
-        job_id, take, edition, attempt, kind, external_id, task_id, units, request, files = _take_fields(item)
-        good = (
-            (type(take) is int and take >= 1)
-            and (type(edition) is int and edition >= 1)
-            and (type(attempt) is int and attempt >= 1)
-            and (type(kind) is str and kind)
-            and (type(external_id) is str and external_id)
-            and (type(task_id) is str and task_id)
-            and type(request) is dict
-            and type(files) is list
-            and _JOB_ID.fullmatch(job_id)
-            and _UNITS.fullmatch(units)
-        )
-        if not good:
-            return None
-        return LockEntry(
-            job_id=job_id,
-            take=take,
-            edition=edition,
-            attempt=attempt,
-            kind=kind,
-            external_id=external_id,
-            task_id=task_id,
-            units=Decimal(units),
-            request=request,
-            files=tuple([_file(file) for file in files]),
-            **said,
-        )
-    except (KeyError, TypeError, ValueError):
-        return None
-
-
-def _good_options(said: Mapping[str, Any]) -> bool:
-    """Whether the fields that a take's line need not have are as the schema says."""
-    rerolls, moved_from = said.get("rerolls", 1), said.get("moved_from", "x")
+def _fits(item: Any, required: Mapping[str, _Check], allowed: Mapping[str, _Check]) -> bool:
+    """Whether an element is exactly as the schema says."""
     return (
-        said.get("picked", True) is True
-        and said.get("retired", True) is True
-        and (type(rerolls) is int and rerolls >= 1)
-        and (type(moved_from) is str and _JOB_ID.fullmatch(moved_from) is not None)
+        type(item) is dict
+        and required.keys() <= item.keys() <= allowed.keys()
+        and all(allowed[name](value) for name, value in item.items())
     )
 
 
-def _file(item: Any) -> FileRecord:
-    """Make a value of a file's record.
+def _entry(item: Mapping[str, Any]) -> LockEntry:
+    facts = {name: value for name, value in item.items() if name != "retired"}
+    return LockEntry(**facts | {"units": Decimal(item["units"]), "files": tuple(map(_file, item["files"]))})
 
-    Raises:
-        KeyError: It is not as the schema says.
-        TypeError: The same.
-        ValueError: The same.
-    """
-    path, audio_format, sha256, size, length = _file_fields(item)
-    good = (
-        len(item) == _FILE_FIELDS
-        and _PATH.fullmatch(path)
-        and (".." not in path or not _UP.search(path))
-        and audio_format in AUDIO_FORMATS
-        and _SHA256.fullmatch(sha256)
-        and (type(size) is int and size >= 0)
-        and (type(length) in {int, float} and 0 <= length <= _LONGEST_S)
-    )
-    if not good:
-        raise ValueError("values")
-    return FileRecord(path=path, format=audio_format, sha256=sha256, bytes=size, duration_s=float(length))
+
+def _file(item: Mapping[str, Any]) -> FileRecord:
+    facts = {name: value for name, value in item.items() if name != "duration"}
+    return FileRecord(**facts, duration_s=float(item["duration"]))
 
 
 def _next_value(text: str, position: int) -> int:
