@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import Enum, auto
-from functools import cache
 from pathlib import Path
 
 from kling_batch.disk import hash_file
@@ -20,8 +18,6 @@ from kling_batch.records.snapshot import Snapshot
 
 _Past = Mapping[TakeKey, Sequence[LockEntry]]
 """Retired entries by take."""
-
-_NO_FILES: Mapping[str, FileRecord] = {}
 
 
 class Presence(Enum):
@@ -63,17 +59,14 @@ def with_rerolls(takes: Iterable[Take], lock: Lock) -> tuple[Take, ...]:
 
     A take that is asked for again has been rolled as often as when it was retired.
     """
-    rolled = {key: entry.rerolls for key, entry in lock.entries.items() if entry.rerolls}
-    past = _retired(lock, but_of=lock.entries.keys())
-    if not rolled and not past:
-        return tuple(takes)
-    return tuple(
-        replace(take, edition=take.job.edition + (rolled.get(take.key) or _rolled_before(take, past))) for take in takes
-    )
+    past = _retired(lock)
+    return tuple(replace(take, edition=take.job.edition + _rolls(take, lock, past)) for take in takes)
 
 
-def _rolled_before(take: Take, past: _Past) -> int:
-    """Say how often a take was rolled before it was retired, if it is asked for as it was then."""
+def _rolls(take: Take, lock: Lock, past: _Past) -> int:
+    entry = lock.entries.get(take.key)
+    if entry is not None:
+        return entry.rerolls
     numbers = (
         entry.rerolls
         for entry in past.get(take.key, ())
@@ -82,12 +75,11 @@ def _rolled_before(take: Take, past: _Past) -> int:
     return max(numbers, default=0)
 
 
-def _retired(lock: Lock, *, but_of: Container[TakeKey] = ()) -> _Past:
-    """Sort retired entries by take, less those of some takes."""
+def _retired(lock: Lock) -> _Past:
+    """Sort retired entries by take."""
     past: dict[TakeKey, list[LockEntry]] = {}
     for entry in lock.retired.values():
-        if entry.key not in but_of:
-            past.setdefault(entry.key, []).append(entry)
+        past.setdefault(entry.key, []).append(entry)
     return past
 
 
@@ -121,23 +113,21 @@ def _facts(
     attempt = latest_attempt(take, snapshot.attempts)
     entry = lock.entries.get(take.key)
     locked = past if entry is None else (entry, *past)
-    finished = next((each for each in locked if _is_finished(each, take, attempt)), None)
-    if moved is not None and finished is None and (attempt is None or attempt.stage is Stage.WITHDRAWN):
-        take = replace(take, edition=moved.edition)
-    else:
+    finished = next((each for each in locked if is_of(each, take)), None)
+    if finished is not None or (attempt is not None and attempt.stage is not Stage.WITHDRAWN):
         moved = None
+    if moved is not None:
+        take = replace(take, edition=moved.edition)
+    known: dict[str, FileRecord] = {}
+    placed: dict[str, PlacedFile] = {}
     sound = finished or moved
-    if sound is not None and sound.external_id in snapshot.attempts:
-        attempt = snapshot.attempts[sound.external_id]
-    placed: Mapping[str, PlacedFile] = {}
-    known: Mapping[str, FileRecord] = {record.format: record for record in sound.files} if sound else _NO_FILES
+    if sound is not None:
+        attempt = snapshot.attempts.get(sound.external_id, attempt)
+        known = {record.format: record for record in sound.files}
     if attempt is not None and attempt.stage is Stage.DELIVERED:
         placed = {file.record.format: file for file in snapshot.files.get(attempt.external_id, ())}
-        known = {**known, **{name: file.record for name, file in placed.items()}}
-    looks = {
-        name: _look(out, take.path(name), known[name], placed.get(name)) for name in take.job.formats if name in known
-    }
-    never = _never(take.job.formats)
+        known |= {name: file.record for name, file in placed.items()}
+    looks = {name: _look(out, take.path(name), known.get(name), placed.get(name)) for name in take.job.formats}
     latest = sound or attempt
     return Facts(
         take=take,
@@ -147,22 +137,17 @@ def _facts(
         finished=finished,
         moved=moved,
         known_files=known,
-        presence={**never, **{name: presence for name, (presence, _) in looks.items()}} if looks else never,
+        presence={name: presence for name, (presence, _) in looks.items()},
         earlier_units=_earlier_units(take, attempt, snapshot.attempts),
         touched=any(touched for _, touched in looks.values()),
     )
-
-
-def _is_finished(entry: LockEntry, take: Take, attempt: Attempt | None) -> bool:
-    """Whether an entry is of this take; an id that the journal's row was found by need not be worked out again."""
-    return (attempt is not None and attempt.external_id == entry.external_id) or is_of(entry, take)
 
 
 def latest_attempt(take: Take, attempts: Mapping[str, Attempt]) -> Attempt | None:
     """Follow a take's attempts to the last that the journal knows. Only a failed one can have a next."""
     latest = None
     number = 1
-    while attempts and (row := attempts.get(external_task_id(take, number))) is not None:
+    while (row := attempts.get(external_task_id(take, number))) is not None:
         latest = row
         number += 1
         if row.stage is not Stage.FAILED:
@@ -217,22 +202,18 @@ def _is_genuine(entry: LockEntry, take: Take) -> bool:
     return entry.external_id == external_task_id(made_as, entry.attempt)
 
 
-@cache
-def _never(formats: tuple[str, ...]) -> Mapping[str, Presence]:
-    """Say of every format that it was never made: one mapping for all takes of which nothing is there."""
-    return dict.fromkeys(formats, Presence.NEVER)
-
-
-def _look(out: Path, path: str, record: FileRecord, placed: PlacedFile | None) -> tuple[Presence, bool]:
+def _look(out: Path, path: str, record: FileRecord | None, placed: PlacedFile | None) -> tuple[Presence, bool]:
     """Say how a file stands, and whether it was touched since it was placed and is nevertheless what it should be."""
-    file = os.path.join(out, path)  # noqa: PTH118 - a Path for each of 100,000 takes costs half a second
+    if record is None:
+        return Presence.NEVER, False
+    file = out / path
     try:
-        found = os.stat(file)  # noqa: PTH116 - the same
+        found = file.stat()
     except (FileNotFoundError, NotADirectoryError):
         return Presence.MISSING, False
     if found.st_size != record.bytes:
         return Presence.MODIFIED, False
     if placed is not None and placed.mtime_ns == found.st_mtime_ns and placed.record.path == path:
         return Presence.PRESENT, False
-    same = hash_file(Path(file)) == record.sha256
+    same = hash_file(file) == record.sha256
     return (Presence.PRESENT, True) if same else (Presence.MODIFIED, False)
