@@ -20,11 +20,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kling_batch import __version__
-from kling_batch.disk import disk_border
 from kling_batch.model import RunResult
 from kling_batch.records.snapshot import read_shapes
 from kling_batch.report.disk import write_whole
-from kling_batch.report.facts import Summary, span_s, summary
+from kling_batch.report.facts import Summary, summary
 
 __all__ = ["PAGES", "Summary", "summary", "write_reports"]
 
@@ -58,32 +57,6 @@ def write_reports(result: RunResult, out: Path, *, last: str | None = None) -> s
     if last is None or last != f"{digest.hexdigest()} {_states(out)}":
         _write_pages(result, out)
     return f"{digest.hexdigest()} {_states(out)}"
-
-
-def write_kept(out: Path, *, started_at: float, finished_at: float) -> Summary:
-    """Write `report.json` of a run that found everything in place, from the one that is there; pages stay.
-
-    Args:
-        out: The output folder.
-        started_at: When the run began, in Unix seconds.
-        finished_at: When it ended.
-
-    Returns:
-        The run's totals.
-
-    Raises:
-        DiskUnusable: It cannot be read or written.
-        ValueError: The report is not one that `write_reports` wrote.
-    """
-    from kling_batch.report import json_
-
-    path = out / "report.json"
-    with disk_border(path), path.open(encoding="utf-8") as lines:
-        head = json_.read_head(lines)
-        pieces = json_.kept_pieces(head, lines, started_at=started_at, finished_at=finished_at)
-        write_whole(out, "report.json", pieces)
-    totals: Summary = head["summary"]
-    return {**totals, "seconds": span_s(started_at, finished_at), "api_requests": 0}
 
 
 def _beside(result: RunResult) -> tuple[object, ...]:

@@ -9,9 +9,8 @@ from typing import Any
 
 from kling_batch.clock import iso
 from kling_batch.model import Origin, RunResult, TakeResult
-from kling_batch.report.facts import span_s, summary, units_text
+from kling_batch.report.facts import summary, units_text
 
-_TAKES = ' "takes": ['
 _MADE = re.compile(r'(?:,?\n)?  \{"job_id": "[^"]*", "take": \d+, "status": "succeeded", "origin": "(?!kept)(\w+)"')
 
 
@@ -34,32 +33,6 @@ def pieces(result: RunResult) -> Iterator[str]:
     yield "]}\n"
 
 
-def read_head(lines: Iterator[str]) -> dict[str, Any]:
-    """Read what stands above the takes of a report that this module wrote, and no further.
-
-    Raises:
-        ValueError: It did not.
-    """
-    head = ""
-    for line in lines:
-        head += line
-        if line == _TAKES + "\n":
-            found: dict[str, Any] = json.loads(head + "]}")
-            return found
-    raise ValueError("no takes")
-
-
-def kept_pieces(head: dict[str, Any], lines: Iterator[str], *, started_at: float, finished_at: float) -> Iterator[str]:
-    """Write the report of a run that found everything in place, from the one before: `head`, and the lines below it.
-
-    Times are Unix seconds.
-    """
-    totals = head["summary"] | {"seconds": span_s(started_at, finished_at), "api_requests": 0}
-    times = {"started_at": iso(started_at), "finished_at": iso(finished_at)}
-    yield _head({**head, **times, "summary": totals, "limits": []}) + "\n"
-    yield from map(as_kept, lines)
-
-
 def as_kept(piece: str) -> str:
     """Tell of a take with a sound that it was in place, however it came to be."""
     made = _MADE.match(piece)
@@ -67,8 +40,8 @@ def as_kept(piece: str) -> str:
 
 
 def _head(facts: dict[str, Any]) -> str:
-    fields = [f"{_line(name)}: {_line(value)}" for name, value in facts.items() if name != "takes"]
-    return "{" + ",\n ".join(fields) + ",\n" + _TAKES
+    fields = [f"{_line(name)}: {_line(value)}" for name, value in facts.items()]
+    return "{" + ",\n ".join(fields) + ',\n "takes": ['
 
 
 def _take(result: TakeResult) -> dict[str, Any]:
