@@ -12,7 +12,7 @@ from kling_batch.identity import external_task_id
 from kling_batch.model import Take, TakeKey
 from kling_batch.records.attempts import Attempt, Stage
 from kling_batch.records.lock import Lock, LockEntry
-from kling_batch.records.state import Facts, Presence
+from kling_batch.records.state import Presence, TakeState
 from kling_batch.service.catalog import kind
 from kling_batch.service.codes import ABOUT_WORDS
 
@@ -58,7 +58,7 @@ class Step:
     external_id: str
     units: Decimal = Decimal(0)
     changes: tuple[Change, ...] = ()
-    facts: Facts | None = None
+    facts: TakeState | None = None
 
     @property
     def failed(self) -> bool:
@@ -103,7 +103,7 @@ class Plan:
 
 
 def make_plan(
-    facts: Sequence[Facts],
+    facts: Sequence[TakeState],
     lock: Lock,
     *,
     retries: int,
@@ -135,7 +135,7 @@ def make_plan(
     return Plan(steps=(*steps, *dropped))
 
 
-def _step(facts: Facts, retries: int, price: Decimal | None) -> Step:
+def _step(facts: TakeState, retries: int, price: Decimal | None) -> Step:
     take, attempt = facts.take, facts.attempt
     if facts.moved is not None:
         return _moved(facts, facts.moved)
@@ -159,7 +159,7 @@ def _step(facts: Facts, retries: int, price: Decimal | None) -> Step:
     return _unfinished(facts, attempt, retries, units)
 
 
-def _free(facts: Facts, action: Action, reason: str, changes: tuple[Change, ...] = ()) -> Step:
+def _free(facts: TakeState, action: Action, reason: str, changes: tuple[Change, ...] = ()) -> Step:
     """Make a step that costs nothing."""
     return Step(
         key=facts.take.key,
@@ -171,13 +171,13 @@ def _free(facts: Facts, action: Action, reason: str, changes: tuple[Change, ...]
     )
 
 
-def _moved(facts: Facts, entry: LockEntry) -> Step:
+def _moved(facts: TakeState, entry: LockEntry) -> Step:
     old, new = entry.job_id, facts.take.job.id
     reason = f"job renamed: {old} -> {new}; the sound is adopted without paying"
     return _free(facts, Action.MOVED, reason, (Change(name="id", old=old, new=new),))
 
 
-def _unfinished(facts: Facts, attempt: Attempt, retries: int, units: Decimal) -> Step:
+def _unfinished(facts: TakeState, attempt: Attempt, retries: int, units: Decimal) -> Step:
     words = f"{attempt.code}: {attempt.message}" if attempt.code is not None else attempt.message
     match attempt.stage:
         case Stage.INTENT:
@@ -211,7 +211,7 @@ def _unfinished(facts: Facts, attempt: Attempt, retries: int, units: Decimal) ->
     return _free(facts, Action.RESUME, reason)
 
 
-def _lacking_reason(facts: Facts, lacking: Mapping[str, Presence]) -> str:
+def _lacking_reason(facts: TakeState, lacking: Mapping[str, Presence]) -> str:
     words = []
     for name, state in lacking.items():
         path = facts.take.path(name)
@@ -227,7 +227,7 @@ def _lacking_reason(facts: Facts, lacking: Mapping[str, Presence]) -> str:
     return "; ".join(words)
 
 
-def _file_changes(facts: Facts, lacking: Mapping[str, Presence]) -> tuple[Change, ...]:
+def _file_changes(facts: TakeState, lacking: Mapping[str, Presence]) -> tuple[Change, ...]:
     """Tell which fields of the manifest, other than the request, changed: `formats` and `file`."""
     changes = []
     if Presence.NEVER in lacking.values() and facts.known_files:

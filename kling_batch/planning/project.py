@@ -15,7 +15,7 @@ from kling_batch.planning.plan import Plan, make_plan
 from kling_batch.planning.select import select as select_steps
 from kling_batch.records.lock import Lock, read_lock
 from kling_batch.records.snapshot import Snapshot, read_snapshot
-from kling_batch.records.state import gather, with_rerolls
+from kling_batch.records.state import read_states, with_rerolls
 from kling_batch.service.catalog import kind
 
 SANDBOX_SERVICE = "sandbox in the process"
@@ -75,7 +75,7 @@ class Project:
         takes = self.manifest.takes
         highest = self.outlook(known, None).highest
         prices = {KIND: highest if price is None else max(price, highest)}
-        facts = gather(takes, known, self.lock, self.out)
+        facts = read_states(takes, known, self.lock, self.out)
         made = make_plan(facts, self.lock, retries=retries, wanted=(take.key for take in takes), prices=prices)
         return select_steps(made, expressions)
 

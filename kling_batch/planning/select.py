@@ -10,7 +10,7 @@ from kling_batch.errors import UsageError
 from kling_batch.model import Status, Take
 from kling_batch.planning.plan import Action, Plan, Step
 from kling_batch.records.attempts import Attempt, Stage
-from kling_batch.records.state import Facts
+from kling_batch.records.state import TakeState
 
 _SHOWN = 12
 
@@ -24,13 +24,13 @@ class Candidate:
     changed: bool
 
 
-def candidate(step: Step, facts: Facts) -> Candidate:
+def candidate(step: Step, facts: TakeState) -> Candidate:
     """Make a candidate of a plan's step."""
     changed = step.action is Action.MOVED or (step.action is Action.GENERATE and facts.entry is not None)
     return Candidate(take=facts.take, status=status_of(facts), changed=changed)
 
 
-def status_of(facts: Facts) -> Status:
+def status_of(facts: TakeState) -> Status:
     """Where a take stands by what is known before a run."""
     if facts.moved is not None:
         return Status.PENDING

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from kling_batch.errors import DiskUnusable
 from kling_batch.planning.plan import Action, Plan, Step
-from kling_batch.records.state import Facts, Presence
+from kling_batch.records.state import Presence, TakeState
 from kling_batch.records.store import Store
 
 _WORDS = {"disk": "another place on the disk", "store": "the store", "service": "the service"}
@@ -29,7 +29,7 @@ def _with_source(step: Step, out: Path, store: Store | None) -> Step:
     return replace(step, reason=f"{step.reason} (from {' and '.join(_WORDS[name] for name in sources)})")
 
 
-def _source(facts: Facts, audio_format: str, out: Path, store: Store | None) -> str:
+def _source(facts: TakeState, audio_format: str, out: Path, store: Store | None) -> str:
     known = facts.known_files.get(audio_format)
     if known is None:
         return "service"

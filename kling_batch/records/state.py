@@ -31,7 +31,7 @@ class Presence(Enum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Facts:
+class TakeState:
     """What is known of a take before a run.
 
     `attempt` is the journal's latest attempt of exactly this take; `entry` the lock's entry under its name, which may
@@ -91,7 +91,7 @@ def is_of(entry: LockEntry, take: Take) -> bool:
     return entry.external_id == external_task_id(take, entry.attempt)
 
 
-def gather(takes: Sequence[Take], snapshot: Snapshot, lock: Lock, out: Path) -> list[Facts]:
+def read_states(takes: Sequence[Take], snapshot: Snapshot, lock: Lock, out: Path) -> list[TakeState]:
     """Look at journal, lock and disk. A file is hashed only where its size and time say nothing.
 
     Args:
@@ -104,12 +104,12 @@ def gather(takes: Sequence[Take], snapshot: Snapshot, lock: Lock, out: Path) -> 
         DiskUnusable: A file is there and cannot be read.
     """
     moves, past = _moves(takes, lock), _retired(lock)
-    return [_facts(take, snapshot, lock, out, moves.get(take.key), past.get(take.key, ())) for take in takes]
+    return [_state(take, snapshot, lock, out, moves.get(take.key), past.get(take.key, ())) for take in takes]
 
 
-def _facts(
+def _state(
     take: Take, snapshot: Snapshot, lock: Lock, out: Path, moved: LockEntry | None, past: Sequence[LockEntry]
-) -> Facts:
+) -> TakeState:
     attempt = latest_attempt(take, snapshot.attempts)
     entry = lock.entries.get(take.key)
     locked = past if entry is None else (entry, *past)
@@ -129,7 +129,7 @@ def _facts(
         known |= {name: file.record for name, file in placed.items()}
     looks = {name: _look(out, take.path(name), known.get(name), placed.get(name)) for name in take.job.formats}
     latest = sound or attempt
-    return Facts(
+    return TakeState(
         take=take,
         external_id=latest.external_id if latest is not None else external_task_id(take),
         attempt=attempt,

@@ -18,7 +18,7 @@ from kling_batch.planning.plan import Action, Plan, Step
 from kling_batch.records.account import AccountMemory, Control, Mark
 from kling_batch.records.attempts import Attempt, PlacedFile, Stage
 from kling_batch.records.lock import Lock, LockEntry
-from kling_batch.records.state import Facts, Presence, with_rerolls
+from kling_batch.records.state import Presence, TakeState, with_rerolls
 from kling_batch.records.store import Store
 from kling_batch.running.account import Account
 from kling_batch.running.decide import withdrawn
@@ -189,7 +189,7 @@ async def _keep_deadline(scheduler: Scheduler, ports: Ports, seconds: float) -> 
     scheduler.halt(deadline_passed(seconds))
 
 
-def work_of(step: Step, facts: Facts, *, run_id: int, order: int) -> Work:
+def work_of(step: Step, facts: TakeState, *, run_id: int, order: int) -> Work:
     """Make a take's record, from what is known of it."""
     take, attempt, finished = facts.take, facts.attempt, facts.finished or facts.moved
     if step.action is Action.RETRY and attempt is not None and attempt.stage is Stage.REFUSED:
