@@ -13,8 +13,8 @@ from kling_batch.cli.options import place_options, text_or_json
 from kling_batch.clock import SystemClock, iso
 from kling_batch.model import RunResult, Status
 from kling_batch.planning.project import Project
-from kling_batch.records.hold import is_held
 from kling_batch.records.layout import FOLDER
+from kling_batch.records.run_lock import is_held
 from kling_batch.report.facts import money, units_text
 from kling_batch.running.recount import recount
 

@@ -22,9 +22,9 @@ from kling_batch.effects import Probe, no_probe
 from kling_batch.errors import UsageError
 from kling_batch.model import LimitPoint, Shape
 from kling_batch.records.attempts import Attempt, PlacedFile, Stage
-from kling_batch.records.hold import Hold
 from kling_batch.records.layout import FILE, FOLDER, connect, queries, sqlite_border
 from kling_batch.records.local_disk import refuse_network_disk
+from kling_batch.records.run_lock import run_lock
 from kling_batch.records.snapshot import read_attempts
 
 _TOKEN = "token"  # noqa: S105 - the key of a note
@@ -61,13 +61,12 @@ class Journal:
             self.folder.mkdir(parents=True, exist_ok=True)
             refuse_network_disk(self.folder)
             with ExitStack() as undo:
-                self._hold = Hold(self.folder, now=now)
-                undo.callback(self._hold.release)
+                undo.enter_context(run_lock(self.folder, now=now))
                 self._connection = connect(self.path)
                 undo.callback(self._connection.close)
                 if service is not None:
                     self.bind(service)
-                undo.pop_all()
+                self._open = undo.pop_all()
 
     def bind(self, service: str) -> None:
         """Take a fresh journal for a service and account, named by a fingerprint.
@@ -165,8 +164,7 @@ class Journal:
         """Write what waits, and let the next run in."""
         if self._writer is not None:
             self._writer.shutdown()
-        self._connection.close()
-        self._hold.release()
+        self._open.close()
 
     def _write_now(self, statements: Iterable[Statement]) -> None:
         with sqlite_border(self.path):

@@ -32,7 +32,7 @@ from kling_batch.disk import disk_border, sync_folder
 from kling_batch.effects import Probe, no_probe
 from kling_batch.errors import LockInvalid, UsageError
 from kling_batch.model import AUDIO_FORMATS, FileRecord, TakeKey
-from kling_batch.records.hold import alone_with
+from kling_batch.records.run_lock import alone_with
 from kling_batch.resources import schema
 
 LOCK_VERSION = 1

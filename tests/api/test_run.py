@@ -19,7 +19,7 @@ from kling_batch.errors import BudgetStop, Drift, ExitStatus, FolderHeld, Manife
 from kling_batch.events import Event, RunEnded, RunStarted, TakeChanged, TakeEnded
 from kling_batch.model import Origin, Status
 from kling_batch.planning.plan import Action
-from kling_batch.records.hold import is_held
+from kling_batch.records.run_lock import is_held
 from kling_batch.sandbox.settings import SANDBOX_ACCESS_KEY, SANDBOX_SECRET_KEY
 
 TAKES = 3

@@ -15,8 +15,8 @@ import pytest
 
 from kling_batch.errors import DiskUnusable, LockInvalid, UsageError
 from kling_batch.model import TakeKey
-from kling_batch.records.hold import alone_with
 from kling_batch.records.lock import Lock, LockEntry, read_lock, update_lock
+from kling_batch.records.run_lock import alone_with
 
 ENTRIES = 200
 WRITER = """

@@ -13,8 +13,8 @@ import pytest
 
 from kling_batch import records
 from kling_batch.errors import DiskUnusable, ExitStatus, FolderHeld, UsageError
-from kling_batch.records.hold import is_held
 from kling_batch.records.layout import FOLDER
+from kling_batch.records.run_lock import is_held
 from kling_batch.records.snapshot import read_snapshot
 
 

@@ -22,33 +22,26 @@ _FILE_PATIENCE_S = 60.0
 """Many times what it takes to read and write a large file."""
 
 
-class Hold:
-    """Holds a folder until it is released or the process ends, however it ends.
+@contextmanager
+def run_lock(folder: Path, *, now: float) -> Iterator[None]:
+    """Hold a folder until the context is left or the process ends, however it ends.
 
     Raises:
         FolderHeld: Another run holds it; the message says which process, where and since when.
     """
-
-    def __init__(self, folder: Path, *, now: float) -> None:
-        self._connection = sqlite3.connect(
-            folder / "hold", timeout=_PATIENCE_S, isolation_level=None, check_same_thread=False
-        )
-        note = folder / "hold.txt"
+    note = folder / "hold.txt"
+    with closing(sqlite3.connect(folder / "hold", timeout=_PATIENCE_S, check_same_thread=False)) as connection:
         try:
-            self._connection.execute("BEGIN EXCLUSIVE")
-            note.write_text(f"process {os.getpid()} on {socket.gethostname()}, since {iso(now)}\n", encoding="utf-8")
-        except BaseException as error:
-            self._connection.close()
-            if _is_locked(error):
-                raise FolderHeld(
-                    f"{folder.parent} is held by another run ({_holder(note)}).",
-                    hint="Wait for it to end, stop it, or choose another folder with --out.",
-                ) from None
-            raise
-
-    def release(self) -> None:
-        """Let the next run in."""
-        self._connection.close()
+            connection.execute("BEGIN EXCLUSIVE")
+        except sqlite3.OperationalError as error:
+            if not _is_locked(error):
+                raise
+            raise FolderHeld(
+                f"{folder.parent} is held by another run ({_holder(note)}).",
+                hint="Wait for it to end, stop it, or choose another folder with --out.",
+            ) from None
+        note.write_text(f"process {os.getpid()} on {socket.gethostname()}, since {iso(now)}\n", encoding="utf-8")
+        yield
 
 
 def _is_locked(error: BaseException) -> bool:
@@ -67,13 +60,11 @@ def is_held(folder: Path) -> bool:
     file = folder / "hold"
     if not file.is_file():
         return False
-    connection = sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True, timeout=0)
-    try:
-        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    except sqlite3.DatabaseError as error:
-        return _is_locked(error)
-    finally:
-        connection.close()
+    with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True, timeout=0)) as connection:
+        try:
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        except sqlite3.DatabaseError as error:
+            return _is_locked(error)
     return False
 
 
