@@ -54,12 +54,6 @@ def disk_border(path: Path, *, option: str = "--out") -> Iterator[None]:
         raise DiskUnusable(f"{path}: {cause}", hint=hint.format(option=option)) from error
 
 
-def make_folder(folder: Path) -> None:
-    """Make a folder, and those above it, unless it is there: a look is a tenth of an attempt to make it."""
-    if not os.path.isdir(folder):  # noqa: PTH112 - twice for each file of a run
-        folder.mkdir(parents=True, exist_ok=True)
-
-
 def sync_folder(folder: Path, probe: Probe) -> None:
     """Make the names in a folder last. Windows has no such call and needs none."""
     if os.name == "nt":

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from kling_batch.delivery.answer import strong_etag
-from kling_batch.disk import CHUNK, disk_border, make_folder, sync_file
+from kling_batch.disk import CHUNK, disk_border, sync_file
 from kling_batch.effects import Probe
 
 
@@ -40,7 +40,7 @@ class Part:
     def load(self) -> None:
         """Take up what an earlier download left, if its note can be relied on."""
         with disk_border(self.path):
-            make_folder(self.path.parent)
+            self.path.parent.mkdir(parents=True, exist_ok=True)
             noted = self._read_note()
             if noted is not None and self.path.is_file() and self.path.stat().st_size >= noted[1]:
                 self.etag, size = noted

@@ -8,7 +8,7 @@ import shutil
 import stat
 from pathlib import Path
 
-from kling_batch.disk import disk_border, hash_file, make_folder, sync_file, sync_folder
+from kling_batch.disk import disk_border, hash_file, sync_file, sync_folder
 from kling_batch.effects import Probe, no_probe
 from kling_batch.errors import DiskUnusable
 
@@ -39,7 +39,7 @@ def place(
     """
     with disk_border(dest):
         _refuse_way_out(dest, out)
-        make_folder(dest.parent)
+        dest.parent.mkdir(parents=True, exist_ok=True)
         sync_file(src, probe)
         replaced = _set_aside(dest, sha256, keep_replaced_in, probe)
         _rename(src, dest, probe)

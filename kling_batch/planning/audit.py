@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
@@ -65,7 +65,9 @@ def audit(
     check = _size if quick else _content
     keys = {take.job.id for take in takes}
     chosen = [one for one in picks.chosen if one.take.job.id in keys]
-    flaws = _checked(takes, lock, out, check) if quick else _checked_at_once(takes, lock, out, check)
+    with ThreadPoolExecutor(_THREADS) as pool:
+        each = map if quick else pool.map
+        flaws = [flaw for found in each(lambda take: _take(take, lock, out, check), takes) for flaw in found]
     for one in chosen:
         found = (check(one.take, record, out, one.path(record)) for record in one.records)
         flaws += [flaw for flaw in found if flaw is not None]
@@ -77,15 +79,6 @@ def audit(
     if extras:
         flaws += _extras(takes, chosen, out)
     return flaws
-
-
-def _checked(takes: Iterable[Take], lock: Lock, out: Path, check: _Check) -> list[Flaw]:
-    return [flaw for take in takes for flaw in _take(take, lock, out, check)]
-
-
-def _checked_at_once(takes: Sequence[Take], lock: Lock, out: Path, check: _Check) -> list[Flaw]:
-    with ThreadPoolExecutor(_THREADS) as pool:
-        return [flaw for found in pool.map(lambda take: _take(take, lock, out, check), takes) for flaw in found]
 
 
 def _take(take: Take, lock: Lock, out: Path, check: _Check) -> list[Flaw]:

@@ -22,7 +22,7 @@ from kling_batch.delivery.download import download
 from kling_batch.delivery.place import place, rejected_path, replaced_copy
 from kling_batch.delivery.steps import Heavy, Steps
 from kling_batch.delivery.verify import Rejected, Suspect, Verified, verify_audio
-from kling_batch.disk import disk_border, hash_file, make_folder
+from kling_batch.disk import disk_border, hash_file
 from kling_batch.errors import DiskUnusable, KlingBatchError
 from kling_batch.events import TakeChanged, Warned
 from kling_batch.model import Audio, FileRecord, Origin, Status, TakeError, Task
@@ -243,7 +243,7 @@ class _Delivery:
         """Take a known file from where it stood before, or from the store; None where neither has it."""
         coming = self._partial(target)
         with disk_border(coming):
-            make_folder(coming.parent)
+            coming.parent.mkdir(parents=True, exist_ok=True)
             old = self._here(target, known)
             if old is not None:
                 shutil.copyfile(old, coming)
