@@ -1,11 +1,16 @@
-"""What this machine knows of a run, in SQLite: written before an act and right after it. Disposable.
+"""What is known of every take: on this machine, in the team, and as bytes; folded once into the state of a take.
 
-records    the rows as values
-layout     where the file is, how it is opened, and its layouts so far
-rows       between values and SQLite's rows
-journal    held by one run, read, and written with group commit
-looking    read by whoever only looks
-shapes     what sounds look like, read one by one
-hold       one run at a time in a folder
-place      which disks can be trusted with it
+journal       this machine, in SQLite: written before an act and right after it; disposable
+attempts      its rows as values
+layout        where its file is, how it is opened, and its layouts so far
+snapshot      it is read without being held
+run_lock      one run at a time in a folder, one writer at a time of a lock
+local_disk    which disks can be trusted with it
+lock          the team, in a text file beside the manifest
+merging       a run's part in a lock that others write to as well
+store         bytes by their hash, in a folder
+object_store  the same in object storage
+store_at      either of them by its name
+account       what was learned of an account, in the user's state folder
+state         all of that, folded into what is known of a take
 """

@@ -113,7 +113,8 @@ def _state(
     attempt = latest_attempt(take, snapshot.attempts)
     entry = lock.entries.get(take.key)
     locked = past if entry is None else (entry, *past)
-    finished = next((each for each in locked if is_of(each, take)), None)
+    latest_id = attempt.external_id if attempt is not None else None
+    finished = next((each for each in locked if each.external_id == latest_id or is_of(each, take)), None)
     if finished is not None or (attempt is not None and attempt.stage is not Stage.WITHDRAWN):
         moved = None
     if moved is not None:
