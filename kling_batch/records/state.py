@@ -186,7 +186,8 @@ def _moves(takes: Sequence[Take], lock: Lock) -> dict[TakeKey, LockEntry]:
         job = take.job
         for entry in gone.get(_likeness(job.kind, job.request, job.edition, take.number), ()):
             paired = heir.get(entry.job_id, job.id) == job.id and origin.get(job.id, entry.job_id) == entry.job_id
-            if paired and _is_genuine(entry, take):
+            made_as = replace(take, edition=entry.edition, job=replace(job, id=entry.job_id))
+            if paired and is_of(entry, made_as):
                 heir[entry.job_id], origin[job.id] = job.id, entry.job_id
                 moves[take.key] = entry
                 break
@@ -195,12 +196,6 @@ def _moves(takes: Sequence[Take], lock: Lock) -> dict[TakeKey, LockEntry]:
 
 def _likeness(kind: str, request: Mapping[str, object], edition: int, number: int) -> str:
     return json.dumps([kind, dict(request), edition, number], sort_keys=True)
-
-
-def _is_genuine(entry: LockEntry, take: Take) -> bool:
-    """Whether an entry of another job is what it says: its id is made of what stands in it."""
-    made_as = replace(take, edition=entry.edition, job=replace(take.job, id=entry.moved_from or entry.job_id))
-    return entry.external_id == external_task_id(made_as, entry.attempt)
 
 
 def _look(out: Path, path: str, record: FileRecord | None, placed: PlacedFile | None) -> tuple[Presence, bool]:
