@@ -14,14 +14,13 @@ older than them refuses one that has some, by the line.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
 import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import groupby
 from operator import itemgetter
@@ -118,7 +117,7 @@ class LockEntry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lock:
-    """Every finished take of a project. `sha256` is of the file that it was read from, if it was read from one.
+    """Every finished take of a project.
 
     `retired` are those that nobody asks for any more, by external id: a take may have been asked for in several ways.
     They count for nothing until they are asked for again.
@@ -127,7 +126,6 @@ class Lock:
     project: str
     entries: Mapping[TakeKey, LockEntry] = field(default_factory=dict)
     retired: Mapping[str, LockEntry] = field(default_factory=dict)
-    sha256: str | None = field(default=None, compare=False)
 
     def everything(self) -> Iterator[LockEntry]:
         """Give every entry, also of what is retired."""
@@ -174,26 +172,23 @@ def update_lock(path: Path, project: str, change: Callable[[Lock], Lock], *, pro
     """
     with alone_with(path):
         lock = change(read_lock(path, project=project))
-        return replace(lock, sha256=write_lock(path, lock, probe=probe))
+        write_lock(path, lock, probe=probe)
+        return lock
 
 
-def write_lock(path: Path, lock: Lock, *, probe: Probe = no_probe) -> str:
+def write_lock(path: Path, lock: Lock, *, probe: Probe = no_probe) -> None:
     """Write a lock: all of it or nothing, and nothing if the file says the same already.
 
     What others wrote to it since it was read is lost: see `update_lock`.
-
-    Returns:
-        The SHA-256 of the file, in hexadecimal.
 
     Raises:
         DiskUnusable: It cannot be written; what was there is untouched.
     """
     data = "".join(_lines(lock)).encode()
-    sha256 = hashlib.sha256(data).hexdigest()
     final = Path(os.path.realpath(path))  # a symbolic link stays one
     with disk_border(path):
         if final.is_file() and final.read_bytes() == data:
-            return sha256
+            return
         coming = _beside(final)
         try:
             probe("lock write")
@@ -207,7 +202,6 @@ def write_lock(path: Path, lock: Lock, *, probe: Probe = no_probe) -> str:
         finally:
             coming.unlink(missing_ok=True)
         sync_folder(final.parent, probe)
-    return sha256
 
 
 def check_lock_place(path: Path) -> None:
@@ -267,7 +261,6 @@ class _Reader:
 
     def __init__(self, path: str, data: bytes) -> None:
         self._path = path
-        self._data = data
         try:
             self._text = data.decode("utf-8-sig")
         except UnicodeDecodeError as error:
@@ -298,8 +291,7 @@ class _Reader:
                 )
         for entry in entries.values() if retired else ():
             retired.pop(entry.external_id, None)  # a merge may keep the line of the branch that did not retire it
-        sha256 = hashlib.sha256(self._data).hexdigest()
-        return Lock(project=head["project"], entries=entries, retired=retired, sha256=sha256)
+        return Lock(project=head["project"], entries=entries, retired=retired)
 
     def _parse(self) -> Any:
         """Read the JSON."""

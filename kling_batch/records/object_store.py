@@ -39,7 +39,6 @@ _VARIABLES = {
     "gs": "GOOGLE_SERVICE_ACCOUNT (the path of a key file)",
     "az": "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
 }
-SCHEMES = frozenset(_VARIABLES)
 _NOISE = re.compile(r"\?\S*| in [0-9.]+[mµn]?s\b(?:, after .*? retry_timeout: \S+)?")
 """The query of a URL, into which Azure puts keys; and what a request took, which hides that two faults are one."""
 

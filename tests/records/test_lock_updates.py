@@ -89,11 +89,10 @@ def test_threads_that_write_at_once_lose_nothing_of_each_other(path: Path, put: 
 
 
 def test_an_update_gives_what_the_file_says(path: Path, put: Any) -> None:
-    """The takes of others and ours, with the hash of just that file."""
+    """The takes of others and ours."""
     put(1)
     updated = put(2)
-    assert updated == (read := read_lock(path, project="tavern"))
-    assert updated.sha256 == read.sha256
+    assert updated == read_lock(path, project="tavern")
     assert updated.entries.keys() == {TakeKey("door", 1), TakeKey("door", 2)}
 
 
