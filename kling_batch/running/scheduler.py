@@ -250,11 +250,12 @@ class Scheduler:
         room = min(self.limit.room(self.slots_taken), MOST_SUBMITTING - self.submitting)
         if not self._taken and len(self._doubted) >= decide.FIRST_FEW:
             return 0
+        price_unseen = self.options.max_units is not None and self.knowledge.price is None
+        if price_unseen and self.slots_taken:
+            return 0
         if self._needs_a_canary():
             return min(room, 0 if self.canary else 1)
-        if self.options.max_units is not None and self.knowledge.price is None:
-            return 0 if self.slots_taken else min(room, 1)
-        return room
+        return min(room, 1) if price_unseen else room
 
     def _needs_a_canary(self) -> bool:
         return not (self.account.live or self._judged)

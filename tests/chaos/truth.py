@@ -266,8 +266,8 @@ def _rightly_failed(truth: Truth, each: TakeResult) -> Iterator[str]:
     if any(truth.is_forgotten(task.external_id) for task in tasks):
         return
     code = each.error.code if each.error else None
-    if code in {1300, 1301} and not truth.history.keeps_all:
-        return  # words that were refused here may have been taken from another machine later, and are not asked for
+    if _refused_here(truth, each):
+        return
     if not tasks or tasks[-1].external_id != each.external_id:
         if code not in {1200, 1201, 1203, 1300, 1301}:
             yield f"{each.take.key} failed and was not refused: {each.error}"
@@ -275,6 +275,11 @@ def _rightly_failed(truth: Truth, each: TakeResult) -> Iterator[str]:
         yield f"{each.take.key} is paid for and not delivered: {each.error}"
     elif "risk" not in (tasks[-1].failure or "risk") and len(tasks) <= truth.history.retries and not _hopeless(truth):
         yield f"{each.take.key} failed for a passing reason and was not tried again"
+
+
+def _refused_here(truth: Truth, each: TakeResult) -> bool:
+    """Whether a take's words were refused: another machine's may have been taken later, and are not asked for."""
+    return each.error is not None and each.error.code in {1300, 1301} and not truth.history.keeps_all
 
 
 def _words(each: TakeResult) -> str:
@@ -288,7 +293,9 @@ def _hopeless(truth: Truth) -> bool:
 def _sums(truth: Truth, outcome: Outcome) -> Iterator[str]:
     """Compare the report's sum with the books: all that was charged for its takes."""
     charged = _charged(truth.ledger)
-    if truth.forgets or outcome.result.count(Status.UNKNOWN):
+    if truth.forgets or any(
+        each.status is Status.UNKNOWN or _refused_here(truth, each) for each in outcome.result.takes
+    ):
         return
     if outcome.result.units != charged:
         yield f"the report sums up to {outcome.result.units} units, {charged} were charged"

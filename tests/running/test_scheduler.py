@@ -114,6 +114,15 @@ def test_a_price_that_was_never_seen_is_waited_for_where_there_is_a_cap(schedule
     assert scheduler.budget.spent == Decimal(2)
 
 
+def test_a_lost_answer_is_waited_for_where_no_price_was_seen(scheduler_of: Any) -> None:
+    """Two canaries could cost more than the cap, each reserved at list price."""
+    works = takes(2)
+    scheduler = scheduler_of(works, live=False, max_units=Decimal(1), budget=Budget(most=Decimal(1)))
+    assert sent(scheduler) == ["job-1"]
+    scheduler.submitted(works[0], None)
+    assert sent(scheduler) == []
+
+
 def test_a_used_up_budget_ends_the_run_when_nothing_is_in_flight(scheduler_of: Any, task: Any) -> None:
     """While something is, it may yet turn out cheaper."""
     works = takes(2)
