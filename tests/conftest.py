@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 HOME_VARIABLES = ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME")
 FOREIGN_PREFIXES = ("KLING_", "GITHUB_")
@@ -30,6 +31,10 @@ ABSENT_DATA = "data absent:"
 
 
 _LABEL = re.compile(r"[A-Za-z0-9_-]{1,63}")
+
+# How fast a machine is that others use too says nothing about the program.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
 
 class NetworkForbidden(RuntimeError):

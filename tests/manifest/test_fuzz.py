@@ -46,7 +46,7 @@ def _outcome(path: Path) -> Manifest | UsageError:
 
 @pytest.mark.parametrize("name", NAMES)
 @given(st.binary(max_size=200))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100)
 def test_any_bytes_are_read_or_explained(name: str, raw: bytes) -> None:
     """No file makes a traceback."""
     _load(name, raw)
@@ -56,7 +56,7 @@ def test_any_bytes_are_read_or_explained(name: str, raw: bytes) -> None:
 @given(st.lists(st.sampled_from(PIECES), max_size=25))
 @example(["id,prompt\n", '"', "\n"])
 @example(["[", "9" * 30])
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100)
 def test_any_text_of_the_language_is_read_or_explained(name: str, pieces: list[str]) -> None:
     """Nor does text that is nearly right."""
     _load(name, "".join(pieces).encode())
@@ -72,7 +72,7 @@ ANYTHING = st.recursive(
 
 @pytest.mark.parametrize("name", ["m.yaml", "m.json"])
 @given(ANYTHING)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100)
 def test_any_value_in_place_of_a_job_is_read_or_explained(name: str, value: object) -> None:
     """Well-formed nonsense is refused where it stands."""
     text = json.dumps({"version": 1, "project": "p", "jobs": [value]})

@@ -13,7 +13,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kling_batch.errors import DiskUnusable, LockInvalid
@@ -102,7 +102,6 @@ def text(path: Path) -> str:
     return re.sub(r'^"[0-9a-z]",\n', "", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
 
 
-@settings(deadline=None)  # the disk may be busy
 @given(found=st.lists(entries, max_size=5), retired=st.lists(entries, max_size=3))
 def test_what_was_written_is_read_again(
     tmp_path_factory: pytest.TempPathFactory, found: list[LockEntry], retired: list[LockEntry]
@@ -115,7 +114,6 @@ def test_what_was_written_is_read_again(
     jsonschema.Draft7Validator(schema("lock")).validate(json.loads(path.read_text(encoding="utf-8")))
 
 
-@settings(deadline=None)  # the disk may be busy
 @given(found=st.lists(entries, max_size=5), draw=st.randoms())
 def test_the_order_of_the_takes_is_no_part_of_the_text(
     tmp_path_factory: pytest.TempPathFactory, found: list[LockEntry], draw: Any
@@ -358,7 +356,6 @@ def test_a_lock_that_is_no_text_is_refused(path: Path, text: str) -> None:
     assert caught.value.line == 6
 
 
-@settings(deadline=None)  # the disk may be busy
 @given(data=st.binary(max_size=200))
 def test_any_bytes_are_a_lock_or_refused(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     """Nothing that stands in the file reaches the user as a traceback."""

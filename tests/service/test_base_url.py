@@ -97,7 +97,7 @@ ADDRESSES = st.lists(
 
 
 @given(ADDRESSES)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_whatever_is_set_there_is_an_address_or_explained(url: str) -> None:
     """Never a traceback, which would show what is set."""
     assert _client_is_made(url) in {True, False}
