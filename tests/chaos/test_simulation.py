@@ -15,7 +15,7 @@ from tests.chaos.play import play
 from tests.chaos.scenes import three_hundred
 
 _SEEDS_A_BLOCK = 20
-_BLOCKS = 12
+_BLOCKS = 5
 _FOR_GOOD = {"gateway", "price", "task-forgotten", "task-url"}
 """Effects that a run of 300 need not get over: they stop it, cost more, or keep a sound from being had."""
 
