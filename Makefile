@@ -2,17 +2,26 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PROGRAM := $(VENV)/.ready-program
 READY := $(VENV)/.ready
+FLOORS := .venv-floors
+PIP := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test lint types chaos bench docs wheel-check clean
+.PHONY: demo test lint types chaos bench docs wheel-check floors clean
 
-$(READY): pyproject.toml
+# The program alone, which is all that the demo needs.
+$(PROGRAM): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "kling-batch needs Python 3.11 or newer: run make PYTHON=python3.11 ...")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/python $(PIP) --editable .
+	touch $(PROGRAM)
+
+# The tools of development with it.
+$(READY): $(PROGRAM)
+	$(BIN)/python $(PIP) --editable '.[dev]'
 	touch $(READY)
 
-demo: $(READY)
+demo: $(PROGRAM)
 	$(BIN)/kling-batch run examples/fireworks.yaml --sandbox
 	@echo "Listen: open out/fireworks.sandbox/report.html in a browser."
 
@@ -43,6 +52,19 @@ docs: $(READY)
 wheel-check: $(READY)
 	$(BIN)/python tests/wheel_check.py
 
+# The tests of the command line, the service's client, the sandbox and the reports, and a run, with the lowest versions of
+# the libraries that pyproject.toml allows. Needs the oldest Python it allows: later ones have no wheels of all of them.
+floors: $(FLOORS)/.ready
+	$(FLOORS)/bin/kling-batch run examples/fireworks.yaml --sandbox --select last-ember --out out/floors
+	$(FLOORS)/bin/python -m pytest --numprocesses 2 $(addprefix tests/,cli service sandbox report) \
+	  --ignore-glob '*/test_browser.py' --ignore-glob '*/test_audition.py'
+
+$(FLOORS)/.ready: pyproject.toml tests/floors.py
+	$(PYTHON) -m venv $(FLOORS)
+	$(PYTHON) tests/floors.py > $(FLOORS)/constraints.txt
+	$(FLOORS)/bin/python $(PIP) --constraint $(FLOORS)/constraints.txt --editable '.[sandbox]' hypothesis pytest pytest-xdist
+	touch $(FLOORS)/.ready
+
 clean:
-	rm -rf $(VENV) out dist build .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(FLOORS) out dist build .mypy_cache .pytest_cache .ruff_cache
 	rm -f examples/*.sandbox.lock

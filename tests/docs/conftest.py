@@ -115,7 +115,8 @@ def copy(tmp_path: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     (tmp_path / ".venv").mkdir()
     for name in ("bin", "lib", "pyvenv.cfg"):
         (tmp_path / ".venv" / name).symlink_to(programs.parent / name)
-    (tmp_path / ".venv" / ".ready").touch()
+    for name in (".ready-program", ".ready"):
+        (tmp_path / ".venv" / name).touch()
     monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
     return tmp_path
 

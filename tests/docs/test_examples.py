@@ -24,6 +24,7 @@ NOT_RUN_IN_A_TEST = {
     "make types": "it has its own place in CI",
     "make bench": "it takes an hour",
     "make wheel-check": "it installs, and has its own place in CI",
+    "make floors": "it installs, and has its own place in CI",
     "bash .ci/run": "it would run this test",
     "make chaos SEEDS=10000": "it takes half an hour",
     "make chaos POINTS=1": "it takes minutes; a sample of it is a test",

@@ -9,12 +9,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import soundfile
-from playwright.sync_api import Browser, Page, sync_playwright
 
 from kling_batch.identity import external_task_id
 from kling_batch.model import (
@@ -30,6 +29,9 @@ from kling_batch.model import (
     TakeResult,
 )
 from kling_batch.report import write_reports
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 MakeTake = Callable[..., TakeResult]
 MakeRun = Callable[..., RunResult]
@@ -193,6 +195,8 @@ def browser() -> Iterator[Browser]:
     """One browser for a module's tests: while it is there, its loop runs, and nothing else can run one."""
     if CHROMIUM is None:
         pytest.skip("chromium not found: apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
     with sync_playwright() as playwright:
         flags = ["--no-sandbox", "--disable-dev-shm-usage", "--mute-audio"]
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
