@@ -1,20 +1,18 @@
-"""`make bench`: measures everything, prints tables, and writes `out/benchmarks.json` and `docs/performance.md`."""
+"""`make bench`: measures everything, prints tables, and writes `docs/performance.csv`, its page and its chart."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from benchmarks import locked
 from benchmarks.cost import cpu_a_take, memory
 from benchmarks.downloads import downloads
 from benchmarks.local import as_table, start_up, validating
-from benchmarks.page import page
+from benchmarks.page import chart, page, read, write
 from benchmarks.service import ROOT
 from benchmarks.shared import shared
 from benchmarks.simulated import simulated
@@ -30,21 +28,23 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help=f"of {', '.join(PARTS)}; all when none is named")
     parser.add_argument("--quick", action="store_true", help="leave out what takes minutes")
     options = parser.parse_args()
-    kept = ROOT / "out" / "benchmarks.json"
-    results: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
-    results["machine"] = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
-    results["versions"] = {"Python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}}
+    docs = ROOT / "docs"
+    versions = ", ".join(f"{name} {version(name)}" for name in _LIBRARIES)
+    system = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+    machine = {"part": "machine", "case": f"{system}; Python {platform.python_version()}, {versions}."}
+    kept = [machine, *(row for row in read(docs / "performance.csv") if row["part"] != "machine")]
     for part in options.parts or PARTS:
         rows = _part(part, quick=options.quick)
-        results[part] = rows
         print(f"\n## {part}\n\n{as_table(rows)}", flush=True)
-        _write(kept, json.dumps(results, indent=2) + "\n")
-        _write(ROOT / "docs" / "performance.md", page(results))
+        kept = [row for row in kept if row["part"] != part]
+        kept += [{"part": part, **{name: _word(value) for name, value in row.items()}} for row in rows]
+        write(docs / "performance.csv", kept)
+        (docs / "performance.md").write_text(page(kept), encoding="utf-8")
+        (docs / "performance.svg").write_text(chart(kept), encoding="utf-8")
 
 
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+def _word(value: object) -> str:
+    return "" if value is None else str(value)
 
 
 def _part(part: str, *, quick: bool) -> list[dict[str, Any]]:
