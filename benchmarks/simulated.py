@@ -28,7 +28,8 @@ from kling_batch.events import Observer
 from kling_batch.records.account import AccountMemory
 from kling_batch.records.journal import Journal
 from kling_batch.records.store import Store
-from kling_batch.running.ports import Options, Ports
+from kling_batch.running.options import Options
+from kling_batch.running.ports import Ports
 from kling_batch.running.run import Stopper
 from kling_batch.running.session import Session
 from kling_batch.sandbox.quick import quick_clip

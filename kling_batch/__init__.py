@@ -15,14 +15,16 @@ if TYPE_CHECKING:
     from kling_batch.api.run import run, run_sync
     from kling_batch.planning.plan import Plan
     from kling_batch.planning.project import Project
+    from kling_batch.running.options import Options
     from kling_batch.running.run import Outcome
 
 __version__ = "0.1.0"
 
-__all__ = ["Access", "Outcome", "Plan", "Project", "load", "plan", "run", "run_sync"]
+__all__ = ["Access", "Options", "Outcome", "Plan", "Project", "load", "plan", "run", "run_sync"]
 
 _HOMES = {
     "Access": "kling_batch.api.access",
+    "Options": "kling_batch.running.options",
     "Outcome": "kling_batch.running.run",
     "Plan": "kling_batch.planning.plan",
     "Project": "kling_batch.planning.project",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import overload
 
@@ -15,35 +14,6 @@ from kling_batch.records.lock import Lock
 from kling_batch.records.snapshot import Snapshot
 from kling_batch.records.store import Store
 from kling_batch.records.store_at import store_at
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Places:
-    """Where a project's things are, and the options that say so, for another command to find them."""
-
-    out: Path
-    lock: Path
-    options: tuple[str, ...]
-
-
-def places_of(
-    manifest: Path,
-    name: str,
-    *,
-    project: str | None,
-    out: str | Path | None,
-    lock: str | Path | None,
-    sandbox: bool,
-) -> Places:
-    """Say where the things of a project of that name are; what the sandbox makes has folders and a lock of its own."""
-    suffix = ".sandbox" if sandbox else ""
-    given = {"--project": project, "--out": out, "--lock": lock}
-    options = [word for option, value in given.items() if value for word in (option, str(value))]
-    return Places(
-        out=Path(out) if out else Path("out") / f"{name}{suffix}",
-        lock=Path(lock) if lock else manifest.with_name(f"{manifest.name}{suffix}.lock"),
-        options=(*options, "--sandbox") if sandbox else tuple(options),
-    )
 
 
 def load(
@@ -70,15 +40,17 @@ def load(
     """
     path = Path(manifest)
     loaded = load_manifest(path, project=project)
-    places = places_of(path, loaded.project, project=project, out=out, lock=lock, sandbox=sandbox)
+    suffix = ".sandbox" if sandbox else ""
+    given = {"--project": project, "--out": out, "--lock": lock}
+    place = [word for option, value in given.items() if value for word in (option, str(value))]
     opened = Project(
         manifest=loaded,
-        out=places.out,
-        lock_path=places.lock,
+        out=Path(out) if out else Path("out") / f"{loaded.project}{suffix}",
+        lock_path=Path(lock) if lock else path.with_name(f"{path.name}{suffix}.lock"),
         lock=Lock(project=loaded.project),
         sandbox=sandbox,
         seen=(0, 0),
-        place=places.options,
+        place=(*place, "--sandbox") if sandbox else tuple(place),
     )
     return opened.current()
 

@@ -3,20 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from kling_batch.api.access import Access, no_access, sandbox_access
+from kling_batch.api.project import open_store
 from kling_batch.clock import SystemClock
-from kling_batch.errors import BudgetStop
+from kling_batch.errors import BudgetStop, UsageError
 from kling_batch.model import RunResult
 from kling_batch.planning.plan import Action, Plan, Step
 from kling_batch.planning.project import Project
 from kling_batch.records.journal import Journal
 from kling_batch.records.lock import Lock
-from kling_batch.records.store import Store
 from kling_batch.report.facts import units_text
-from kling_batch.running.ports import Options
+from kling_batch.running.options import BOUNDS, Options
 from kling_batch.running.session import Agree, Session
+
+
+def options_for(project: Project, options: Options) -> Options:
+    """Check options, and add what the project says.
+
+    Raises:
+        UsageError: One of them is not allowed.
+    """
+    if options.locked and options.frozen:
+        raise UsageError("--locked and --frozen exclude each other.", hint="--frozen is the stricter one: keep that.")
+    if options.max_units is not None and not (options.max_units.is_finite() and options.max_units >= 0):
+        words = f"max_units is {options.max_units}, which is no amount of units."
+        raise UsageError(words, hint="Give one such as Decimal('2.50').")
+    for name, (least, most) in BOUNDS.items():
+        value = getattr(options, name)
+        if value not in {None, "auto"} and not least <= value <= (float("inf") if most is None else most):
+            span = f"at least {least:g}" if most is None else f"from {least:g} to {most:g}"
+            raise UsageError(f"{name} is {value}.", hint=f"Give a number {span}.")
+    return replace(
+        options,
+        out=project.out,
+        lock_path=project.lock_path,
+        newborn=project.sandbox,
+        consented=options.consented or options.max_units is not None or project.sandbox,
+        concurrency=project.manifest.concurrency if options.concurrency is None else options.concurrency,
+    )
 
 
 def session_of(
@@ -25,11 +52,21 @@ def session_of(
     *,
     agree: Agree,
     access: Callable[[], Access],
-    store: Store | None,
+    store: str | Path | None,
     change: Callable[[Lock], Lock] | None = None,
     only: Callable[[Step], bool] | None = None,
 ) -> Session:
-    """Make a session; see `Session` for what it is given. A project of the sandbox has one in the process."""
+    """Make a session; see `Session` for what it is given. A project of the sandbox has one in the process.
+
+    Args:
+        project: What is wanted, and where.
+        options: What `options_for` gave.
+        agree: Who agrees to what it costs.
+        access: Gives the service and who asks it.
+        store: Where copies are kept, a folder or a URL; None keeps none.
+        change: What becomes of the lock first.
+        only: Which steps of the plan are carried out.
+    """
     return Session(
         project,
         options,
@@ -38,7 +75,7 @@ def session_of(
         nobody=no_access(),
         open_journal=lambda out: Journal(out, now=SystemClock().time(), service=None),
         report=_report,
-        store=store,
+        store=open_store(store, sandbox=project.sandbox),
         change=change,
         only=only,
     )

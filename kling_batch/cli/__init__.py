@@ -16,15 +16,13 @@ from typing import TYPE_CHECKING
 import click
 
 from kling_batch import __version__
-from kling_batch.cli.colour import Tone, say, toned
+from kling_batch.cli.output import show_error
 from kling_batch.errors import ExitStatus, Interrupted, KlingBatchError, Terminated, UsageError
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 PROGRAM = "kling-batch"
-_USUAL_WIDTH, _LEAST_WIDTH, _MOST_WIDTH = 80, 50, 98
-"""How wide a help is, in columns: where there is no terminal, and at least and at most where there is one."""
 COMMANDS = {
     "init": "Write a starter manifest, .gitignore lines and a CI workflow.",
     "validate": "Check manifests and report every problem at its line.",
@@ -59,7 +57,7 @@ class _Commands(click.Group):
         del ctx
         if cmd_name not in COMMANDS:
             return None
-        command = importlib.import_module(f"kling_batch.cli.{cmd_name}").command
+        command = importlib.import_module(f"kling_batch.cli.commands.{cmd_name}").command
         assert isinstance(command, click.Command)  # noqa: S101 - every module of COMMANDS has one
         return command
 
@@ -90,7 +88,7 @@ class _Commands(click.Group):
         return names + click.Command.shell_complete(self, ctx, incomplete)
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name=PROGRAM)
 def cli() -> None:
     """Turn a manifest of prompts into verified sound files, and never pay twice for a sound.
@@ -103,7 +101,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the program. Gives the exit status; every error is worded here."""
     catch_termination()
     try:
-        result = cli.main(args=argv, prog_name=PROGRAM, standalone_mode=False, terminal_width=help_width())
+        result = cli.main(args=argv, prog_name=PROGRAM, standalone_mode=False)
         sys.stdout.flush()
         return int(result or 0)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -119,7 +117,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(ExitStatus.INTERRUPTED)
     except KlingBatchError as error:
         show_error(error)
-        _tell_github(error)
+        from kling_batch.cli.github import tell_error
+
+        tell_error(error)
         return int(error.exit_status)
     except BrokenPipeError:
         # Whoever read our output has gone: there is nobody to tell.
@@ -127,16 +127,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(ExitStatus.DONE)
     except Exception as error:  # noqa: BLE001 - the one handler that turns a bug into a line and a log file
         return _internal(error)
-
-
-def help_width() -> int:
-    """Say how wide a help is to be. Left to itself click asks shutil, which imports every compressor there is."""
-    said = os.environ.get("COLUMNS", "")
-    try:
-        columns = (int(said) if said.isdecimal() else 0) or os.get_terminal_size().columns
-    except OSError:
-        columns = 0
-    return max(_LEAST_WIDTH, min((columns or _USUAL_WIDTH) - 2, _MOST_WIDTH))
 
 
 def catch_termination() -> None:
@@ -150,25 +140,11 @@ def _terminate(number: int, frame: object) -> None:
     raise Terminated("Terminated.", hint="Run the same command again: it resumes where this one stopped.")
 
 
-def show_error(error: KlingBatchError) -> None:
-    """Say what is wrong, where and why, and below it what to do: every error has this shape."""
-    first, *rest = error.message.split("\n")
-    say("\n".join([toned(first, Tone.WRONG, bold=True), *rest]), err=True)
-    if error.hint:
-        say(f"  {error.hint}", err=True)
-
-
 def _usage(error: click.ClickException) -> UsageError:
     """Word what click found wrong on the command line as any other error."""
     context = getattr(error, "ctx", None)
     where = context.command_path if context is not None else "kling-batch"
     return UsageError(error.format_message(), hint=f"{where} --help says what it takes.")
-
-
-def _tell_github(error: KlingBatchError) -> None:
-    from kling_batch.cli.github import tell_error
-
-    tell_error(error)
 
 
 def _internal(error: Exception) -> int:

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import random
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import TypeVar
 
 from kling_batch.api.access import Access
+from kling_batch.clock import SystemClock
 from kling_batch.records.store import default_store_root
+from kling_batch.running.reading import insist
+from kling_batch.service.client import KlingService
+from kling_batch.service.outcomes import ReadFailed, Refused
+
+T = TypeVar("T")
+
+_PATIENCE_S = 20.0
 
 
 def own_access() -> Access:
@@ -22,3 +34,22 @@ def own_access() -> Access:
 def own_store() -> Path:
     """Say where the store is when nobody says otherwise: in the user's cache folder."""
     return default_store_root(os.environ, platform=sys.platform, home=Path.home())
+
+
+def ask(call: Callable[[KlingService], Awaitable[T | Refused | ReadFailed]]) -> T:
+    """Ask the service one thing, for a short while until there is an answer.
+
+    Raises:
+        AccountStop: The account has to be mended first.
+        ServiceUnavailable: There was none.
+        UsageError: The keys are missing.
+    """
+    access = own_access()
+    rng = random.Random()  # noqa: S311 - jitter of waits, no secret
+
+    async def go() -> T:
+        service, http = access.service()
+        async with http:
+            return await insist(lambda: call(service), clock=SystemClock(), rng=rng, patience_s=_PATIENCE_S)
+
+    return asyncio.run(go())

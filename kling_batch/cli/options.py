@@ -1,31 +1,65 @@
-"""Options that several commands share, each with the same words."""
+"""Options that several commands share, each with the same words, and what a command gets for them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
+from decimal import Decimal
+from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from kling_batch.api.bounds import RETRIES
-from kling_batch.cli.completing import complete_manifest
+from kling_batch.cli.progress import View
+from kling_batch.running.options import BOUNDS, Options
 
 F = TypeVar("F", bound=Callable[..., Any])
+Command = Callable[..., int]
 
-manifest_argument = click.argument("manifest", type=click.Path(path_type=Path), shell_complete=complete_manifest)
+
+class _Concurrency(click.ParamType[int | str]):
+    """A number, or `auto`."""
+
+    name = "N|auto"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        """Read it."""
+        least, most = BOUNDS["concurrency"]
+        if value == "auto":
+            return "auto"
+        if most is not None and str(value).isdigit() and least <= int(value) <= most:
+            return int(value)
+        return self.fail(f"{value!r} is neither auto nor a number from {least} to {most}.", param, ctx)
+
+
+class _Units(click.ParamType[Decimal]):
+    """An amount of units, exact."""
+
+    name = "U"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Decimal:
+        """Read it."""
+        try:
+            units = Decimal(str(value))
+        except ArithmeticError:
+            units = Decimal("NaN")
+        if not units.is_finite() or units < 0:
+            self.fail(f"{value!r} is not an amount of units, such as 2.50.", param, ctx)
+        return units
+
+
+def _seconds(option: str, name: str, help_text: str, **settings: Any) -> Callable[[F], F]:
+    bounds = click.FloatRange(*BOUNDS[name])
+    return click.option(option, name, type=bounds, metavar="S", help=help_text, **settings)
+
+
+manifest_argument = click.argument("manifest", type=click.Path(path_type=Path))
 project_option = click.option(
     "--project", metavar="NAME", help="The project's name, for tables (default: the file's stem)."
 )
 out_option = click.option(
     "--out", type=click.Path(path_type=Path), metavar="DIR", help="Where the sounds go (default: out/<project>)."
-)
-lock_option = click.option(
-    "--lock",
-    "lock_path",
-    type=click.Path(path_type=Path),
-    metavar="PATH",
-    help="The lock (default: the manifest's path + .lock).",
 )
 select_option = click.option(
     "--select",
@@ -34,12 +68,12 @@ select_option = click.option(
     help="Only takes that match: an id glob (door-*, door-creak:2), tag:NAME, status:failed or changed. A comma "
     "means both; giving the option again means either.",
 )
-sandbox_option = click.option(
-    "--sandbox", is_flag=True, help="Use a sandbox inside the process: no keys, nothing spent, kept apart."
+concurrency_option = click.option(
+    "--concurrency", type=_Concurrency(), help="Most tasks in flight (default: the manifest's, else auto)."
 )
 retries_option = click.option(
     "--retries",
-    type=click.IntRange(*RETRIES),
+    type=click.IntRange(0, 20),
     default=2,
     show_default=True,
     metavar="N",
@@ -48,10 +82,117 @@ retries_option = click.option(
 text_or_json = click.option(
     "--format", "output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to print."
 )
+store_option = click.option(
+    "--store",
+    metavar="DIR-OR-URL",
+    help="Where finished sounds are kept for reuse: a folder, or s3://, gs://, az:// (default: the user's cache).",
+)
+_PROJECT = (
+    manifest_argument,
+    project_option,
+    out_option,
+    click.option(
+        "--lock",
+        "lock_path",
+        type=click.Path(path_type=Path),
+        metavar="PATH",
+        help="The lock (default: the manifest's path + .lock).",
+    ),
+    click.option("--sandbox", is_flag=True, help="Use a sandbox inside the process: no keys, nothing spent."),
+)
+_STORE = (
+    store_option,
+    click.option("--no-store", is_flag=True, help="Keep no copies of finished sounds, and take none."),
+)
+_FETCHING = (
+    _seconds(
+        "--patience",
+        "patience_s",
+        "Stop when nothing moved for so many seconds (exit 6).",
+        default=900.0,
+        show_default=True,
+    ),
+    click.option("--quiet", is_flag=True, help="Show errors only."),
+    click.option("--verbose", is_flag=True, help="Show a line for every change."),
+    click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True),
+)
+_PAYING = (
+    click.option(
+        "--yes", "consented", is_flag=True, help="Spend what the plan says, and take renamed jobs over, without asking."
+    ),
+    click.option(
+        "--max-units", type=_Units(), help="Spend at most this many units, earlier runs of this folder included."
+    ),
+    concurrency_option,
+    _seconds("--poll-interval", "poll_interval_s", "Least seconds between two polls.", default=1.0, show_default=True),
+    _seconds(
+        "--settle-time",
+        "settle_time_s",
+        "Seconds for which a task may stay invisible after its answer was lost, before it is sent again.",
+        default=20.0,
+        show_default=True,
+    ),
+    click.option(
+        "--hold-unclear", is_flag=True, help="Never send again what may be paid for: leave it unknown (exit 6)."
+    ),
+    click.option(
+        "--unproven",
+        is_flag=True,
+        help="Go on where the account shows no task by its external id: what other machines sent cannot be known.",
+    ),
+    retries_option,
+    _seconds("--deadline", "deadline_s", "Stop after so many seconds (exit 6)."),
+)
 
 
-def place_options(function: F) -> F:
-    """Add what says which takes of which manifest are meant, and where they are."""
-    for option in (sandbox_option, select_option, lock_option, out_option, project_option, manifest_argument):
-        function = option(function)
-    return function
+def project_options(command: Command) -> Command:
+    """Add what says which manifest is meant and where its things are. The command gets `project`, loaded."""
+
+    @wraps(command)
+    def with_project(
+        *, manifest: Path, project: str | None, out: Path | None, lock_path: Path | None, sandbox: bool, **others: Any
+    ) -> int:
+        from kling_batch.api.project import load
+
+        opened = load(manifest, project=project, out=out, lock=lock_path, sandbox=sandbox)
+        return command(project=opened, **others)
+
+    return _added(with_project, _PROJECT)
+
+
+def store_options(command: Command) -> Command:
+    """Add what says which store is meant, if any. The command gets its place as `store`."""
+
+    @wraps(command)
+    def with_store(*, store: str | None, no_store: bool, **others: Any) -> int:
+        from kling_batch.cli.environment import own_store
+
+        return command(store=None if no_store else store or own_store(), **others)
+
+    return _added(with_store, _STORE)
+
+
+def fetching_options(command: Command) -> Command:
+    """Add what a run that only fetches takes. The command gets `options` and `view`, and `store` as above.
+
+    Every parameter of the command that has the name of a field of `Options` goes there.
+    """
+
+    @wraps(command)
+    def with_options(*, quiet: bool, verbose: bool, log_format: str, **others: Any) -> int:
+        given = {field.name: others.pop(field.name) for field in fields(Options) if field.name in others}
+        view = View(quiet=quiet, verbose=verbose, log_format=log_format)
+        return command(options=Options(**given), view=view, **others)
+
+    return _added(store_options(with_options), _FETCHING)
+
+
+def paying_options(command: Command) -> Command:
+    """Add what a run that may pay takes. The command gets what `fetching_options` gives."""
+    return _added(fetching_options(command), _PAYING)
+
+
+def _added(command: Command, options: tuple[Callable[[Command], Command], ...]) -> Command:
+    for option in reversed(options):
+        command = option(command)
+    return command

@@ -1,27 +1,24 @@
-"""What a run shows while it runs, on stderr: lines or a heartbeat, or JSON for machines; on a terminal see `bar`."""
+"""What a run shows while it runs, on stderr: a bar on a terminal, elsewhere lines or a heartbeat, JSON for machines."""
 
 from __future__ import annotations
 
+import asyncio
 import json
+import sys
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from kling_batch.cli.colour import say
-from kling_batch.clock import Clock, iso
-from kling_batch.events import (
-    Event,
-    LimitChanged,
-    Looking,
-    RunStarted,
-    TakeChanged,
-    TakeEnded,
-    Waiting,
-    Warned,
-)
+import click
+
+from kling_batch.cli.output import redraws, say, wanted
+from kling_batch.clock import Clock, SystemClock, iso
+from kling_batch.events import Event, LimitChanged, Looking, RunStarted, TakeChanged, TakeEnded, Waiting, Warned
 from kling_batch.model import Status, TakeKey
 
 HEARTBEAT_S = 30.0
+_TICK_S = 1.0
+_BAR = "{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} done{postfix}, {remaining} left, {rate_fmt}"
 
 
 @dataclass(slots=True)
@@ -49,37 +46,40 @@ class Tally:
             case _:
                 pass
 
-    def in_state(self, *states: str) -> int:
-        """How many takes are in one of these states."""
+    def _count(self, *states: str) -> int:
         return sum(1 for state in self.states.values() if state in states)
 
-    @property
-    def in_flight(self) -> int:
-        """How many takes hold a slot."""
-        return self.in_state("submitting", "in-flight", "settling")
+    def words(self) -> str:
+        """Say what is under way, what failed, and what was spent."""
+        in_flight, downloading = (
+            self._count("submitting", "in-flight", "settling"),
+            self._count("generated", "downloading"),
+        )
+        waiting = max(0, self.takes - sum(self.ended.values()) - in_flight - downloading)
+        failed = [f"{count} {status}" for status in (Status.FAILED, Status.UNKNOWN) if (count := self.ended[status])]
+        parts = [f"{in_flight} in flight", f"{downloading} downloading", f"{waiting} waiting"]
+        if failed:
+            parts.append(click.style(", ".join(failed), fg="red"))
+        return f"{', '.join(parts)}, {self.units:.2f} units"
 
-    @property
-    def downloading(self) -> int:
-        """How many takes are made, and are being fetched."""
-        return self.in_state("generated", "downloading")
 
-    @property
-    def waiting(self) -> int:
-        """How many takes nothing is done for at the moment."""
-        return max(0, self.takes - sum(self.ended.values()) - self.in_flight - self.downloading)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class View:
+    """What of a run is to be shown, and how: see the help of the options."""
 
-    def line(self) -> str:
-        """Where the run stands, in a line."""
-        parts = [
-            f"{self.ended[Status.SUCCEEDED]} done",
-            f"{self.in_flight} in flight",
-            f"{self.downloading} downloading",
-            f"{self.waiting} waiting",
-        ]
-        parts += [
-            f"{self.ended[status]} {status.value}" for status in (Status.FAILED, Status.UNKNOWN) if self.ended[status]
-        ]
-        return ", ".join(parts) + f", of {self.takes} takes; {self.units:.2f} units"
+    quiet: bool
+    verbose: bool
+    log_format: str
+
+    def show(self) -> Show:
+        """Choose who shows it."""
+        if self.log_format == "json":
+            return JsonLines()
+        if self.quiet:
+            return Show()
+        if self.verbose:
+            return Lines()
+        return Bar() if redraws(sys.stderr) else Heartbeat(SystemClock())
 
 
 class Show:
@@ -104,28 +104,8 @@ class Lines(Show):
 
     def __call__(self, event: Event) -> None:
         """Show an event."""
-        words = words_of(event)
-        if words:
+        if words := words_of(event):
             say(f"{iso(event.at)} {words}", err=True)
-
-
-class Heartbeat(Show):
-    """A line every 30 s, and one before a longer wait, so that a log shows that the run is alive."""
-
-    def __init__(self, tally: Tally, clock: Clock) -> None:
-        self._tally = tally
-        self._clock = clock
-
-    def __call__(self, event: Event) -> None:
-        """Show an event where silence would puzzle."""
-        if isinstance(event, Warned) or (isinstance(event, Looking) and event.seconds):
-            say(words_of(event), err=True)
-
-    async def beat(self) -> None:
-        """Beat until cancelled."""
-        while True:
-            await self._clock.sleep(HEARTBEAT_S)
-            say(self._tally.line(), err=True)
 
 
 class JsonLines(Show):
@@ -135,6 +115,76 @@ class JsonLines(Show):
         """Show an event."""
         facts = {name: _plain(value) for name, value in asdict(event).items() if name != "at"}
         say(json.dumps({"at": iso(event.at), "event": type(event).__name__, **facts}), err=True)
+
+
+class Heartbeat(Show):
+    """A line every 30 s, and one before a longer wait, so that a log shows that the run is alive."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._tally = Tally()
+        self._clock = clock
+
+    def __call__(self, event: Event) -> None:
+        """Count an event, and show it where silence would puzzle."""
+        self._tally(event)
+        if isinstance(event, Warned) or (isinstance(event, Looking) and event.seconds):
+            self.say(words_of(event))
+
+    async def beat(self) -> None:
+        """Beat until cancelled."""
+        while True:
+            await self._clock.sleep(HEARTBEAT_S)
+            done, takes = self._tally.ended[Status.SUCCEEDED], self._tally.takes
+            say(f"{done} of {takes} takes done, {self._tally.words()}", err=True)
+
+
+class Bar(Heartbeat):
+    """One line, drawn by tqdm, for as long as the run lasts."""
+
+    def __init__(self) -> None:
+        super().__init__(SystemClock())
+        self._bar: Any = None
+
+    def __call__(self, event: Event) -> None:
+        """Show an event."""
+        super().__call__(event)
+        words = self._tally.words() if wanted(sys.stderr) else click.unstyle(self._tally.words())
+        if isinstance(event, RunStarted):
+            from tqdm import tqdm
+
+            self._bar = tqdm(
+                total=event.takes,
+                initial=event.kept + event.failed,
+                file=sys.stderr,
+                dynamic_ncols=True,
+                unit="take",
+                miniters=0,
+                bar_format=_BAR,
+                postfix=words,
+                colour="green" if wanted(sys.stderr) else None,
+            )
+        if self._bar is not None:
+            self._bar.set_postfix_str(words, refresh=False)
+            self._bar.update(isinstance(event, TakeEnded))
+
+    def say(self, words: str) -> None:
+        """Write a line above the bar."""
+        if self._bar is None:
+            super().say(words)
+        else:
+            self._bar.write(words, file=sys.stderr)
+
+    async def beat(self) -> None:
+        """Draw it anew every second: time goes on, also where nothing happens."""
+        while True:
+            await asyncio.sleep(_TICK_S)
+            if self._bar is not None:
+                self._bar.refresh()
+
+    def close(self) -> None:
+        """Leave the bar as it is, and go on below it."""
+        if self._bar is not None:
+            self._bar.close()
 
 
 def _plain(value: Any) -> Any:

@@ -14,7 +14,6 @@ from kling_batch.manifest.reading import kind_of, read_document
 from kling_batch.manifest.settings import Settings
 from kling_batch.manifest.tables import Columns, rows
 from kling_batch.manifest.templates import slug
-from kling_batch.memory import no_cycles
 from kling_batch.model import Manifest
 from kling_batch.resources import schema
 
@@ -39,11 +38,6 @@ def load(path: Path, *, project: str | None = None) -> Manifest:
     if project is not None and not _PROJECT.fullmatch(project):
         wanted = schema("manifest")["properties"]["project"]["patternErrorMessage"]
         raise UsageError(f"`{project}` cannot be a project's name", hint=f"Wanted is: {wanted}.")
-    with no_cycles():
-        return _load(path, project)
-
-
-def _load(path: Path, project: str | None) -> Manifest:
     kind = kind_of(path)
     document = read_document(path, shown=str(path))
     if kind in {"csv", "jsonl"}:

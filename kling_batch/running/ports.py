@@ -1,4 +1,4 @@
-"""What a run is given: the world behind small interfaces, and the options of the command line as values."""
+"""What a run is given: the world behind small interfaces."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import random
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from decimal import Decimal
-from pathlib import Path
 from typing import ParamSpec, Protocol, TypeVar
 
 from kling_batch.clock import Clock
@@ -62,33 +60,3 @@ class Access(Protocol):
     def open(self, journal: Journal, store: Store | None, observe: Observer) -> AbstractAsyncContextManager[Ports]:
         """Open the clients of a run."""
         ...
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Options:
-    """How to run: one value, from the command line or a program to the engine.
-
-    Times are seconds; None means no limit, for concurrency `auto`. `select` are the expressions by which takes are
-    chosen; `consented`: spending was agreed to beforehand; `locked`: end with drift where a paid call would be needed.
-
-    `newborn` tells that the service came to life with this run and holds nothing yet. `frozen`: only lock, disk and
-    store are used; the service is asked nothing, and the lock is left as it is. `unproven`: go on where it cannot be
-    known what another machine has sent.
-    """
-
-    out: Path
-    lock_path: Path
-    select: tuple[str, ...] = ()
-    consented: bool = False
-    locked: bool = False
-    concurrency: int | None = None
-    max_units: Decimal | None = None
-    poll_interval_s: float = 1.0
-    settle_time_s: float = 20.0
-    hold_unclear: bool = False
-    retries: int = 2
-    deadline_s: float | None = None
-    patience_s: float = 900.0
-    unproven: bool = False
-    newborn: bool = False
-    frozen: bool = False

@@ -28,7 +28,8 @@ from kling_batch.running.engine import Engine
 from kling_batch.running.knowledge import controls_of, durations_of, highest_price, is_proven, known_of
 from kling_batch.running.limits import Budget
 from kling_batch.running.locking import LockKeeper
-from kling_batch.running.ports import Options, Ports
+from kling_batch.running.options import Options
+from kling_batch.running.ports import Ports
 from kling_batch.running.reconcile import Reconciler
 from kling_batch.running.scheduler import Scheduler
 from kling_batch.running.watch import Watcher

@@ -24,7 +24,7 @@ from kling_batch.running.account import Account
 from kling_batch.running.decide import Next
 from kling_batch.running.endings import budget_used_up, failure, first_few_refused, slots_held
 from kling_batch.running.limits import MOST_SUBMITTING, Budget, Limit, wait_s
-from kling_batch.running.ports import Options
+from kling_batch.running.options import Options
 from kling_batch.running.reading import Patience
 from kling_batch.running.slots import HeldSlots
 from kling_batch.running.work import Work
@@ -128,7 +128,7 @@ class Scheduler:
         self.run_id = run_id
         self.wake = wake
         self.durations = deque(durations, maxlen=_MOST_DURATIONS)
-        self.limit = Limit(cap=options.concurrency)
+        self.limit = Limit(cap=options.cap)
         self.limits: list[LimitPoint] = []
         """The limit's history in this run."""
         self.in_flight: dict[str, Work] = {}
@@ -170,7 +170,7 @@ class Scheduler:
 
     def begin(self) -> None:
         """Go on with what earlier runs began."""
-        self._note_limit("as asked for" if self.options.concurrency is not None else "the beginning of auto")
+        self._note_limit("as asked for" if self.options.cap is not None else "the beginning of auto")
         for work in self.works:
             match work.row.stage:
                 case Stage.INTENT:

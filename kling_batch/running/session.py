@@ -25,7 +25,8 @@ from kling_batch.records.lock import Lock, check_lock_place, update_lock
 from kling_batch.records.snapshot import Snapshot
 from kling_batch.records.state import Presence
 from kling_batch.records.store import Store
-from kling_batch.running.ports import Access, Options
+from kling_batch.running.options import Options
+from kling_batch.running.ports import Access
 from kling_batch.running.run import Outcome, Stopper, run
 
 _REPORTS = "reports"
@@ -172,7 +173,7 @@ class Session:
             return None
 
     def _ask(self, plan: Plan, snapshot: Snapshot) -> None:
-        self._agree(plan, self.project.outlook(snapshot, self.options.concurrency))
+        self._agree(plan, self.project.outlook(snapshot, self.options.cap))
         self._agreed = plan
 
     def _plan_again(self) -> None:

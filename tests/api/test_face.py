@@ -16,7 +16,7 @@ CHECKOUT = Path(__file__).resolve().parent.parent.parent
 USER = """
 from decimal import Decimal
 
-from kling_batch import Access, Outcome, load, plan, run, run_sync
+from kling_batch import Access, Options, Outcome, load, plan, run, run_sync
 from kling_batch.errors import BudgetStop
 from kling_batch.events import Event, TakeEnded
 
@@ -29,7 +29,7 @@ def show(event: Event) -> None:
 def sync(key: str) -> int:
     access = Access.of({"KLING_API_KEY": key})
     try:
-        outcome = run_sync(load("tavern.yaml"), access=access, max_units="2.50", observe=show)
+        outcome = run_sync(load("tavern.yaml"), Options(max_units=Decimal("2.50")), access=access, observe=show)
     except BudgetStop as stop:
         return len(stop.message)
     return outcome.result.exit_status
@@ -37,7 +37,7 @@ def sync(key: str) -> int:
 
 async def awaited() -> Outcome:
     project = load("tavern.yaml", sandbox=True)
-    return await run(project, consent=plan(project, select="door-*").units < 2)
+    return await run(project, Options(consented=plan(project, select="door-*").units < 2))
 """
 
 
@@ -70,10 +70,10 @@ def test_a_users_file_type_checks(tmp_path: Path) -> None:
 def test_a_users_mistakes_are_found(tmp_path: Path) -> None:
     """The types are real ones, and none is Any: every line but the first has a mistake, and each is told."""
     lines = [
-        "from kling_batch import load, run_sync",
+        "from kling_batch import Options, load, run_sync",
         "from kling_batch import lode",
-        "run_sync(load('a'), consnet=True)",
-        "run_sync(load('a'), max_units=2.5)",
+        "run_sync(load('a'), Options(consnet=True))",
+        "run_sync(load('a'), Options(max_units=2.5))",
         "x: str = run_sync(load('a'))",
     ]
     checked = check("\n".join(lines), tmp_path)

@@ -8,13 +8,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from kling_batch import Access, load, plan, run, run_sync
+from kling_batch import Access, Options, load, plan, run, run_sync
 from kling_batch.errors import BudgetStop, Drift, ExitStatus, FolderHeld, ManifestInvalid, UsageError
 from kling_batch.events import Event, RunEnded, RunStarted, TakeChanged, TakeEnded
 from kling_batch.model import Origin, Status
@@ -23,14 +24,15 @@ from kling_batch.records.run_lock import is_held
 from kling_batch.sandbox.settings import SANDBOX_ACCESS_KEY, SANDBOX_SECRET_KEY
 
 TAKES = 3
-QUICK: dict[str, Any] = {"settle_time_s": 0.2, "poll_interval_s": 0.05}
+QUICK = Options(settle_time_s=0.2, poll_interval_s=0.05)
+AGREED = replace(QUICK, consented=True)
 AccessTo = Callable[[Any], Access]
 
 
 def test_a_run_gives_what_came_of_every_take(manifest: Path, serve: Any, access_to: AccessTo) -> None:
     """The result is values, the sounds and reports are in place, and what is done is kept by the next run."""
     access = access_to(serve())
-    outcome = run_sync(load(manifest), access=access, consent=True, **QUICK)
+    outcome = run_sync(load(manifest), AGREED, access=access)
     assert outcome.stopped is None
     assert [take.status for take in outcome.result.takes] == [Status.SUCCEEDED] * TAKES
     assert outcome.result.units == Decimal("0.75")
@@ -50,7 +52,7 @@ def test_a_plan_says_what_a_run_would_do(manifest: Path) -> None:
 
 def test_a_plan_says_what_the_store_has(manifest: Path, serve: Any, access_to: AccessTo, tmp_path: Path) -> None:
     """A sound that is gone from its place is found in the store that is named, and not without one."""
-    run_sync(load(manifest), access=access_to(serve()), consent=True, store=tmp_path / "store", **QUICK)
+    run_sync(load(manifest), AGREED, access=access_to(serve()), store=tmp_path / "store")
     Path("out/tavern/bell-01.wav").unlink()
     project = load(manifest)
     assert "store" in next(step.reason for step in plan(project, store="store").steps if step.key.job_id == "bell")
@@ -63,7 +65,7 @@ def test_what_nobody_agreed_to_is_not_spent(manifest: Path, serve: Any, access_t
     with pytest.raises(BudgetStop, match=r"up to 0\.75 units") as stop:
         run_sync(load(manifest), access=access_to(server))
     assert stop.value.hint is not None
-    assert "max_units='0.75'" in stop.value.hint
+    assert "max_units=Decimal('0.75')" in stop.value.hint
     assert not server.world.ledger.requests
     assert not Path("out").exists()
 
@@ -71,7 +73,7 @@ def test_what_nobody_agreed_to_is_not_spent(manifest: Path, serve: Any, access_t
 def test_an_amount_is_consent_to_that_much(manifest: Path, serve: Any, access_to: AccessTo) -> None:
     """The budget is kept, and the error that stopped the run stands in the outcome."""
     server = serve()
-    outcome = run_sync(load(manifest), access=access_to(server), max_units="0.50", **QUICK)
+    outcome = run_sync(load(manifest), replace(QUICK, max_units=Decimal("0.50")), access=access_to(server))
     assert isinstance(outcome.stopped, BudgetStop)
     assert outcome.result.exit_status == ExitStatus.BUDGET
     assert len(server.world.ledger.tasks) == 2
@@ -82,7 +84,7 @@ def test_keys_are_what_the_caller_gives(manifest: Path, serve: Any, monkeypatch:
     monkeypatch.setenv("KLING_API_KEY", "somebody-elses")
     monkeypatch.setenv("KLING_BASE_URL", serve().url)
     with pytest.raises(UsageError, match="who asks") as told:
-        run_sync(load(manifest), consent=True)
+        run_sync(load(manifest), AGREED)
     assert told.value.hint is not None
     assert "Access.of(os.environ)" in told.value.hint
     with pytest.raises(UsageError, match="keys"):
@@ -91,7 +93,7 @@ def test_keys_are_what_the_caller_gives(manifest: Path, serve: Any, monkeypatch:
 
 def test_a_sandbox_needs_neither_keys_nor_consent(manifest: Path) -> None:
     """What it makes has its own folder, as on the command line."""
-    outcome = run_sync(load(manifest, sandbox=True), select="bell", **QUICK)
+    outcome = run_sync(load(manifest, sandbox=True), replace(QUICK, select=("bell",)))
     assert outcome.result.exit_status == 0
     assert Path("out/tavern.sandbox/bell-01.wav").is_file()
 
@@ -99,7 +101,7 @@ def test_a_sandbox_needs_neither_keys_nor_consent(manifest: Path) -> None:
 def test_everything_that_happens_is_told_in_order(manifest: Path, serve: Any, access_to: AccessTo) -> None:
     """An observer sees the beginning, every take's way and the end."""
     seen: list[Event] = []
-    run_sync(load(manifest), access=access_to(serve()), consent=True, observe=seen.append, **QUICK)
+    run_sync(load(manifest), AGREED, access=access_to(serve()), observe=seen.append)
     assert isinstance(seen[0], RunStarted)
     assert isinstance(seen[-1], RunEnded)
     assert sum(isinstance(event, TakeEnded) for event in seen) == TAKES
@@ -112,7 +114,7 @@ def test_the_library_prints_nothing(
     """Neither in a run nor where one is refused."""
     with pytest.raises(BudgetStop):
         run_sync(load(manifest))
-    run_sync(load(manifest), access=access_to(serve()), consent=True, **QUICK)
+    run_sync(load(manifest), AGREED, access=access_to(serve()))
     assert capfd.readouterr() == ("", "")
 
 
@@ -137,7 +139,7 @@ def test_a_cancelled_run_saves_what_is_known(manifest: Path, serve: Any, access_
     async def cancel() -> None:
         flying = asyncio.Event()
         observe = _flies(flying, "in-flight")
-        task = await _begun(run(load(manifest), access=access, consent=True, observe=observe, **QUICK), flying)
+        task = await _begun(run(load(manifest), AGREED, access=access, observe=observe), flying)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -145,7 +147,7 @@ def test_a_cancelled_run_saves_what_is_known(manifest: Path, serve: Any, access_
     asyncio.run(cancel())
     assert json.loads(Path("out/tavern/report.json").read_text())["exit_status"] == ExitStatus.INTERRUPTED
     assert not is_held(Path("out/tavern/.kling-batch"))
-    assert run_sync(load(manifest), access=access, max_units="0.75", **QUICK).result.exit_status == 0
+    assert run_sync(load(manifest), replace(QUICK, max_units=Decimal("0.75")), access=access).result.exit_status == 0
     assert sorted(server.world.ledger.tasks_by_external_id.values()) == [1] * TAKES
 
 
@@ -158,8 +160,8 @@ def test_a_run_that_is_cancelled_twice_waits_for_no_answer(
     async def cancel() -> None:
         flying = asyncio.Event()
         observe = _flies(flying, "submitting")
-        options = {**QUICK, "settle_time_s": 0.0, "consent": True, "observe": observe}
-        task = await _begun(run(load(manifest), access=access_to(server), **options), flying)
+        options = replace(AGREED, settle_time_s=0.0)
+        task = await _begun(run(load(manifest), options, access=access_to(server), observe=observe), flying)
         task.cancel()
         asyncio.get_running_loop().call_soon(task.cancel)
         async with asyncio.timeout(4):
@@ -172,13 +174,13 @@ def test_a_run_that_is_cancelled_twice_waits_for_no_answer(
 
 SCRIPT = """
 import signal, sys
-from kling_batch import Access, load, run_sync
+from kling_batch import Access, Options, load, run_sync
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has it ignored by what it starts in the background
 access = Access.of({"KLING_BASE_URL": sys.argv[1], "KLING_ACCESS_KEY": sys.argv[2], "KLING_SECRET_KEY": sys.argv[3]})
-options = {"settle_time_s": 0.0, "consent": True, "observe": lambda event: print(event, flush=True)}
+options = Options(settle_time_s=0.0, consented=True)
 try:
-    run_sync(load("tavern.yaml"), access=access, **options)
+    run_sync(load("tavern.yaml"), options, access=access, observe=lambda event: print(event, flush=True))
 except KeyboardInterrupt:
     print("interrupted", flush=True)
 """
@@ -203,7 +205,7 @@ def test_a_run_works_beside_others_on_a_running_loop(manifest: Path, tmp_path: P
 
     async def both() -> list[int]:
         projects = [load(manifest, sandbox=True, out=tmp_path / name, lock=tmp_path / f"{name}.lock") for name in "ab"]
-        outcomes = await asyncio.gather(*(run(project, select="bell", **QUICK) for project in projects))
+        outcomes = await asyncio.gather(*(run(project, replace(QUICK, select=("bell",))) for project in projects))
         return [outcome.result.exit_status for outcome in outcomes]
 
     assert asyncio.run(both()) == [0, 0]
@@ -216,9 +218,9 @@ def test_one_folder_takes_one_run(manifest: Path, serve: Any, access_to: AccessT
     async def twice() -> None:
         flying = asyncio.Event()
         observe = _flies(flying, "in-flight")
-        task = await _begun(run(load(manifest), access=access, consent=True, observe=observe, **QUICK), flying)
+        task = await _begun(run(load(manifest), AGREED, access=access, observe=observe), flying)
         with pytest.raises(FolderHeld):
-            await run(load(manifest), access=access, consent=True, **QUICK)
+            await run(load(manifest), AGREED, access=access)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -229,13 +231,13 @@ def test_one_folder_takes_one_run(manifest: Path, serve: Any, access_to: AccessT
 def test_locked_and_frozen_refuse_what_would_have_to_be_paid(manifest: Path) -> None:
     """Each raises, with every take that is in the way."""
     with pytest.raises(Drift, match="door:1"):
-        run_sync(load(manifest), consent=True, locked=True)
+        run_sync(load(manifest), Options(locked=True, consented=True))
     with pytest.raises(Drift, match="door:1"):
-        run_sync(load(manifest), consent=True, frozen=True)
+        run_sync(load(manifest), Options(frozen=True, consented=True))
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("options", "told"),
     [
         ({"retries": 21}, "from 0 to 20"),
         ({"concurrency": 0}, "from 1 to 1000"),
@@ -243,19 +245,27 @@ def test_locked_and_frozen_refuse_what_would_have_to_be_paid(manifest: Path) -> 
         ({"settle_time_s": float("nan")}, "from 0 to 3600"),
         ({"deadline_s": 0.0}, "at least 0.1"),
         ({"patience_s": 0.5}, "at least 1"),
-        ({"max_units": "lots"}, "2.50"),
-        ({"max_units": -1}, "2.50"),
+        ({"max_units": Decimal("NaN")}, "2.50"),
+        ({"max_units": Decimal("Infinity")}, "2.50"),
+        ({"max_units": Decimal(-1)}, "2.50"),
         ({"locked": True, "frozen": True}, "stricter"),
-        ({"access": Access.of({"KLING_API_KEY": "a-key"})}, "Leave access out"),
     ],
 )
-def test_an_argument_that_is_not_allowed_is_told(manifest: Path, arguments: dict[str, Any], told: str) -> None:
+def test_an_option_that_is_not_allowed_is_told(manifest: Path, options: dict[str, Any], told: str) -> None:
     """What is allowed stands in the error, and nothing is begun."""
     with pytest.raises(UsageError) as error:
-        run_sync(load(manifest, sandbox=True), **arguments)
+        run_sync(load(manifest, sandbox=True), Options(**options))
     assert error.value.hint is not None
     assert told in error.value.hint
     assert not Path("out").exists()
+
+
+def test_a_sandbox_takes_no_access(manifest: Path) -> None:
+    """A project that was loaded for the sandbox asks no service, and whoever passes one is told."""
+    with pytest.raises(UsageError) as error:
+        run_sync(load(manifest, sandbox=True), access=Access.of({"KLING_API_KEY": "a-key"}))
+    assert error.value.hint is not None
+    assert "Leave access out" in error.value.hint
 
 
 def test_a_manifest_with_problems_raises_all_of_them(manifest: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 FLOORS = [
-    {"", "errors", "model", "events", "clock", "effects", "resources", "identity", "connections", "memory", "disk"},
+    {"", "errors", "model", "events", "clock", "effects", "resources", "identity", "connections", "disk"},
     {"manifest", "service", "records"},
     {"delivery"},
     {"planning"},
@@ -40,7 +40,7 @@ DOORS = {
     "sqlite3": {"kling_batch.records"},
     "jwt": {"kling_batch.service.auth", "kling_batch.sandbox.auth"},
     "yaml": {"kling_batch.manifest.yaml_text", "kling_batch.sandbox.scenario"},
-    "tqdm": {"kling_batch.cli.bar"},
+    "tqdm": {"kling_batch.cli.progress"},
     "click": {"kling_batch.cli"},
     "pandas": {"kling_batch.report.csv_"},
     "jinja2": {"kling_batch.report.html"},

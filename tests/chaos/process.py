@@ -30,7 +30,8 @@ from kling_batch.records.layout import sqlite_border
 from kling_batch.records.lock import Lock, LockEntry, read_lock, update_lock
 from kling_batch.records.store import FolderStore, Store
 from kling_batch.report import write_reports
-from kling_batch.running.ports import Options, Ports
+from kling_batch.running.options import Options
+from kling_batch.running.ports import Ports
 from kling_batch.running.run import Outcome, Stopper
 from kling_batch.running.session import Session
 from kling_batch.sandbox.settings import API_BASE_URL, SANDBOX_ACCESS_KEY, SANDBOX_SECRET_KEY, Span

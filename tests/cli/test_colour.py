@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from kling_batch.cli.colour import Tone, say, toned, wanted
+from kling_batch.cli.output import Tone, say, toned, wanted
 
 
 class Terminal(io.StringIO):

@@ -12,7 +12,7 @@ import pytest
 
 from kling_batch.cli import checks, main
 from kling_batch.cli.checks import BEIJING, Check, State
-from kling_batch.cli.doctor import disk
+from kling_batch.cli.commands.doctor import disk
 from kling_batch.errors import ExitStatus
 from kling_batch.manifest import load
 from kling_batch.sandbox.faults import Call, Effect, Rule

@@ -51,7 +51,7 @@ def test_every_error_says_what_to_do() -> None:
         ("plan m.yaml --format xml", "'xml'"),
         ("store gcc", "gcc"),
         ("run nowhere.yaml", "nowhere.yaml: there is no such file"),
-        ("run nowhere.yaml --locked --frozen", "--locked and --frozen exclude each other."),
+        ("run examples/fireworks.yaml --locked --frozen", "--locked and --frozen exclude each other."),
         ("schema manifets", "There is no schema 'manifets'."),
         ("account", "There are no keys"),
         ("store gc", "Say what to keep"),

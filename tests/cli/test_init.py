@@ -12,7 +12,7 @@ import yaml
 
 from kling_batch import resources
 from kling_batch.cli import main
-from kling_batch.cli.init import IGNORED, MANIFEST, SCHEMA, WORKFLOW
+from kling_batch.cli.commands.init import IGNORED, MANIFEST, SCHEMA, WORKFLOW
 
 WRITTEN = {MANIFEST, SCHEMA, WORKFLOW, ".gitignore"}
 

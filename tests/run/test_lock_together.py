@@ -8,16 +8,17 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from kling_batch import Access, load, run_sync
+from kling_batch import Access, Options, load, run_sync
 from kling_batch.cli import main
 from kling_batch.events import Event, TakeChanged
 
 TAKES = 7
-QUICK: dict[str, Any] = {"settle_time_s": 0.2, "poll_interval_s": 0.05}
+QUICK = Options(consented=True, settle_time_s=0.2, poll_interval_s=0.05)
 STORE = ("--store", "store")
 
 
@@ -58,7 +59,8 @@ def interrupted(tavern: Any) -> Callable[[str, Callable[[], object]], None]:
                 done.append(meanwhile())
 
         access = Access.of(os.environ)
-        run_sync(load(tavern.manifest), access=access, consent=True, select=select, observe=observe, **QUICK)
+        options = replace(QUICK, select=(select,))
+        run_sync(load(tavern.manifest), options, access=access, observe=observe)
         assert done == [0]
 
     return run

@@ -192,7 +192,7 @@ def test_sigterm_outside_the_loop_has_its_exit_status(tavern: Any) -> None:
     """Whenever the system asks the program to end, it ends with 143 and words."""
     code = (
         "import os, signal, sys\n"
-        "from kling_batch.cli import validate\n"
+        "from kling_batch.cli.commands import validate\n"
         "validate.load = lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM)\n"
         "from kling_batch.cli import main\n"
         "sys.exit(main(['validate', 'tavern.yaml']))\n"

@@ -19,7 +19,8 @@ from kling_batch.records.account import Knowledge
 from kling_batch.records.attempts import Attempt
 from kling_batch.running.account import Account
 from kling_batch.running.limits import Budget
-from kling_batch.running.ports import Options, Ports
+from kling_batch.running.options import Options
+from kling_batch.running.ports import Ports
 from kling_batch.running.reconcile import Reconciler
 from kling_batch.running.scheduler import Scheduler
 from kling_batch.running.work import Work, first_row

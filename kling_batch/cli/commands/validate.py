@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from kling_batch.cli import github
-from kling_batch.cli.completing import complete_manifest
 from kling_batch.cli.options import project_option
+from kling_batch.cli.output import print_json
 from kling_batch.errors import ExitStatus, ManifestInvalid, Problem
 from kling_batch.manifest import load
 
@@ -22,7 +21,6 @@ from kling_batch.manifest import load
     nargs=-1,
     required=True,
     metavar="MANIFEST...",
-    shell_complete=complete_manifest,
 )
 @project_option
 @click.option(
@@ -49,7 +47,7 @@ def command(manifests: Sequence[Path], project: str | None, output: str) -> int:
             good.append(f"{path}: {len(manifest.jobs)} jobs, {len(manifest.takes)} takes")
     if output == "json":
         shown = [{"path": p.path, "line": p.line, "column": p.column, "message": p.message} for p in problems]
-        click.echo(json.dumps({"valid": not problems, "problems": shown}, indent=2, ensure_ascii=False))
+        print_json({"valid": not problems, "problems": shown})
     else:
         for problem in problems:
             click.echo(github.problem_line(problem) if output == "github" else str(problem))

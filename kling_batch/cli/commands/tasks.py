@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
 
-from kling_batch.cli.asking import ask
+from kling_batch.cli.environment import ask
 from kling_batch.cli.options import text_or_json
+from kling_batch.cli.output import print_json
 from kling_batch.clock import iso
 from kling_batch.model import Task
 from kling_batch.service.catalog import kind
@@ -29,7 +29,7 @@ def command(page: int, page_size: int, output: str) -> int:
     """List the account's text-to-audio tasks, as the service orders them. Free."""
     found = ask(lambda service: service.page(kind("text-to-audio").path, page, page_size))
     if output == "json":
-        click.echo(json.dumps({"tasks": [_json(task) for task in found.tasks]}, indent=2, ensure_ascii=False))
+        print_json({"tasks": [_json(task) for task in found.tasks]})
         return 0
     for task in found.tasks:
         words = f"  {task.message}" if task.message else ""

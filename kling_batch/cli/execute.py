@@ -1,4 +1,4 @@
-"""A run from the command line: plan, consent, work, reports. Every command that works on the service goes this way."""
+"""A run from the command line: plan, consent, execution, reports. Every command that works on the service goes here."""
 
 from __future__ import annotations
 
@@ -11,116 +11,89 @@ from pathlib import Path
 
 import click
 
-from kling_batch.api.session import nobody_agreed, session_of
-from kling_batch.cli import catch_termination, github, show_error
-from kling_batch.cli.bar import Bar
-from kling_batch.cli.colour import redraws, say
+from kling_batch.api.session import nobody_agreed, options_for, session_of
+from kling_batch.cli import catch_termination, github
 from kling_batch.cli.environment import own_access
-from kling_batch.cli.how import How
-from kling_batch.cli.planning import MOST_ASKED, columns_of, plan_lines, summary_lines
-from kling_batch.cli.progress import Heartbeat, JsonLines, Lines, Show, Tally
-from kling_batch.clock import SystemClock
+from kling_batch.cli.output import say, show_error
+from kling_batch.cli.plan_text import MOST_ASKED, columns_of, plan_lines, summary_lines
+from kling_batch.cli.progress import Show, View
 from kling_batch.errors import BudgetStop, Interrupted, KlingBatchError, Terminated
-from kling_batch.events import Event
 from kling_batch.model import RunResult, Status
 from kling_batch.planning.outlook import Outlook
 from kling_batch.planning.plan import Action, Plan
 from kling_batch.planning.project import Project
 from kling_batch.records.lock import Lock
 from kling_batch.report.facts import money, problems, reason, repair, units_text
+from kling_batch.running.options import Options
 from kling_batch.running.run import Outcome, Stopper
 from kling_batch.running.session import Session
 
 _MOST_NAMED = 12
 
 
-def carry_out(
+def execute(
     project: Project,
-    how: How,
-    expressions: tuple[str, ...],
+    options: Options,
     *,
-    locked: bool = False,
-    frozen: bool = False,
+    view: View,
+    store: str | Path | None,
     change: Callable[[Lock], Lock] | None = None,
 ) -> int:
     """Do a run while somebody watches, and give the exit status.
 
     Args:
         project: What is wanted, and where.
-        how: How to do it.
-        expressions: Which takes are meant; none means all.
-        locked: End with drift where a paid call would be needed.
-        frozen: Use lock, disk and store alone.
+        options: How to do it.
+        view: What to show of it.
+        store: Where copies are kept; None keeps none.
         change: What becomes of the lock first, once it is agreed to.
 
     Raises:
         BudgetStop: Nobody agreed to what it costs; nothing was sent or written.
         Drift: A paid call would be needed, or more than lock, disk and store.
     """
-    session = session_of(
-        project,
-        how.options(project, select=expressions, locked=locked, frozen=frozen),
-        agree=lambda plan, outlook: _agree(how, plan, outlook, sandbox=project.sandbox),
-        access=own_access,
-        store=how.open_store(project),
-        change=change,
-    )
+    chosen = options_for(project, options)
+
+    def agree(plan: Plan, outlook: Outlook) -> None:
+        if plan.needs_consent and not chosen.consented:
+            _ask(plan, outlook)
+        elif not view.quiet:
+            say("\n".join(summary_lines(plan, outlook)), err=True)
+
+    session = session_of(project, chosen, agree=agree, access=own_access, store=store, change=change)
     with session.hold() as held:
-        outcome = watched(how, held)
+        outcome = watched(held, view)
         asyncio.run(held.report(outcome))
         github.tell(outcome.result, held.project.out)
-        _tell(how, outcome, held.project.out)
+        _tell(outcome, held.project.out, quiet=view.quiet)
     return outcome.result.exit_status
 
 
-def watched(how: How, held: Session) -> Outcome:
+def watched(held: Session, view: View) -> Outcome:
     """Carry a plan out while somebody watches, who may stop it by a signal."""
     try:
-        return asyncio.run(_watched(how, held))
+        return asyncio.run(_watched(held, view.show()))
     finally:
         catch_termination()
 
 
-async def _watched(how: How, held: Session) -> Outcome:
-    tally = Tally()
-    show = _show(how, tally)
-
-    def observe(event: Event) -> None:
-        tally(event)
-        show(event)
-
+async def _watched(held: Session, show: Show) -> Outcome:
     stopper = Stopper()
     _catch_signals(stopper, show)
     beating = asyncio.create_task(show.beat(), name="heartbeat")
     try:
-        return await held.execute(observe, stopper)
+        return await held.execute(show, stopper)
     finally:
         beating.cancel()
         show.close()
 
 
-def _show(how: How, tally: Tally) -> Show:
-    if how.log_format == "json":
-        return JsonLines()
-    if how.quiet:
-        return Show()
-    if how.verbose:
-        return Lines()
-    if redraws(sys.stderr):
-        return Bar(tally, SystemClock())
-    return Heartbeat(tally, SystemClock())
-
-
-def _agree(how: How, plan: Plan, outlook: Outlook, *, sandbox: bool) -> None:
-    """Show the plan, and ask where it pays or takes something over.
+def _ask(plan: Plan, outlook: Outlook) -> None:
+    """Show the plan, and ask whether to do it.
 
     Raises:
         BudgetStop: Nobody agreed.
     """
-    if not plan.needs_consent or how.consented or sandbox:
-        if not how.quiet:
-            say("\n".join(summary_lines(plan, outlook)), err=True)
-        return
     say("\n".join(plan_lines(plan, outlook, most=MOST_ASKED, columns=columns_of(sys.stderr))), err=True)
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise nobody_agreed(plan, hint=_how_to_agree(plan))
@@ -128,9 +101,9 @@ def _agree(how: How, plan: Plan, outlook: Outlook, *, sandbox: bool) -> None:
         raise BudgetStop("Nothing was sent.", hint="Run it again and agree, or add --yes.")
 
 
-def _tell(how: How, outcome: Outcome, out: Path) -> None:
+def _tell(outcome: Outcome, out: Path, *, quiet: bool) -> None:
     """Say how it ended."""
-    if not how.quiet:
+    if not quiet:
         for problem in _problems(outcome.result):
             show_error(problem)
         say(_summary(outcome.result), err=True)

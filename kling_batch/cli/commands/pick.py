@@ -9,9 +9,8 @@ from pathlib import Path
 
 import click
 
-from kling_batch.api.project import load
 from kling_batch.cli.keys import locked_takes, parse_key
-from kling_batch.cli.options import lock_option, manifest_argument, out_option, project_option, sandbox_option
+from kling_batch.cli.options import project_options
 from kling_batch.clock import SystemClock
 from kling_batch.errors import FolderHeld, UsageError
 from kling_batch.model import TakeKey
@@ -24,7 +23,7 @@ _COLUMNS = ("job_id", "take")
 
 
 @click.command()
-@manifest_argument
+@project_options
 @click.argument("choices", nargs=-1, metavar="JOB=TAKE...")
 @click.option(
     "--from",
@@ -34,20 +33,7 @@ _COLUMNS = ("job_id", "take")
     help="Choose what a table says, with the columns job_id and take.",
 )
 @click.option("--clear", multiple=True, metavar="JOB", help="Take the choice of a job back.")
-@project_option
-@out_option
-@lock_option
-@sandbox_option
-def command(
-    manifest: Path,
-    choices: tuple[str, ...],
-    table: Path | None,
-    clear: tuple[str, ...],
-    project: str | None,
-    out: Path | None,
-    lock_path: Path | None,
-    sandbox: bool,
-) -> int:
+def command(project: Project, choices: tuple[str, ...], table: Path | None, clear: tuple[str, ...]) -> int:
     """Keep a choice of takes in the lock, such as door-creak=2.
 
     The chosen files also appear under the job's plain name. That name is the manifest's `picked`, a template like
@@ -56,9 +42,8 @@ def command(
     chosen = [parse_key(text, "=") for text in choices] + (_read(table) if table else [])
     if not chosen and not clear:
         raise UsageError("Nothing is chosen.", hint="Name a take of a job, such as door-creak=2.")
-    opened = load(manifest, project=project, out=out, lock=lock_path, sandbox=sandbox)
     one_a_job, cleared = _one_a_job(chosen), frozenset(clear)
-    picked = _note(opened, one_a_job, cleared)
+    picked = _note(project, one_a_job, cleared)
     try:
         journal = Journal(picked.out, now=SystemClock().time(), service=None)
     except FolderHeld as error:

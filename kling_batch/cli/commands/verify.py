@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from kling_batch.api.project import load
 from kling_batch.cli import github
-from kling_batch.cli.options import place_options, text_or_json
+from kling_batch.cli.options import project_options, select_option, text_or_json
+from kling_batch.cli.output import print_json
 from kling_batch.errors import ExitStatus
 from kling_batch.model import Take
+from kling_batch.planning.project import Project
 
 if TYPE_CHECKING:
     from kling_batch.planning.audit import Flaw
@@ -21,16 +20,13 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@place_options
+@project_options
+@select_option
 @click.option("--quick", is_flag=True, help="Only compare names and sizes: nothing is read.")
 @text_or_json
 def command(
-    manifest: Path,
-    project: str | None,
-    out: Path | None,
-    lock_path: Path | None,
+    project: Project,
     select: tuple[str, ...],
-    sandbox: bool,
     quick: bool,
     output: str,
 ) -> int:
@@ -38,13 +34,12 @@ def command(
     from kling_batch.planning.audit import audit
     from kling_batch.planning.picks import picks_of
 
-    opened = load(manifest, project=project, out=out, lock=lock_path, sandbox=sandbox)
-    takes = opened.takes(select)
-    picks = picks_of(opened.manifest.takes, opened.lock)
-    flaws = audit(takes, opened.lock, opened.out, picks=picks, extras=not select, quick=quick)
+    takes = project.takes(select)
+    picks = picks_of(project.manifest.takes, project.lock)
+    flaws = audit(takes, project.lock, project.out, picks=picks, extras=not select, quick=quick)
     if output == "json":
         shown = [{"finding": f.finding.value, "path": f.path, "take": f.take, "detail": f.detail} for f in flaws]
-        click.echo(json.dumps({"verified": not flaws, "flaws": shown}, indent=2, ensure_ascii=False))
+        print_json({"verified": not flaws, "flaws": shown})
     else:
         for flaw in flaws:
             name = flaw.path or flaw.take

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import click
 from kling_batch.api.project import open_store
 from kling_batch.cli.environment import own_store
 from kling_batch.cli.options import text_or_json
+from kling_batch.cli.output import print_json
 from kling_batch.clock import SystemClock
 from kling_batch.errors import LockInvalid, UsageError
 from kling_batch.records.lock import read_lock
@@ -73,7 +73,7 @@ def stats(store: str | None, sandbox: bool, output: str) -> int:
     total = _total(list(opened.entries()))
     if output == "json":
         shown = {"location": opened.location, "sandbox": sandbox, **total.as_json()}
-        click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
+        print_json(shown)
     else:
         click.echo(f"{opened.location}: {total}")
     return 0
@@ -153,7 +153,7 @@ def _show(gone: Sequence[StoreEntry], *, kept: int, dry_run: bool, output: str) 
     if output == "json":
         removed = [{"sha256": entry.sha256, "bytes": entry.bytes} for entry in gone]
         shown = {"dry_run": dry_run, "kept": kept, **total.as_json(), "removed": removed}
-        click.echo(json.dumps(shown, indent=2))
+        print_json(shown)
     else:
         for entry in gone:
             click.echo(f"{entry.sha256}  {entry.bytes}")

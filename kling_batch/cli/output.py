@@ -1,14 +1,20 @@
-"""Colour where it is wanted. It never carries a meaning alone: without it, every word and sign says the same."""
+"""What is written to the terminal: lines, errors, JSON.
+
+Colour stands where it is wanted, and never carries a meaning alone: without it, every word and sign says the same.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Mapping
 from enum import Enum
-from typing import TextIO
+from typing import Any, TextIO
 
 import click
+
+from kling_batch.errors import KlingBatchError
 
 _NO = {"", "0"}
 
@@ -49,3 +55,16 @@ def toned(text: str, tone: Tone, *, bold: bool = False) -> str:
 def say(text: str, *, err: bool = False) -> None:
     """Print a line, in colour where the stream takes it."""
     click.echo(text, err=err, color=wanted(sys.stderr if err else sys.stdout))
+
+
+def show_error(error: KlingBatchError) -> None:
+    """Say what is wrong, where and why, and below it what to do: every error has this shape."""
+    first, *rest = error.message.split("\n")
+    say("\n".join([toned(first, Tone.WRONG, bold=True), *rest]), err=True)
+    if error.hint:
+        say(f"  {error.hint}", err=True)
+
+
+def print_json(data: Any) -> None:
+    """Print data for a program."""
+    click.echo(json.dumps(data, indent=2, ensure_ascii=False))

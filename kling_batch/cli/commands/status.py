@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import click
 
-from kling_batch.api.project import load
-from kling_batch.cli.options import place_options, text_or_json
+from kling_batch.cli.options import project_options, select_option, text_or_json
+from kling_batch.cli.output import print_json
 from kling_batch.clock import SystemClock, iso
 from kling_batch.model import RunResult, Status
 from kling_batch.planning.project import Project
@@ -20,30 +18,26 @@ from kling_batch.running.recount import recount
 
 
 @click.command()
-@place_options
+@project_options
+@select_option
 @text_or_json
 def command(
-    manifest: Path,
-    project: str | None,
-    out: Path | None,
-    lock_path: Path | None,
+    project: Project,
     select: tuple[str, ...],
-    sandbox: bool,
     output: str,
 ) -> int:
     """Show where a run stands, from the journal, also while it runs."""
-    opened = load(manifest, project=project, out=out, lock=lock_path, sandbox=sandbox)
-    snapshot = opened.snapshot()
-    result = recount(opened.manifest, opened.plan(retries=0, expressions=select), snapshot, now=SystemClock().time())
-    running = is_held(opened.out / FOLDER)
+    snapshot = project.snapshot()
+    result = recount(project.manifest, project.plan(retries=0, expressions=select), snapshot, now=SystemClock().time())
+    running = is_held(project.out / FOLDER)
     if output == "json":
-        click.echo(json.dumps(_json(opened, result, running=running), indent=2, ensure_ascii=False))
+        print_json(_json(project, result, running=running))
         return 0
     if snapshot.last_run is None:
-        click.echo(f"{opened.out}: no run yet")
+        click.echo(f"{project.out}: no run yet")
     else:
         ended = "running" if running else f"ended {iso(snapshot.last_run.finished_at) or 'without saying how'}"
-        click.echo(f"{opened.out}: run {snapshot.last_run.id}, begun {iso(snapshot.last_run.started_at)}, {ended}")
+        click.echo(f"{project.out}: run {snapshot.last_run.id}, begun {iso(snapshot.last_run.started_at)}, {ended}")
     counts = ", ".join(f"{result.count(status)} {status.value}" for status in Status)
     click.echo(f"{len(result.takes)} takes: {counts}; {money(result)}")
     for take in result.takes:
@@ -53,11 +47,11 @@ def command(
     return 0
 
 
-def _json(opened: Project, result: RunResult, *, running: bool) -> dict[str, Any]:
+def _json(project: Project, result: RunResult, *, running: bool) -> dict[str, Any]:
     return {
         "schema_version": 1,
-        "project": opened.manifest.project,
-        "out": str(opened.out),
+        "project": project.manifest.project,
+        "out": str(project.out),
         "running": running,
         "summary": {
             "takes": len(result.takes),

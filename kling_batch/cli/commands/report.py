@@ -7,11 +7,11 @@ from pathlib import Path
 
 import click
 
-from kling_batch.api.project import load
-from kling_batch.cli.options import place_options
+from kling_batch.cli.options import project_options, select_option
 from kling_batch.clock import SystemClock
 from kling_batch.errors import DiskUnusable, FolderHeld
 from kling_batch.model import RunResult
+from kling_batch.planning.project import Project
 from kling_batch.records.journal import Journal
 from kling_batch.records.snapshot import read_shapes
 from kling_batch.running.recount import recount
@@ -19,14 +19,11 @@ from kling_batch.running.shapes import look_at, without_shape
 
 
 @click.command()
-@place_options
+@project_options
+@select_option
 def command(
-    manifest: Path,
-    project: str | None,
-    out: Path | None,
-    lock_path: Path | None,
+    project: Project,
     select: tuple[str, ...],
-    sandbox: bool,
 ) -> int:
     """Write the reports again, from journal and lock.
 
@@ -34,12 +31,11 @@ def command(
     """
     from kling_batch.report import write_reports
 
-    opened = load(manifest, project=project, out=out, lock=lock_path, sandbox=sandbox)
-    plan = opened.plan(retries=0, expressions=select)
-    told = recount(opened.manifest, plan, opened.snapshot(), now=SystemClock().time())
-    _look(told, opened.out)
-    write_reports(replace(told, place=opened.place), opened.out)
-    click.echo(f"Report: {opened.out / 'report.html'}", err=True)
+    plan = project.plan(retries=0, expressions=select)
+    told = recount(project.manifest, plan, project.snapshot(), now=SystemClock().time())
+    _look(told, project.out)
+    write_reports(replace(told, place=project.place), project.out)
+    click.echo(f"Report: {project.out / 'report.html'}", err=True)
     return 0
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 import textwrap
 from collections.abc import Iterator
 from decimal import ROUND_HALF_UP, Decimal
-from typing import TextIO
+from typing import Any, TextIO
 
 import click
 
-from kling_batch.cli.colour import Tone, toned
+from kling_batch.cli.output import Tone, toned
 from kling_batch.planning.outlook import Outlook
 from kling_batch.planning.plan import Action, Plan, Step
 from kling_batch.report.facts import units_text
@@ -53,17 +52,14 @@ _LEAST_COLUMN = 20
 _MINUTE_S = 60
 _HOUR_S = 3600
 
-_encode = json.JSONEncoder(ensure_ascii=False).encode
 
-
-def plan_json(plan: Plan, outlook: Outlook) -> Iterator[str]:
-    """Write the plan in the contract's shape, as `schemas/plan.schema.json` describes it, a take at a time."""
-    counts = {action.value: plan.count(action) for action in Action}
+def plan_json(plan: Plan, outlook: Outlook) -> dict[str, Any]:
+    """Give the plan in the contract's shape, as `schemas/plan.schema.json` describes it."""
     seconds = outlook.seconds(plan)
-    head = {
+    return {
         "schema_version": 1,
         "summary": {
-            **counts,
+            **{action.value: plan.count(action) for action in Action},
             "units": units_text(plan.units),
             "usd": _usd(plan.units),
             "units_per_take": units_text(outlook.units),
@@ -71,20 +67,18 @@ def plan_json(plan: Plan, outlook: Outlook) -> Iterator[str]:
             "seconds": None if seconds is None else round(seconds, 1),
             "concurrency": outlook.at_once,
         },
+        "takes": [
+            {
+                "job_id": step.key.job_id,
+                "take": step.key.number,
+                "action": step.action.value,
+                "reason": step.reason,
+                "external_task_id": step.external_id,
+                "units": units_text(step.units),
+            }
+            for step in plan.steps
+        ],
     }
-    yield json.dumps(head, indent=2).removesuffix("\n}") + ',\n  "takes": ['
-    for index, step in enumerate(plan.steps):
-        take = {
-            "job_id": step.key.job_id,
-            "take": step.key.number,
-            "action": step.action.value,
-            "reason": step.reason,
-            "external_task_id": step.external_id,
-            "units": units_text(step.units),
-        }
-        fields = ",\n".join(f'      "{name}": {_encode(value)}' for name, value in take.items())
-        yield ("," if index else "") + f"\n    {{\n{fields}\n    }}"
-    yield "\n  ]\n}\n" if plan.steps else "]\n}\n"
 
 
 def plan_lines(plan: Plan, outlook: Outlook, *, most: int | None = None, columns: int | None = None) -> list[str]:

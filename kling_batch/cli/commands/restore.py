@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -12,18 +11,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kling_batch.api.access import Access
-from kling_batch.api.project import load
-from kling_batch.api.session import session_of
-from kling_batch.cli import github, show_error
+from kling_batch.api.session import options_for, session_of
+from kling_batch.cli import github
 from kling_batch.cli.environment import own_access
-from kling_batch.cli.how import How, fetching_options
-from kling_batch.cli.options import place_options, text_or_json
-from kling_batch.cli.running import watched
+from kling_batch.cli.execute import watched
+from kling_batch.cli.options import fetching_options, project_options, select_option, text_or_json
+from kling_batch.cli.output import print_json, show_error
+from kling_batch.cli.progress import View
 from kling_batch.errors import Drift, ExitStatus, KlingBatchError, UsageError
 from kling_batch.model import Status, Take
 from kling_batch.planning.plan import Action, Step
 from kling_batch.planning.project import Project
 from kling_batch.report.facts import units_text
+from kling_batch.running.options import Options
 
 if TYPE_CHECKING:
     from kling_batch.report.github import Note
@@ -39,31 +39,23 @@ class Lost:
 
 
 @click.command()
-@place_options
+@project_options
+@select_option
 @fetching_options
 @text_or_json
-def command(
-    manifest: Path,
-    project: str | None,
-    out: Path | None,
-    lock_path: Path | None,
-    select: tuple[str, ...],
-    sandbox: bool,
-    output: str,
-    **how: Any,
-) -> int:
+def command(project: Project, options: Options, view: View, store: str | Path | None, output: str) -> int:
     """Put every locked file back: from the disk, else from the store, else from the service. Makes nothing anew.
 
     Keys are needed only for what neither disk nor store has. What cannot be had is listed, with its prompt and what it
     would cost to make it anew (exit status 3, or 6 where trying again later may help).
     """
-    opened = load(manifest, project=project, out=out, lock=lock_path, sandbox=sandbox)
-    restoring = _Restoring(opened, How(**how), select)
+    chosen = replace(options_for(project, options), consented=True, retries=0)
+    restoring = _Restoring(project, chosen, view, store)
     lost = restoring.go()
-    price = opened.outlook(opened.snapshot(), None).units
+    price = project.outlook(project.snapshot(), None).units
     if output == "json":
         shown = [_json(one, price) for one in lost]
-        click.echo(json.dumps({"restored": not lost, "lost": shown}, indent=2, ensure_ascii=False))
+        print_json({"restored": not lost, "lost": shown})
     else:
         for one in lost:
             click.echo(_line(one, price))
@@ -100,11 +92,11 @@ def _notes(lost: Sequence[Lost], stopped: KlingBatchError | None) -> Iterator[No
 class _Restoring:
     """One call of the command: without the service first, then with it for what is left."""
 
-    def __init__(self, project: Project, how: How, expressions: tuple[str, ...]) -> None:
+    def __init__(self, project: Project, options: Options, view: View, store: str | Path | None) -> None:
         self.project = project
-        self.how = how
-        self.expressions = expressions
-        self.store = how.open_store(project)
+        self.options = options
+        self.view = view
+        self.store = store
         self.stopped: KlingBatchError | None = None
         """What stopped it, if something did."""
         self.restored = 0
@@ -127,14 +119,14 @@ class _Restoring:
         """Bring back what `only` chooses. Gives what could not be had, and what was not chosen."""
         session = session_of(
             self.project,
-            replace(self.how.options(self.project, select=self.expressions, frozen=access is None), consented=True),
+            replace(self.options, frozen=access is None),
             agree=lambda _plan, _outlook: None,
             access=own_access,
             store=self.store,
             only=only,
         )
         with session.hold() as held:
-            outcome = watched(self.how, held)
+            outcome = watched(held, self.view)
         if not isinstance(outcome.stopped, Drift):
             self.stopped = outcome.stopped
         brought = {step.key for step in session.plan.steps if step.action is not Action.KEEP}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,9 +15,9 @@ from kling_batch.api.access import Access
 from kling_batch.api.project import open_store
 from kling_batch.cli import checks
 from kling_batch.cli.checks import Check, State
-from kling_batch.cli.completing import complete_manifest
 from kling_batch.cli.environment import own_access, own_store
 from kling_batch.cli.options import out_option, project_option, text_or_json
+from kling_batch.cli.output import print_json
 from kling_batch.clock import SystemClock
 from kling_batch.delivery.verify import decoders
 from kling_batch.disk import disk_border
@@ -34,9 +33,7 @@ _NO_SOUND = "0" * 64
 
 
 @click.command()
-@click.argument(
-    "manifest", metavar="[MANIFEST]", type=click.Path(path_type=Path), required=False, shell_complete=complete_manifest
-)
+@click.argument("manifest", metavar="[MANIFEST]", type=click.Path(path_type=Path), required=False)
 @project_option
 @out_option
 @click.option("--store", metavar="DIR-OR-URL", help="The store to look at (default: the user's cache).")
@@ -51,7 +48,7 @@ def command(manifest: Path | None, project: str | None, out: Path | None, store:
     if output == "json":
         rows = [{"check": c.name, "state": c.state, "message": c.message, "hint": c.hint} for c in found]
         told = {"fine": status is ExitStatus.DONE, "exit_status": int(status), "checks": rows}
-        click.echo(json.dumps(told, indent=2, ensure_ascii=False))
+        print_json(told)
     else:
         for check in found:
             click.echo(_line(check))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 import click
 
-from kling_batch.cli.asking import ask
+from kling_batch.cli.environment import ask
 from kling_batch.cli.options import text_or_json
+from kling_batch.cli.output import print_json
 from kling_batch.clock import SystemClock, iso
 
 _YEAR_S = 366 * 86_400
@@ -24,7 +24,7 @@ def command(output: str) -> int:
     packs = data.get("resource_pack_subscribe_infos")
     rows = [row for row in packs if isinstance(row, dict)] if isinstance(packs, list) else []
     if output == "json":
-        click.echo(json.dumps({"packs": rows}, indent=2, ensure_ascii=False))
+        print_json({"packs": rows})
         return 0
     if not rows:
         click.echo("The account has no resource pack.")

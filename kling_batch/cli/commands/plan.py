@@ -1,0 +1,50 @@
+"""`kling-batch plan`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from kling_batch.api.project import plan as make_plan
+from kling_batch.cli.options import (
+    concurrency_option,
+    project_options,
+    retries_option,
+    select_option,
+    store_options,
+    text_or_json,
+)
+from kling_batch.cli.output import print_json, say
+from kling_batch.cli.plan_text import columns_of, plan_json, plan_lines
+from kling_batch.planning.project import Project
+
+
+@click.command()
+@project_options
+@select_option
+@retries_option
+@concurrency_option
+@store_options
+@text_or_json
+def command(
+    project: Project,
+    select: tuple[str, ...],
+    retries: int,
+    concurrency: int | str | None,
+    store: str | Path | None,
+    output: str,
+) -> int:
+    """Show what a run would do to each take, why, and what it costs.
+
+    Needs no keys and no network: it goes by manifest, journal, lock, store and disk.
+    """
+    snapshot = project.snapshot()
+    plan = make_plan(project, select=select, retries=retries, store=store, snapshot=snapshot)
+    outlook = project.outlook(snapshot, concurrency if isinstance(concurrency, int) else None)
+    if output == "json":
+        print_json(plan_json(plan, outlook))
+    else:
+        say("\n".join(plan_lines(plan, outlook, columns=columns_of(sys.stdout))))
+    return 0

@@ -1,0 +1,65 @@
+"""The options of a run, from the command line or a program, and what is allowed of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Literal
+
+BOUNDS: dict[str, tuple[float, float | None]] = {
+    "concurrency": (1, 1000),
+    "retries": (0, 20),
+    "poll_interval_s": (0.05, 3600.0),
+    "settle_time_s": (0.0, 3600.0),
+    "deadline_s": (0.1, None),
+    "patience_s": (1.0, None),
+}
+"""What a person may ask of a run, as least and most; None is no bound."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    """How to run: one value, from the command line or a program to the engine. Times are seconds; None is no limit.
+
+    Args:
+        select: Which takes are meant, as `--select` says it: expressions, of which one is enough. Empty means
+            all.
+        consented: Agrees to whatever the plan costs, and to taking over the sounds of renamed jobs.
+        max_units: Agrees to spend so much at most, what earlier runs of the folder spent included.
+        concurrency: Most tasks in flight; None is the manifest's, `auto` finds out what the account allows.
+        retries: New attempts for a task that failed for a passing reason.
+        locked: Ends with `Drift`, before anything, where a call would have to be paid.
+        frozen: Uses lock, disk and store alone: the service is asked nothing, and the lock is left as it is.
+        hold_unclear: Leaves unknown what may be paid for, and never sends it again.
+        unproven: Goes on where it cannot be known what another machine has sent.
+        poll_interval_s: Least time between two polls.
+        settle_time_s: For how long a task may stay invisible after its answer was lost, before it is sent again.
+        deadline_s: Stops after this time.
+        patience_s: Stops when nothing moved for this time.
+        out: The output folder, of the project.
+        lock_path: The lock, of the project.
+        newborn: The service came to life with this run and holds nothing yet, as a sandbox in the process.
+    """
+
+    select: tuple[str, ...] = ()
+    consented: bool = False
+    max_units: Decimal | None = None
+    concurrency: int | Literal["auto"] | None = None
+    retries: int = 2
+    locked: bool = False
+    frozen: bool = False
+    hold_unclear: bool = False
+    unproven: bool = False
+    poll_interval_s: float = 1.0
+    settle_time_s: float = 20.0
+    deadline_s: float | None = None
+    patience_s: float = 900.0
+    out: Path = Path()
+    lock_path: Path = Path()
+    newborn: bool = False
+
+    @property
+    def cap(self) -> int | None:
+        """Most tasks in flight; None where that is to be found out."""
+        return self.concurrency if isinstance(self.concurrency, int) else None
