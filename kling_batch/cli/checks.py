@@ -33,7 +33,7 @@ _BYTES_PER_S = {"wav": 44_100 * 4, "mp3": 32_000}
 """What a second of sound takes: CD quality, and the service's MP3."""
 _COPIES = 2
 """The output folder's and the store's."""
-_OWN_EXTRAS = ("sandbox", "s3")
+_OWN_EXTRAS = ("sandbox", "s3", "speed")
 _ORDER = (ExitStatus.INVALID, ExitStatus.ACCOUNT, ExitStatus.NOT_FINISHED)
 """What has to be mended first decides how the command ends."""
 
