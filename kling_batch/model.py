@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 NOTHING = Decimal(0)
 """Units; the same object for every take, of which there may be 100,000."""
@@ -247,6 +250,41 @@ class RunResult:
     place: tuple[str, ...] = ()
     note: str | None = None
     """Why the run stopped before its end, in words; None when it did not."""
+
+    def frame(self) -> DataFrame:
+        """Give the takes as a table for pandas, a row a take; a job's request has a column for each of its fields.
+
+        `units` are a float, `seconds` are those of the sound, times are UTC. What is not known is missing.
+        """
+        from pandas import DataFrame, to_datetime
+
+        rows = [
+            {
+                "project": self.project,
+                "job_id": result.take.job.id,
+                "take": result.take.number,
+                "status": result.status.value,
+                "origin": result.origin and result.origin.value,
+                "kind": result.take.job.kind,
+                **result.take.job.request,
+                "tags": list(result.take.job.tags),
+                "units": float(result.units),
+                "attempts": result.attempts,
+                "seconds": result.files[0].duration_s if result.files else None,
+                "paths": [file.path for file in result.files],
+                "external_task_id": result.external_id,
+                "task_id": result.task_id,
+                "error_code": result.error and result.error.code,
+                "error_message": result.error and result.error.message,
+                "submitted_at": result.submitted_at,
+                "finished_at": result.finished_at,
+            }
+            for result in self.takes
+        ]
+        frame = DataFrame(rows)
+        for name in ("submitted_at", "finished_at"):
+            frame[name] = to_datetime(frame[name].astype(float), unit="s", utc=True)
+        return frame
 
     def count(self, status: Status) -> int:
         """How many takes stand so."""

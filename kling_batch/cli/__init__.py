@@ -35,6 +35,7 @@ COMMANDS = {
     "pick": "Choose a take of a job: it also appears under the job's plain name.",
     "reroll": "Ask for a fresh sound for a take alone, by consent.",
     "store": "Look after the store, where copies of finished sounds are kept.",
+    "stats": "Sum up units, seconds, failures and loudness over many manifests.",
     "account": "Show the account's resource packs and what is left.",
     "tasks": "List the account's tasks.",
     "doctor": "Check keys, clock, disk and the way to the service.",

@@ -54,7 +54,6 @@ def _seconds(option: str, name: str, help_text: str, **settings: Any) -> Callabl
     return click.option(option, name, type=bounds, metavar="S", help=help_text, **settings)
 
 
-manifest_argument = click.argument("manifest", type=click.Path(path_type=Path))
 project_option = click.option(
     "--project", metavar="NAME", help="The project's name, for tables (default: the file's stem)."
 )
@@ -87,18 +86,15 @@ store_option = click.option(
     metavar="DIR-OR-URL",
     help="Where finished sounds are kept for reuse: a folder, or s3://, gs://, az:// (default: the user's cache).",
 )
-_PROJECT = (
-    manifest_argument,
-    project_option,
-    out_option,
-    click.option(
-        "--lock",
-        "lock_path",
-        type=click.Path(path_type=Path),
-        metavar="PATH",
-        help="The lock (default: the manifest's path + .lock).",
-    ),
-    click.option("--sandbox", is_flag=True, help="Use a sandbox inside the process: no keys, nothing spent."),
+lock_option = click.option(
+    "--lock",
+    "lock_path",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="The lock (default: the manifest's path + .lock).",
+)
+sandbox_option = click.option(
+    "--sandbox", is_flag=True, help="Use a sandbox inside the process: no keys, nothing spent, kept apart."
 )
 _STORE = (
     store_option,
@@ -157,7 +153,16 @@ def project_options(command: Command) -> Command:
         opened = load(manifest, project=project, out=out, lock=lock_path, sandbox=sandbox)
         return command(project=opened, **others)
 
-    return _added(with_project, _PROJECT)
+    return _added(
+        with_project,
+        (
+            click.argument("manifest", type=click.Path(path_type=Path)),
+            project_option,
+            out_option,
+            lock_option,
+            sandbox_option,
+        ),
+    )
 
 
 def store_options(command: Command) -> Command:

@@ -10,7 +10,9 @@
     html       for ears, with page_data (the takes, as JSON) and page_chart (the history of the limit)
 
 Each reporter is a plain function from a `RunResult` to pieces of text, so that 100,000 takes need not stand in
-memory as one page. pandas, jinja2 and junitparser are imported when a report is written, not before.
+memory as one page. jinja2 and junitparser are imported when a report is written, not before.
+
+    stats      many runs in one table, by pandas
 """
 
 from __future__ import annotations

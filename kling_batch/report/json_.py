@@ -16,18 +16,17 @@ _MADE = re.compile(r'(?:,?\n)?  \{"job_id": "[^"]*", "take": \d+, "status": "suc
 
 def pieces(result: RunResult) -> Iterator[str]:
     """Write the report, a take at a time."""
-    yield _head(
-        {
-            "schema_version": 1,
-            "project": result.project,
-            "manifest": result.manifest,
-            "started_at": iso(result.started_at),
-            "finished_at": iso(result.finished_at),
-            "exit_status": result.exit_status,
-            "summary": summary(result),
-            "limits": [{"at": iso(point.at), "limit": point.limit, "reason": point.reason} for point in result.limits],
-        }
-    )
+    head = {
+        "schema_version": 1,
+        "project": result.project,
+        "manifest": result.manifest,
+        "started_at": iso(result.started_at),
+        "finished_at": iso(result.finished_at),
+        "exit_status": result.exit_status,
+        "summary": summary(result),
+        "limits": [{"at": iso(point.at), "limit": point.limit, "reason": point.reason} for point in result.limits],
+    }
+    yield "{" + "".join(f"{_line(name)}: {_line(value)},\n " for name, value in head.items()) + '"takes": ['
     for index, take in enumerate(result.takes):
         yield ("," if index else "") + "\n  " + _line(_take(take))
     yield "]}\n"
@@ -37,11 +36,6 @@ def as_kept(piece: str) -> str:
     """Tell of a take with a sound that it was in place, however it came to be."""
     made = _MADE.match(piece)
     return piece if made is None else f"{piece[: made.start(1)]}{Origin.KEPT}{piece[made.end(1) :]}"
-
-
-def _head(facts: dict[str, Any]) -> str:
-    fields = [f"{_line(name)}: {_line(value)}" for name, value in facts.items()]
-    return "{" + ",\n ".join(fields) + ',\n "takes": ['
 
 
 def _take(result: TakeResult) -> dict[str, Any]:

@@ -42,7 +42,7 @@ DOORS = {
     "yaml": {"kling_batch.manifest.yaml_text", "kling_batch.sandbox.scenario"},
     "tqdm": {"kling_batch.cli.progress"},
     "click": {"kling_batch.cli"},
-    "pandas": {"kling_batch.report.csv_"},
+    "pandas": {"kling_batch.model", "kling_batch.report.stats"},
     "jinja2": {"kling_batch.report.html"},
     "junitparser": {"kling_batch.report.junit"},
     "obstore": {"kling_batch.records.object_store"},

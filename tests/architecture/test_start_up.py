@@ -95,6 +95,16 @@ def test_planning_needs_no_network(tmp_path: Path) -> None:
     assert not modules & {"pandas", "httpx", "soundfile", "numpy"}
 
 
+@pytest.mark.parametrize("words", [["validate"], ["plan", "--out", "out"], ["run", "--sandbox", "--quiet"]])
+def test_pandas_is_for_those_who_ask_for_figures(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither a check, nor a plan, nor a whole run with its reports imports it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "m.yaml").write_text(YAML, encoding="utf-8")
+    assert "pandas" not in loaded_by(words[0], "m.yaml", *words[1:])
+
+
 def test_the_package_itself_costs_nothing() -> None:
     """A name is imported when it is first used."""
     modules = imported_by("import kling_batch; kling_batch.__version__; dir(kling_batch)")

@@ -1,0 +1,76 @@
+"""`kling-batch stats`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from kling_batch.api.project import load
+from kling_batch.cli.options import lock_option, out_option, project_option, sandbox_option
+from kling_batch.clock import SystemClock
+from kling_batch.disk import disk_border
+from kling_batch.errors import UsageError
+from kling_batch.model import RunResult
+from kling_batch.records.shapes import shapes_of
+from kling_batch.report.stats import BY, WRITERS, loudness_of
+from kling_batch.report.stats import stats as make_stats
+from kling_batch.running.recount import recount
+
+
+@click.command()
+@click.argument("manifests", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="MANIFEST...")
+@project_option
+@out_option
+@lock_option
+@sandbox_option
+@click.option(
+    "--by",
+    type=click.Choice(BY),
+    multiple=True,
+    default=["project"],
+    help="What a row is for (default: project); give it again for one row a combination.",
+)
+@click.option(
+    "--format", "output", type=click.Choice(list(WRITERS)), default="table", show_default=True, help="How to write."
+)
+@click.option(
+    "--output", "file", type=click.Path(path_type=Path), metavar="FILE", help="Where to write (default: stdout)."
+)
+def command(
+    manifests: Sequence[Path],
+    project: str | None,
+    out: Path | None,
+    lock_path: Path | None,
+    sandbox: bool,
+    by: Sequence[str],
+    output: str,
+    file: Path | None,
+) -> int:
+    """Sum up the takes of one or more manifests: units, seconds, failures and loudness by project, month, job or tag.
+
+    Needs no keys and no network: it goes by manifest, journal and lock.
+    """
+    if len(manifests) > 1 and (project or out or lock_path):
+        words = "--project, --out and --lock are about one manifest, and several are given."
+        raise UsageError(words, hint="Leave them out, or call it once for each.")
+    if output == "parquet" and file is None:
+        raise UsageError("Parquet is no text to print.", hint="Name a file: --output sounds.parquet")
+    found = [_takes(manifest, project, out, lock_path, sandbox=sandbox) for manifest in manifests]
+    written = WRITERS[output](make_stats(found, by))
+    if file is None:
+        click.echo(written, nl=False)
+    else:
+        with disk_border(file, option="--output"):
+            file.write_bytes(written)
+    return 0
+
+
+def _takes(
+    manifest: Path, project: str | None, out: Path | None, lock: Path | None, *, sandbox: bool
+) -> tuple[RunResult, list[float | None]]:
+    opened = load(manifest, project=project, out=out, lock=lock, sandbox=sandbox)
+    result = recount(opened.manifest, opened.plan(retries=0), opened.snapshot(), now=SystemClock().time())
+    with shapes_of(opened.out) as find_shape:
+        return result, loudness_of(result, find_shape)

@@ -1,0 +1,86 @@
+"""Figures over the takes of many runs: how many, what they cost, how long and how loud they are."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from kling_batch.errors import UsageError
+from kling_batch.model import RunResult, Status
+from kling_batch.records.shapes import FindShape
+from kling_batch.report.csv_ import defused
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+BY = ("project", "month", "job", "tag")
+"""What takes are put together by. `month` is when a take was finished; a take with two tags counts for each."""
+
+
+def loudness_of(result: RunResult, find_shape: FindShape) -> list[float | None]:
+    """Look up how loud the sound of each take is, in LUFS; None where that is not known."""
+    found = [[find_shape(file.sha256) for file in take.files] for take in result.takes]
+    return [next((shape.loudness for shape in shapes if shape is not None), None) for shapes in found]
+
+
+def stats(results: Sequence[tuple[RunResult, Sequence[float | None]]], by: Sequence[str]) -> DataFrame:
+    """Put the takes of runs together by some of `BY`, and sum them up.
+
+    Args:
+        results: Each run, with the loudness of each of its takes.
+        by: What a row is for; its columns come first.
+
+    Returns:
+        Takes, succeeded, failed, units, seconds of sound, and the median of the loudness in LUFS.
+    """
+    import pandas as pd
+
+    frames = [result.frame().assign(loudness=pd.Series(loudness, dtype=float)) for result, loudness in results]
+    takes = pd.concat(frames, ignore_index=True).rename(columns={"job_id": "job"})
+    takes = takes.assign(
+        month=takes["finished_at"].dt.strftime("%Y-%m"),
+        succeeded=takes["status"].eq(Status.SUCCEEDED.value),
+        failed=takes["status"].eq(Status.FAILED.value),
+        seconds=takes["seconds"].astype(float),
+    )
+    if "tag" in by:
+        takes = takes.assign(tag=takes["tags"]).explode("tag")
+    takes[list(by)] = takes[list(by)].fillna("-")
+    rows = takes.groupby(list(by), as_index=False).agg(
+        takes=("take", "size"),
+        succeeded=("succeeded", "sum"),
+        failed=("failed", "sum"),
+        units=("units", "sum"),
+        seconds=("seconds", "sum"),
+        loudness=("loudness", "median"),
+    )
+    return rows.round({"units": 4, "seconds": 3, "loudness": 1})
+
+
+def table(rows: DataFrame) -> bytes:
+    """Write rows for people."""
+    return (rows.to_string(index=False, na_rep="-") + "\n").encode()
+
+
+def csv(rows: DataFrame) -> bytes:
+    """Write rows for a spreadsheet, cells that it would run as a formula defused."""
+    words = {name: rows[name].map(defused) for name in BY if name in rows}
+    return rows.assign(**words).to_csv(index=False).encode()
+
+
+def parquet(rows: DataFrame) -> bytes:
+    """Write rows for programs.
+
+    Raises:
+        UsageError: Neither of the libraries that pandas writes Parquet with is installed.
+    """
+    file = io.BytesIO()
+    try:
+        rows.to_parquet(file, index=False)
+    except ImportError:
+        raise UsageError("Parquet needs pyarrow, which is not installed.", hint="pip install pyarrow") from None
+    return file.getvalue()
+
+
+WRITERS = {"table": table, "csv": csv, "parquet": parquet}
