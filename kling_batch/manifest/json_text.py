@@ -1,24 +1,43 @@
-"""JSON and JSON Lines to nodes. The standard library's reader forgets positions and keeps the last of two keys."""
+"""JSON and JSON Lines to nodes: the standard library reads, and the tokens of the text say where each value stands."""
 
 from __future__ import annotations
 
 import json
+from re import Match
 from re import compile as regex
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kling_batch.manifest.nodes import MAX_DEPTH, ListNode, MapNode, Node, Scalar, Unreadable
 
 if TYPE_CHECKING:
     from kling_batch.manifest.nodes import Page
 
-_SPACE = regex(r"[ \t\r\n]*")
-_STRING = regex(r'"(?:[^"\\\x00-\x1f]|\\.)*"')
-_NUMBER = regex(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
-_WORD = regex(r"[A-Za-z_][A-Za-z0-9_]*")
+_STRING = r'"[^"\\]*(?:\\.[^"\\]*)*"'
+_BEGINNING = regex(rf'{_STRING}|[\[{{]|[^\s,:"\[\]{{}}]+')
+"""What begins a value, or is the name of a field."""
+_BRACKET = regex(rf"{_STRING}|[\[\]{{}}]")
 _LINE = regex(r"[^\r\n]+")
 _SURROGATE = regex("[\ud800-\udfff]")
-_WORDS = {"true": True, "false": False, "null": None}
 _LONGEST_NUMBER = 100
+_WORDS = {
+    "Expecting value": "a value is expected here",
+    "Illegal trailing comma before end of array": "a value is expected here",
+    "Expecting property name enclosed in double quotes": "a field's name in `\"` is expected here",
+    "Illegal trailing comma before end of object": "a field's name in `\"` is expected here",
+    "Unterminated string starting at": 'this text has no closing `"`',
+    "Invalid control character at": "a control character stands in a text; write it as `\\n`, `\\t` or `\\u0000`",
+    "Extra data": "something follows after the end of the value",
+}
+
+
+class _Fields(list[tuple[str, Any]]):
+    """An object, with every field that it gives twice."""
+
+
+class _Constant(str):
+    """`NaN` or `Infinity`, which the standard library takes for numbers."""
+
+    __slots__ = ()
 
 
 def read_json(text: str, page: Page) -> Node:
@@ -29,7 +48,7 @@ def read_json(text: str, page: Page) -> Node:
     """
     if not text.strip(" \t\r\n"):
         raise Unreadable(0, 'the file is empty; a manifest starts with `{"version": 1,`')
-    return _Scanner(text, len(text), page).whole(0)
+    return _read(text, 0, page)
 
 
 def read_jsonl(text: str, page: Page) -> ListNode:
@@ -39,130 +58,101 @@ def read_jsonl(text: str, page: Page) -> ListNode:
         if not line.group().strip(" \t"):
             continue
         try:
-            items.append(_Scanner(text, line.end(), page).whole(line.start()))
+            items.append(_read(line.group(), line.start(), page))
         except Unreadable as error:
             page.tell(error.at, error.message)
     return ListNode(items, 0)
 
 
-class _Scanner:
-    """Reads values from a text up to `end`. Each method returns what it read and the index after it."""
+def _read(text: str, begin: int, page: Page) -> Node:
+    """Read a value that begins at an index of the page."""
+    try:
+        value = _DECODER.decode(text)
+    except json.JSONDecodeError as error:
+        at = error.pos
+        if error.msg.startswith("Illegal trailing comma"):  # Python 3.13 points at it, others at what follows
+            at = len(text) - len(text[at + 1 :].lstrip())
+        words = _WORDS.get(error.msg, error.msg.lower())
+        raise Unreadable(begin + at, f"this is no JSON: {words}{_advice(text[at:])}") from error
+    except RecursionError:
+        raise Unreadable(begin + _too_deep(text), f"values are nested more than {MAX_DEPTH} deep") from None
+    return _Builder(text, begin, page).node(value, 0)
 
-    def __init__(self, text: str, end: int, page: Page) -> None:
-        self._text = text
-        self._end = end
+
+def _number(text: str) -> Scalar:
+    if len(text) > _LONGEST_NUMBER:
+        return Scalar(text, text, 0)
+    return Scalar(float(text) if set(text) & set(".eE") else int(text), text, 0)
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_Fields, parse_int=_number, parse_float=_number, parse_constant=_Constant)
+
+
+class _Builder:
+    """Gives the values of a text their places: they come in the order of its tokens."""
+
+    def __init__(self, text: str, begin: int, page: Page) -> None:
+        self._places = map(Match.start, _BEGINNING.finditer(text))
+        self._begin = begin
         self._page = page
 
-    def whole(self, start: int) -> Node:
-        node, at = self._value(self._skip(start), 0)
-        at = self._skip(at)
-        if at < self._end:
-            raise Unreadable(at, "this is no JSON: something follows after the end of the value")
+    def node(self, value: Any, depth: int) -> Node:
+        at = self._next()
+        if isinstance(value, Scalar):
+            return value._replace(at=at)
+        if isinstance(value, _Constant):
+            raise Unreadable(at, f"this is no JSON: a value is expected here; `{value}` is none")
+        if isinstance(value, str):
+            text = self._characters(value, at)
+            return Scalar(text, text, at)
+        if not isinstance(value, list):
+            return Scalar(value, json.dumps(value), at)
+        if depth >= MAX_DEPTH:
+            raise Unreadable(at, f"values are nested more than {MAX_DEPTH} deep")
+        if isinstance(value, _Fields):
+            return self._object(value, at, depth + 1)
+        return ListNode([self.node(item, depth + 1) for item in value], at)
+
+    def _next(self) -> int:
+        return self._begin + next(self._places)
+
+    def _object(self, fields: _Fields, at: int, depth: int) -> MapNode:
+        node = MapNode({}, {}, at)
+        for written, value in fields:
+            key_at = self._next()
+            name = self._characters(written, key_at)
+            item = self.node(value, depth)
+            if name in node.items:
+                first = self._page.line(node.keys[name])
+                self._page.tell(key_at, f"`{name}` is given twice (first in line {first}); keep one of them")
+            else:
+                node.items[name] = item
+                node.keys[name] = key_at
         return node
 
-    def _skip(self, at: int) -> int:
-        match = _SPACE.match(self._text, at, self._end)
-        return match.end() if match else at
-
-    def _value(self, at: int, depth: int) -> tuple[Node, int]:
-        char = self._char(at)
-        if char == '"':
-            text, after = self._string(at)
-            return Scalar(text, text, at), after
-        if char in {"{", "["}:
-            if depth >= MAX_DEPTH:
-                raise Unreadable(at, f"values are nested more than {MAX_DEPTH} deep")
-            return self._object(at, depth + 1) if char == "{" else self._array(at, depth + 1)
-        if match := _NUMBER.match(self._text, at, self._end):
-            return self._number(match.group(), at), match.end()
-        word = _WORD.match(self._text, at, self._end)
-        if word and word.group() in _WORDS:
-            return Scalar(_WORDS[word.group()], word.group(), at), word.end()
-        raise Unreadable(at, f"this is no JSON: a value is expected here{_advice(char, word and word.group())}")
-
-    def _char(self, at: int) -> str:
-        return self._text[at] if at < self._end else ""
-
-    def _number(self, text: str, at: int) -> Scalar:
-        if len(text) > _LONGEST_NUMBER:
-            return Scalar(text, text, at)
-        return Scalar(float(text) if set(text) & set(".eE") else int(text), text, at)
-
-    def _string(self, at: int) -> tuple[str, int]:
-        match = _STRING.match(self._text, at, self._end)
-        if match is None:
-            raise Unreadable(at, 'this is no JSON: this text has no closing `"` in its line')
-        text = match.group()[1:-1]
-        if "\\" in text:
-            try:
-                text = json.loads(match.group())
-            except json.JSONDecodeError as error:
-                raise Unreadable(at + error.pos, f"this is no JSON: {error.msg}") from error
-            if _SURROGATE.search(text):
-                self._page.tell(
-                    at, "`\\ud800` to `\\udfff` stand for a character only in pairs; write the character itself"
-                )
-                text = _SURROGATE.sub("\ufffd", text)
-        return text, match.end()
-
-    def _array(self, start: int, depth: int) -> tuple[ListNode, int]:
-        items: list[Node] = []
-        at = self._skip(start + 1)
-        if self._char(at) == "]":
-            return ListNode(items, start), at + 1
-        while True:
-            item, at = self._value(at, depth)
-            items.append(item)
-            at, ended = self._comma(at, "]", start)
-            if ended:
-                return ListNode(items, start), at
-
-    def _object(self, start: int, depth: int) -> tuple[MapNode, int]:
-        node = MapNode({}, {}, start)
-        at = self._skip(start + 1)
-        if self._char(at) == "}":
-            return node, at + 1
-        while True:
-            at = self._member(node, at, depth)
-            at, ended = self._comma(at, "}", start)
-            if ended:
-                return node, at
-
-    def _member(self, node: MapNode, key_at: int, depth: int) -> int:
-        if self._char(key_at) != '"':
-            advice = _advice(self._char(key_at), None)
-            raise Unreadable(key_at, f"this is no JSON: a field's name in `\"` is expected here{advice}")
-        name, at = self._string(key_at)
-        at = self._skip(at)
-        if self._char(at) != ":":
-            raise Unreadable(at, "this is no JSON: `:` is expected after a field's name")
-        value, at = self._value(self._skip(at + 1), depth)
-        if name in node.items:
-            first = self._page.line(node.keys[name])
-            self._page.tell(key_at, f"`{name}` is given twice (first in line {first}); keep one of them")
-        else:
-            node.items[name] = value
-            node.keys[name] = key_at
-        return at
-
-    def _comma(self, at: int, close: str, start: int) -> tuple[int, bool]:
-        at = self._skip(at)
-        char = self._char(at)
-        if char == close:
-            return at + 1, True
-        if char == ",":
-            return self._skip(at + 1), False
-        opened = self._text[start]
-        raise Unreadable(at, f"this is no JSON: `,` or `{close}` is expected here, to go on or to close `{opened}`")
+    def _characters(self, text: str, at: int) -> str:
+        if not _SURROGATE.search(text):
+            return text
+        words = "`\\ud800` to `\\udfff` stand for a character only in pairs; write the character itself"
+        self._page.tell(at, words)
+        return _SURROGATE.sub("\ufffd", text)
 
 
-def _advice(char: str, word: str | None) -> str:
-    if char in {"]", "}"}:
+def _too_deep(text: str) -> int:
+    """Find the first bracket that is nested too deep."""
+    depth = 0
+    for match in _BRACKET.finditer(text):
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(match.group(), 0)
+        if depth > MAX_DEPTH:
+            return match.start()
+    return 0
+
+
+def _advice(rest: str) -> str:
+    if rest.startswith(("]", "}")):
         return "; remove the comma before it"
-    if char == "'":
+    if rest.startswith("'"):
         return '; JSON has only `"` around texts'
-    if word in {"NaN", "Infinity"}:
-        return f"; `{word}` is none"
-    if char in {"/", "#"}:
+    if rest.startswith(("/", "#")):
         return "; JSON has no comments"
     return ""
