@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from kling_batch.cli.progress import View
-from kling_batch.running.options import BOUNDS, Options
+from kling_batch.running.options import BOUNDS, RETRIES, Options
 
 F = TypeVar("F", bound=Callable[..., Any])
 Command = Callable[..., int]
@@ -72,7 +72,7 @@ concurrency_option = click.option(
 )
 retries_option = click.option(
     "--retries",
-    type=click.IntRange(0, 20),
+    type=click.IntRange(*RETRIES),
     default=2,
     show_default=True,
     metavar="N",

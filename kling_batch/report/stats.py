@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from kling_batch.errors import UsageError
 from kling_batch.model import RunResult, Status
 from kling_batch.records.shapes import FindShape
 from kling_batch.report.csv_ import defused
+from kling_batch.report.text import printable
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -60,13 +61,13 @@ def stats(results: Sequence[tuple[RunResult, Sequence[float | None]]], by: Seque
 
 def table(rows: DataFrame) -> bytes:
     """Write rows for people."""
+    rows = _with_words(rows, printable)
     return (rows.to_string(index=False, na_rep="-") + "\n").encode()
 
 
 def csv(rows: DataFrame) -> bytes:
     """Write rows for a spreadsheet, cells that it would run as a formula defused."""
-    words = {name: rows[name].map(defused) for name in BY if name in rows}
-    return rows.assign(**words).to_csv(index=False).encode()
+    return _with_words(rows, defused).to_csv(index=False).encode()
 
 
 def parquet(rows: DataFrame) -> bytes:
@@ -81,6 +82,10 @@ def parquet(rows: DataFrame) -> bytes:
     except ImportError:
         raise UsageError("Parquet needs pyarrow, which is not installed.", hint="pip install pyarrow") from None
     return file.getvalue()
+
+
+def _with_words(rows: DataFrame, made_safe: Callable[[str], str]) -> DataFrame:
+    return rows.assign(**{name: rows[name].map(made_safe) for name in BY if name in rows})
 
 
 WRITERS = {"table": table, "csv": csv, "parquet": parquet}

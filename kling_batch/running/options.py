@@ -7,9 +7,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Literal
 
+RETRIES = (0, 20)
 BOUNDS: dict[str, tuple[float, float | None]] = {
     "concurrency": (1, 1000),
-    "retries": (0, 20),
+    "retries": RETRIES,
     "poll_interval_s": (0.05, 3600.0),
     "settle_time_s": (0.0, 3600.0),
     "deadline_s": (0.1, None),

@@ -95,6 +95,12 @@ def test_a_spreadsheet_runs_nothing(make_run: Any, make_take: Any) -> None:
     assert next(csv.DictReader(io.StringIO(written)))["tag"] == "'=1+1"
 
 
+def test_a_terminal_runs_nothing(make_run: Any, make_take: Any) -> None:
+    """A tag with an escape code is shown without it."""
+    run = make_run(make_take(job={"tags": ("a\x1b[2Jb",)}))
+    assert "a\ufffd[2Jb" in module.table(stats([(run, [None])], ["tag"])).decode()
+
+
 def test_parquet_comes_back(run: RunResult) -> None:
     """By the library that pandas writes it with; this is skipped where that is not installed."""
     pytest.importorskip("pyarrow", reason="pyarrow is not installed: pip install pyarrow")
