@@ -20,33 +20,16 @@ USD_PER_UNIT = Decimal("0.14")
 MOST_ASKED = 30
 """Takes of each group that are listed before a question."""
 
-_SIGNS = {
-    Action.GENERATE: "+",
-    Action.RETRY: "+",
-    Action.RESUME: "~",
-    Action.MOVED: ">",
-    Action.RESTORE: "<",
-    Action.KEEP: "=",
-    Action.DROP: "-",
+_SHOWN = {
+    Action.GENERATE: ("+", "to generate", Tone.NEW),
+    Action.RETRY: ("+", "to try again", Tone.NEW),
+    Action.RESUME: ("~", "to resume", Tone.UNDER_WAY),
+    Action.MOVED: (">", "to take over under a new name", Tone.UNDER_WAY),
+    Action.RESTORE: ("<", "to restore", Tone.UNDER_WAY),
+    Action.KEEP: ("=", "to keep", Tone.WRONG),
+    Action.DROP: ("-", "to drop", Tone.CAUTION),
 }
-_VERBS = {
-    Action.GENERATE: "to generate",
-    Action.RETRY: "to try again",
-    Action.RESUME: "to resume",
-    Action.MOVED: "to take over under a new name",
-    Action.RESTORE: "to restore",
-    Action.KEEP: "to keep",
-    Action.DROP: "to drop",
-}
-_TONES = {
-    Action.GENERATE: Tone.NEW,
-    Action.RETRY: Tone.NEW,
-    Action.RESUME: Tone.UNDER_WAY,
-    Action.MOVED: Tone.UNDER_WAY,
-    Action.RESTORE: Tone.UNDER_WAY,
-    Action.KEEP: Tone.WRONG,
-    Action.DROP: Tone.CAUTION,
-}
+"""What a plan says of each action: its sign, the words for it, and its tone."""
 _WIDEST_KEY = 40
 _LEAST_COLUMN = 20
 _MINUTE_S = 60
@@ -99,7 +82,7 @@ def plan_lines(plan: Plan, outlook: Outlook, *, most: int | None = None, columns
 
 def _group(steps: list[Step], most: int | None, columns: int | None) -> Iterator[str]:
     action = steps[0].action
-    heading = "that failed for good and are left" if action is Action.KEEP else _VERBS[action]
+    heading = "that failed for good and are left" if action is Action.KEEP else _SHOWN[action][1]
     yield click.style(f"{_takes(len(steps))} {heading}:", bold=True)
     shown = steps[:most]
     width = min(_WIDEST_KEY, max((len(str(step.key)) for step in shown if not _by_field(step)), default=0))
@@ -111,8 +94,8 @@ def _group(steps: list[Step], most: int | None, columns: int | None) -> Iterator
 
 def _step_lines(step: Step, width: int, columns: int | None) -> Iterator[str]:
     """Write a step: on a line its reason, or under it a line for every field that changed."""
-    sign = "!" if step.action is Action.KEEP else _SIGNS[step.action]
-    tone = _TONES[step.action]
+    sign, _, tone = _SHOWN[step.action]
+    sign = "!" if step.action is Action.KEEP else sign
     if not _by_field(step):
         yield from _beside(f"  {toned(f'{sign} {step.key!s:<{width}}', tone)}  ", step.reason, columns)
         return
@@ -153,7 +136,7 @@ def columns_of(stream: TextIO) -> int | None:
 
 def summary_lines(plan: Plan, outlook: Outlook) -> list[str]:
     """Write the plan's sum: what is done, what it costs, how long it takes."""
-    counts = [f"{count} {_VERBS[action]}" for action in Action if (count := plan.count(action))]
+    counts = [f"{count} {_SHOWN[action][1]}" for action in Action if (count := plan.count(action))]
     lines = [f"Plan: {', '.join(counts) or 'nothing to do'}; {_cost(plan)}."]
     if plan.pays and outlook.units != outlook.list_units:
         lines.append(

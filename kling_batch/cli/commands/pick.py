@@ -9,8 +9,8 @@ from pathlib import Path
 
 import click
 
-from kling_batch.cli.keys import locked_takes, parse_key
 from kling_batch.cli.options import project_options
+from kling_batch.cli.take_names import locked_takes, parse_key
 from kling_batch.clock import SystemClock
 from kling_batch.errors import FolderHeld, UsageError
 from kling_batch.model import TakeKey

@@ -9,9 +9,9 @@ from pathlib import Path
 import click
 
 from kling_batch.cli.execute import execute
-from kling_batch.cli.keys import locked_takes, parse_key
 from kling_batch.cli.options import paying_options, project_options
 from kling_batch.cli.progress import View
+from kling_batch.cli.take_names import locked_takes, parse_key
 from kling_batch.errors import UsageError
 from kling_batch.model import TakeKey
 from kling_batch.planning.project import Project

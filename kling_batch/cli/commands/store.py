@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,22 +20,6 @@ from kling_batch.records.store import StoreEntry, disused
 _DAY_S = 86400.0
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Total:
-    """How much some entries are."""
-
-    entries: int
-    bytes: int
-
-    def __str__(self) -> str:
-        noun = "entry" if self.entries == 1 else "entries"
-        return f"{self.entries} {noun} ({self.bytes / 1e6:.1f} MB)"
-
-    def as_json(self) -> dict[str, int]:
-        """Give it to a program."""
-        return {"entries": self.entries, "bytes": self.bytes}
 
 
 def _where(function: F) -> F:
@@ -70,12 +53,11 @@ def path(store: str | None, sandbox: bool) -> int:
 def stats(store: str | None, sandbox: bool, output: str) -> int:
     """Count the entries and their bytes."""
     opened = open_store(store or own_store(), sandbox=sandbox)
-    total = _total(list(opened.entries()))
+    entries = list(opened.entries())
     if output == "json":
-        shown = {"location": opened.location, "sandbox": sandbox, **total.as_json()}
-        print_json(shown)
+        print_json({"location": opened.location, "sandbox": sandbox, **_total(entries)})
     else:
-        click.echo(f"{opened.location}: {total}")
+        click.echo(f"{opened.location}: {_words(entries)}")
     return 0
 
 
@@ -149,16 +131,19 @@ def _named_by(locks: Sequence[Path]) -> frozenset[str]:
 
 
 def _show(gone: Sequence[StoreEntry], *, kept: int, dry_run: bool, output: str) -> None:
-    total = _total(gone)
     if output == "json":
         removed = [{"sha256": entry.sha256, "bytes": entry.bytes} for entry in gone]
-        shown = {"dry_run": dry_run, "kept": kept, **total.as_json(), "removed": removed}
-        print_json(shown)
+        print_json({"dry_run": dry_run, "kept": kept, **_total(gone), "removed": removed})
     else:
         for entry in gone:
             click.echo(f"{entry.sha256}  {entry.bytes}")
-    click.echo(f"{total} {'would be removed' if dry_run else 'removed'}, {kept} kept.", err=True)
+    click.echo(f"{_words(gone)} {'would be removed' if dry_run else 'removed'}, {kept} kept.", err=True)
 
 
-def _total(entries: Sequence[StoreEntry]) -> Total:
-    return Total(entries=len(entries), bytes=sum(entry.bytes for entry in entries))
+def _total(entries: Sequence[StoreEntry]) -> dict[str, int]:
+    return {"entries": len(entries), "bytes": sum(entry.bytes for entry in entries)}
+
+
+def _words(entries: Sequence[StoreEntry]) -> str:
+    noun = "entry" if len(entries) == 1 else "entries"
+    return f"{len(entries)} {noun} ({_total(entries)['bytes'] / 1e6:.1f} MB)"
