@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from kling_batch.errors import UsageError
-from kling_batch.model import RunResult, Status
-from kling_batch.records.shapes import FindShape
+from kling_batch.model import RunResult, Shape, Status
 from kling_batch.report.csv_ import defused
 from kling_batch.report.text import printable
 
@@ -19,10 +18,10 @@ BY = ("project", "month", "job", "tag")
 """What takes are put together by. `month` is when a take was finished; a take with two tags counts for each."""
 
 
-def loudness_of(result: RunResult, find_shape: FindShape) -> list[float | None]:
+def loudness_of(result: RunResult, shapes: Mapping[str, Shape]) -> list[float | None]:
     """Look up how loud the sound of each take is, in LUFS; None where that is not known."""
-    found = [[find_shape(file.sha256) for file in take.files] for take in result.takes]
-    return [next((shape.loudness for shape in shapes if shape is not None), None) for shapes in found]
+    known = [[shapes[file.sha256] for file in take.files if file.sha256 in shapes] for take in result.takes]
+    return [found[0].loudness if found else None for found in known]
 
 
 def stats(results: Sequence[tuple[RunResult, Sequence[float | None]]], by: Sequence[str]) -> DataFrame:

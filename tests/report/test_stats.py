@@ -78,7 +78,7 @@ def test_loudness_is_that_of_the_first_file_that_is_known(make_run: Any, make_ta
     run = make_run(make_take(number=1), make_take(number=2))
     shape = Shape(peak=0.5, loudness=-23.4, waveform=b"")
     known = {run.takes[1].files[0].sha256: shape}
-    assert loudness_of(run, known.get) == [None, -23.4]
+    assert loudness_of(run, known) == [None, -23.4]
 
 
 def test_a_table_for_people_has_a_line_a_row(run: RunResult) -> None:

@@ -21,10 +21,7 @@ from kling_batch.running.shapes import look_at, without_shape
 @click.command()
 @project_options
 @select_option
-def command(
-    project: Project,
-    select: tuple[str, ...],
-) -> int:
+def command(project: Project, select: tuple[str, ...]) -> int:
     """Write the reports again, from journal and lock.
 
     A sound whose waveform is not known yet, since it came with a checkout, is looked at first, unless a run is at work.

@@ -13,7 +13,7 @@ from kling_batch.clock import SystemClock
 from kling_batch.disk import disk_border
 from kling_batch.errors import UsageError
 from kling_batch.model import RunResult
-from kling_batch.records.shapes import shapes_of
+from kling_batch.records.snapshot import read_shapes
 from kling_batch.report.stats import BY, WRITERS, loudness_of
 from kling_batch.report.stats import stats as make_stats
 from kling_batch.running.recount import recount
@@ -72,5 +72,4 @@ def _takes(
 ) -> tuple[RunResult, list[float | None]]:
     opened = load(manifest, project=project, out=out, lock=lock, sandbox=sandbox)
     result = recount(opened.manifest, opened.plan(retries=0), opened.snapshot(), now=SystemClock().time())
-    with shapes_of(opened.out) as find_shape:
-        return result, loudness_of(result, find_shape)
+    return result, loudness_of(result, read_shapes(opened.out))

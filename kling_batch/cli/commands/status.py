@@ -21,11 +21,7 @@ from kling_batch.running.recount import recount
 @project_options
 @select_option
 @text_or_json
-def command(
-    project: Project,
-    select: tuple[str, ...],
-    output: str,
-) -> int:
+def command(project: Project, select: tuple[str, ...], output: str) -> int:
     """Show where a run stands, from the journal, also while it runs."""
     snapshot = project.snapshot()
     result = recount(project.manifest, project.plan(retries=0, expressions=select), snapshot, now=SystemClock().time())
