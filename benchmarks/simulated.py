@@ -22,7 +22,7 @@ import httpx
 from benchmarks.baselines import Reach, jobs_of, poll_each
 from benchmarks.service import Span, span_of, write_manifest
 from kling_batch.api.project import load
-from kling_batch.delivery.walkers import LoopWalker, file_client
+from kling_batch.delivery.download import Downloader, file_client
 from kling_batch.effects import no_probe
 from kling_batch.events import Observer
 from kling_batch.records.account import AccountMemory
@@ -98,14 +98,15 @@ class Access:
         """Open the clients of a run."""
         bench, keys = self.bench, Keys(access_key=SANDBOX_ACCESS_KEY, secret_key=SANDBOX_SECRET_KEY)
         http, files = api_client(API_BASE_URL, bench.transport), file_client(transport=bench.transport)
+        rng = random.Random(bench.case.seed)  # noqa: S311 - jitter of waits
         async with http, files:
             yield Ports(
                 service=KlingService(http, keys.signer(bench.clock.time)),
-                files=LoopWalker(files, bench.clock, _here),
+                files=Downloader(files, clock=bench.clock, rng=rng),
                 journal=journal,
                 store=store,
                 clock=bench.clock,
-                rng=random.Random(bench.case.seed),  # noqa: S311 - jitter of waits
+                rng=rng,
                 offload=_here,
                 probe=no_probe,
                 observe=observe,

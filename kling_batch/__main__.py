@@ -1,8 +1,32 @@
 """The program as a process: `kling-batch` and `python -m kling_batch` begin and end here."""
 
+import os
 import sys
+from contextlib import suppress
 
-from kling_batch.cli import main
+_STDERR = 2
+
+
+def main() -> int:
+    """Run the command line."""
+    _silence_libraries()
+    from kling_batch.cli import main as command_line
+
+    return command_line()
+
+
+def _silence_libraries() -> None:
+    """Speak through a copy of stderr, and let what C libraries write to descriptor 2 go nowhere.
+
+    libmpg123, the MP3 decoder inside libsndfile, remarks upon damage there, which would tear a progress bar, and cannot
+    be told not to.
+    """
+    with suppress(AttributeError, OSError):  # where it is closed, there is nothing to silence
+        if sys.stderr.fileno() == _STDERR:
+            own = os.dup(_STDERR)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), _STDERR)
+            sys.stderr = os.fdopen(own, "w", buffering=1, encoding=sys.stderr.encoding, errors=sys.stderr.errors)
+
 
 if __name__ == "__main__":
     sys.exit(main())

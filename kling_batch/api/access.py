@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Mapping
-from contextlib import AsyncExitStack, closing
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from kling_batch.clock import SystemClock
-from kling_batch.delivery.steps import Walker
 from kling_batch.effects import no_probe
+from kling_batch.errors import UsageError
 from kling_batch.events import Observer
 from kling_batch.planning.project import SANDBOX_SERVICE
 from kling_batch.records.account import AccountMemory, state_folder
@@ -20,7 +21,7 @@ from kling_batch.records.journal import Journal
 from kling_batch.records.store import Store
 from kling_batch.running.ports import Ports
 from kling_batch.service.auth import Keys, keys_from
-from kling_batch.service.client import DEFAULT_BASE_URL, ApiClient, KlingService, api_client, checked_base_url
+from kling_batch.service.client import DEFAULT_BASE_URL, KlingService, api_client, checked_base_url
 
 if TYPE_CHECKING:
     import httpx
@@ -64,10 +65,21 @@ class Access:
         """Open the clients of a run."""
         return Connection(self, journal, store, observe)
 
-    def service(self) -> tuple[KlingService, ApiClient]:
+    def service(self) -> tuple[KlingService, httpx.AsyncClient]:
         """Open the API's client; whoever asks for it closes it."""
         http = api_client(self.base_url, self.transport)
         return KlingService(http, self.keys.signer(SystemClock().time)), http
+
+    def files(self) -> httpx.AsyncClient:
+        """Open the file host's client; whoever asks for it closes it. A service on this machine needs no proxy."""
+        from kling_batch.delivery.download import file_client
+
+        try:
+            return file_client(transport=self.transport)
+        except UsageError:
+            if urlsplit(self.base_url).scheme != "http":
+                raise
+            return file_client(by_proxy=False)
 
 
 def sandbox_access() -> Access:
@@ -102,29 +114,23 @@ class Connection:
         self._open = AsyncExitStack()
 
     async def __aenter__(self) -> Ports:
+        from kling_batch.delivery.download import Downloader
+
+        clock, rng = SystemClock(), random.Random()  # noqa: S311 - jitter of waits, no secret
         service, http = self._access.service()
         await self._open.enter_async_context(http)
+        files = await self._open.enter_async_context(self._access.files())
         return Ports(
             service=service,
-            files=await self._walker(),
+            files=Downloader(files, clock=clock, rng=rng),
             journal=self._journal,
             store=self._store,
-            clock=SystemClock(),
-            rng=random.Random(),  # noqa: S311 - jitter of waits, no secret
+            clock=clock,
+            rng=rng,
             offload=asyncio.to_thread,
             probe=no_probe,
             observe=self._observe,
         )
-
-    async def _walker(self) -> Walker:
-        """Open the way to the file host: threads for a real one, the event loop for the sandbox in the process."""
-        from kling_batch.delivery.walkers import LoopWalker, ThreadWalker, file_client
-        from kling_batch.running.deliver import WORKERS
-
-        if self._access.transport is None:
-            return self._open.enter_context(closing(ThreadWalker(WORKERS)))
-        files = await self._open.enter_async_context(file_client(transport=self._access.transport))
-        return LoopWalker(files, SystemClock(), asyncio.to_thread)
 
     async def __aexit__(self, *_: object) -> None:
         await self._open.aclose()

@@ -11,6 +11,8 @@ from pathlib import Path
 from kling_batch.disk import disk_border, hash_file, sync_file, sync_folder
 from kling_batch.effects import Probe, no_probe
 from kling_batch.errors import DiskUnusable
+from kling_batch.model import FileRecord
+from kling_batch.records.attempts import PlacedFile
 
 REJECTED = "rejected"
 """Where, under the output folder, is kept what was paid for and is no sound, each with a text that says why."""
@@ -45,6 +47,17 @@ def place(
         _rename(src, dest, probe)
         sync_folder(dest.parent, probe)
         return replaced
+
+
+def placed_now(out: Path, record: FileRecord, external_id: str) -> PlacedFile:
+    """Note how a file stands under its final name at this moment.
+
+    Raises:
+        DiskUnusable: It does not stand there any more.
+    """
+    path = out / record.path
+    with disk_border(path):
+        return PlacedFile(external_id=external_id, record=record, mtime_ns=path.stat().st_mtime_ns)
 
 
 def rejected_path(path: str, sha256: str) -> str:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
 from kling_batch.delivery.mp3 import readable_mp3
-from kling_batch.delivery.quiet import quiet_decoder
 from kling_batch.delivery.shape import Shaping
 from kling_batch.delivery.wav import readable_wav
 from kling_batch.disk import disk_border
@@ -141,7 +140,7 @@ def _decode(file: Path | io.BytesIO, audio_format: str, *, with_shape: bool) -> 
     import soundfile  # takes 0.15 s to load, with numpy
 
     try:
-        with quiet_decoder(), soundfile.SoundFile(file) as sound:
+        with soundfile.SoundFile(file) as sound:
             if sound.format not in _CONTAINERS[audio_format]:
                 return Rejected(reason=f"it is {sound.format}, not {audio_format.upper()}")
             return _read_through(sound, with_shape=with_shape)

@@ -10,18 +10,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import assert_never
 
 from kling_batch.delivery.answer import Downloaded, DownloadFailed, UrlRefused
-from kling_batch.delivery.download import download
-from kling_batch.delivery.place import place, rejected_path, replaced_copy
-from kling_batch.delivery.steps import Heavy, Steps
-from kling_batch.delivery.verify import Rejected, Suspect, Verified, verify_audio
+from kling_batch.delivery.finish import Doubted, Finished, Target, finish, replaced_folder
+from kling_batch.delivery.place import placed_now, replaced_copy
 from kling_batch.disk import disk_border, hash_file
 from kling_batch.errors import DiskUnusable, KlingBatchError
 from kling_batch.events import TakeChanged, Warned
@@ -31,7 +27,7 @@ from kling_batch.records.layout import FOLDER
 from kling_batch.records.store import Store
 from kling_batch.running.account import Shown
 from kling_batch.running.limits import wait_s
-from kling_batch.running.locking import LockKeeper
+from kling_batch.running.locking import LockKeeper, to_its_end
 from kling_batch.running.ports import Ports
 from kling_batch.running.reading import insist
 from kling_batch.running.scheduler import Scheduler
@@ -73,17 +69,6 @@ _NOT_AT_HAND = Undelivered(
 )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Target:
-    """Where a file goes, and what it has to be. `sha256` is None where any sound will do."""
-
-    path: str
-    audio_format: str
-    requested_s: float
-    stated_s: float | None = None
-    sha256: str | None = None
-
-
 _Fetched = PlacedFile | NotYet | Undelivered
 
 
@@ -94,9 +79,7 @@ class Deliveries:
         self.lock = lock
         self.store = store
         self.trouble: str | None = None
-        """What went wrong with the store, until it has been told. Set on a worker's thread."""
-        self.checking = threading.Lock()
-        """Held by who checks and places a file: more than one at once only take the interpreter from each other."""
+        """What went wrong with the store, until it has been told. Set on a thread."""
         self.queue: asyncio.Queue[Work | _Delivery] = asyncio.Queue()
         self._unseen: set[str] = set()
         self._shown: Shown | None = None
@@ -142,6 +125,25 @@ class Deliveries:
             self._shown = Shown(ports.service, path, self._unseen)
         task = await self._shown.find(work.external_id) if self._shown is not None else None
         return task if task is not None and work.row.task_id in {None, task.task_id} else None
+
+    def fetch_copy(self, sha256: str, coming: Path) -> bool:
+        """Take a sound out of the store. One that cannot be used is given up: the service may still have the file."""
+        if self.store is None:
+            return False
+        try:
+            return self.store.fetch(sha256, coming)
+        except DiskUnusable as error:
+            self.store, self.trouble = None, f"The store cannot be used: {error.message}"
+            return False
+
+    def put_copy(self, coming: Path, sha256: str) -> None:
+        """Put a sound into the store. A store that cannot be used is given up: it is only a copy."""
+        if self.store is None:
+            return
+        try:
+            self.store.put(coming, sha256)
+        except DiskUnusable as error:
+            self.store, self.trouble = None, f"Nothing more is kept in the store: {error.message}"
 
     def _tell(self, ports: Ports) -> None:
         if self.trouble is not None:
@@ -217,13 +219,16 @@ class _Delivery:
         await self.ports.journal.save(work.row, files)
         return None
 
-    def _target(self, audio_format: str) -> _Target:
-        take, known = self.work.take, self.work.known_files.get(audio_format)
-        return _Target(
+    def _target(self, audio_format: str) -> Target:
+        work, take, known = self.work, self.work.take, self.work.known_files.get(audio_format)
+        return Target(
             path=take.path(audio_format),
             audio_format=audio_format,
             requested_s=take.job.duration_s,
+            external_id=work.external_id,
+            task_id=work.row.task_id,
             sha256=known.sha256 if known else None,
+            with_shape=audio_format == take.job.formats[0],
         )
 
     async def _known(self, audio_format: str) -> PlacedFile | None:
@@ -234,41 +239,31 @@ class _Delivery:
             return None
         if audio_format in work.present:
             return await self.ports.offload(placed_now, self.out, replace(known, path=target.path), work.external_id)
-        brought: PlacedFile | None = await self.ports.offload(self._bring_back, target, known)
-        if brought is not None:
-            work.origin = Origin.RESTORED
-        return brought
-
-    def _bring_back(self, target: _Target, known: FileRecord) -> PlacedFile | None:
-        """Take a known file from where it stood before, or from the store; None where neither has it."""
         coming = self._partial(target)
+        if not await self.ports.offload(self._bring_back, target, known, coming):
+            return None
+        finished = await self._finish(coming, known.sha256, target)
+        if not isinstance(finished, PlacedFile):
+            return None
+        work.origin = Origin.RESTORED
+        return finished
+
+    def _bring_back(self, target: Target, known: FileRecord, coming: Path) -> bool:
+        """Copy a known file from where it stood before, or from the store; False where neither has it."""
         with disk_border(coming):
             coming.parent.mkdir(parents=True, exist_ok=True)
             old = self._here(target, known)
-            if old is not None:
-                shutil.copyfile(old, coming)
-            elif not self._from_store(known.sha256, coming):
-                return None
-        finished = self._finish(coming, target, known.sha256)
-        return finished if isinstance(finished, PlacedFile) else None
+            if old is None:
+                return self.deliveries.fetch_copy(known.sha256, coming)
+            shutil.copyfile(old, coming)
+            return True
 
-    def _here(self, target: _Target, known: FileRecord) -> Path | None:
+    def _here(self, target: Target, known: FileRecord) -> Path | None:
         """Find a known file on this disk: under the path that it had, or among those that another has replaced."""
         old = self.out / known.path
         if known.path != target.path and old.is_file() and hash_file(old) == known.sha256:
             return old
-        return replaced_copy(self._replaced, known.sha256)
-
-    def _from_store(self, sha256: str, coming: Path) -> bool:
-        """Take a sound out of the store. One that cannot be used is given up: the service may still have the file."""
-        if self.deliveries.store is None:
-            return False
-        try:
-            return self.deliveries.store.fetch(sha256, coming)
-        except DiskUnusable as error:
-            self.deliveries.store = None
-            self.deliveries.trouble = f"The store cannot be used: {error.message}"
-            return False
+        return replaced_copy(replaced_folder(self.out), known.sha256)
 
     async def _from_service(self, formats: Sequence[str]) -> NotYet | Undelivered | None:
         """Fetch files; None when all are in place. Another try is made with fresh URLs."""
@@ -279,41 +274,30 @@ class _Delivery:
         for target in targets:
             self._emit(f"fetching {target.path}")
         lacking: NotYet | Undelivered | None = None
-        for name, file in (await self.ports.files.walk(partial(self._fetch_all, task, targets))).items():
-            match file:
-                case PlacedFile():
-                    self.placed[name] = file
-                case Undelivered():
-                    lacking = file
-                case NotYet():
-                    lacking = lacking or file
-                case _:
-                    assert_never(file)
+        for target in targets:
+            match await self._fetch(task, target):
+                case PlacedFile() as file:
+                    self.placed[target.audio_format] = file
+                case Undelivered(passing=True) as away:
+                    return away
+                case Undelivered() as undelivered:
+                    lacking = undelivered
+                case NotYet() as not_yet:
+                    lacking = lacking or not_yet
+                case never:
+                    assert_never(never)
         return lacking
 
-    def _fetch_all(self, task: Task, targets: Sequence[_Target]) -> Steps[dict[str, _Fetched]]:
-        """Fetch file after file, unless the host is away. Walked on a thread: it only looks at the work."""
-        fetched: dict[str, _Fetched] = {}
-        for target in targets:
-            file = yield from self._fetch(task, target)
-            fetched[target.audio_format] = file
-            if isinstance(file, Undelivered) and file.passing:
-                break
-        return fetched
-
-    def _fetch(self, task: Task, target: _Target) -> Steps[_Fetched]:
+    async def _fetch(self, task: Task, target: Target) -> _Fetched:
         """Fetch a file, and finish it."""
         audio = _audio_with(task, target.audio_format)
         if audio is None:
             return NotYet(reason=f"the service names no {target.audio_format} file")
-        outcome = yield from download(
-            audio.urls[target.audio_format], self._partial(target), rng=self.ports.rng, probe=self.ports.probe
-        )
+        outcome = await self.ports.files.fetch(audio.urls[target.audio_format], self._partial(target))
         match outcome:
             case Downloaded(path=path, sha256=sha256):
                 exact = replace(target, stated_s=audio.durations_s.get(target.audio_format))
-                finished: _Fetched = yield Heavy(act=lambda: self._finish(path, exact, sha256))
-                return finished
+                return await self._finish(path, sha256, exact)
             case UrlRefused(status=status):
                 return NotYet(reason=f"the file host refuses the URL (HTTP {status})")
             case DownloadFailed(reason=reason, passing=passing):
@@ -321,88 +305,42 @@ class _Delivery:
             case _:
                 assert_never(outcome)
 
-    def _finish(self, coming: Path, target: _Target, sha256: str) -> _Fetched:
-        """Verify a whole file, keep it in the store, and give it its final name. Runs on a thread."""
-        kept = self.out / rejected_path(target.path, sha256)
-        with disk_border(kept):
-            twice = kept.is_file() and hash_file(kept) == sha256
-        if target.sha256 in {None, sha256}:
-            self.doubted.setdefault(target.path, []).append(kept)
-        with self.deliveries.checking:
-            sound = self._sound(coming, target, sha256, twice=twice)
-        if isinstance(sound, Rejected):
-            return self._reject(coming, kept, sha256, sound.reason, twice=twice)
-        size = coming.stat().st_size
-        self._keep(coming, sha256)
-        with self.deliveries.checking, disk_border(kept):
-            self._place(coming, self.out / target.path, sha256)
-            for doubted in self.doubted.pop(target.path, ()):
-                doubted.unlink(missing_ok=True)
-                _why(doubted).unlink(missing_ok=True)
-        self.warnings += [f"{target.path}: {warning}" for warning in sound.warnings]
-        record = FileRecord(
-            path=target.path,
-            format=target.audio_format,
-            sha256=sha256,
-            bytes=size,
-            duration_s=round(sound.duration_s, 3),
-        )
-        return replace(placed_now(self.out, record, self.work.external_id), shape=sound.shape)
-
-    def _sound(self, coming: Path, target: _Target, sha256: str, *, twice: bool) -> Verified | Rejected:
-        """Decide whether a file is taken. The same bytes `twice`, or those of the lock, are what the service made."""
-        if target.sha256 not in {None, sha256}:
-            return Rejected(reason="the service gives other bytes than the lock names")
-        verdict = verify_audio(
+    async def _finish(self, coming: Path, sha256: str, target: Target) -> _Fetched:
+        """Verify and place a whole file, on a thread."""
+        doubted = self.doubted.setdefault(target.path, [])
+        finishing = self.ports.offload(
+            finish,
             coming,
-            audio_format=target.audio_format,
-            requested_s=target.requested_s,
-            stated_s=target.stated_s,
-            with_shape=target.audio_format == self.work.take.job.formats[0],
+            sha256,
+            target,
+            out=self.out,
+            copy=self.deliveries.put_copy,
+            doubted=tuple(doubted),
+            probe=self.ports.probe,
         )
-        match verdict:
-            case Verified() | Rejected():
-                return verdict
-            case Suspect(sound=sound, reason=reason):
-                if twice or target.sha256 is not None:
-                    return replace(sound, warnings=(*sound.warnings, f"{reason}; the service made it so"))
-                return Rejected(reason=reason)
-            case _:
-                assert_never(verdict)
+        match await to_its_end(finishing):
+            case Finished(file=file, warnings=warnings):
+                doubted.clear()
+                self.warnings += warnings
+                return file
+            case Doubted() as doubt:
+                if target.sha256 in {None, sha256}:
+                    doubted.append(doubt.kept)
+                return self._lacking(doubt)
 
-    def _reject(self, coming: Path, kept: Path, sha256: str, reason: str, *, twice: bool) -> NotYet | Undelivered:
-        """Keep a file that is not taken, with the reason beside it: it was paid for, and may be all there is of it."""
-        self._place(coming, kept, sha256)
-        with disk_border(kept):
-            _why(kept).write_text(f"{reason}\ntask {self.work.row.task_id}\n", encoding="utf-8")
-        where = kept.relative_to(self.out).as_posix()
-        if not twice:
-            return NotYet(reason=f"{reason}; what came is kept as {where}")
+    def _lacking(self, doubt: Doubted) -> NotYet | Undelivered:
+        """Decide whether a file that is not taken is fetched again."""
+        where = doubt.kept.relative_to(self.out).as_posix()
+        if not doubt.twice:
+            return NotYet(reason=f"{doubt.reason}; what came is kept as {where}")
         return Undelivered(
-            reason=f"{reason}, and the same bytes came twice; they are kept as {where}",
+            reason=f"{doubt.reason}, and the same bytes came twice; they are kept as {where}",
             passing=False,
             repair=(
                 "Listen to that file. If it is no good, ask the service's support with the task id, "
                 "or raise the job's edition to pay for a new one."
             ),
         )
-
-    def _keep(self, coming: Path, sha256: str) -> None:
-        """Put a sound into the store. A store that cannot be used is given up: it is only a copy."""
-        if self.deliveries.store is None:
-            return
-        try:
-            self.deliveries.store.put(coming, sha256)
-        except DiskUnusable as error:
-            self.deliveries.store = None
-            self.deliveries.trouble = f"Nothing more is kept in the store: {error.message}"
-
-    @property
-    def _replaced(self) -> Path:
-        return self.out / FOLDER / "replaced"
-
-    def _place(self, coming: Path, dest: Path, sha256: str) -> None:
-        place(coming, dest, out=self.out, sha256=sha256, keep_replaced_in=self._replaced, probe=self.ports.probe)
 
     async def _task(self, *, fresh: bool) -> Task | NotYet:
         """What the service says of the task; asked for it alone where a fresh URL is needed."""
@@ -437,7 +375,7 @@ class _Delivery:
         status = Status.PENDING if undelivered.passing else Status.FAILED
         self.scheduler.end(work, status, TakeError(code=None, message=message, hint=repair))
 
-    def _partial(self, target: _Target) -> Path:
+    def _partial(self, target: Target) -> Path:
         return self.out / FOLDER / "partial" / f"{self.work.external_id}.{target.audio_format}"
 
     def _emit(self, detail: str) -> None:
@@ -450,22 +388,6 @@ class _Delivery:
                 detail=detail,
             )
         )
-
-
-def placed_now(out: Path, record: FileRecord, external_id: str) -> PlacedFile:
-    """Note how a file stands under its final name at this moment.
-
-    Raises:
-        DiskUnusable: It does not stand there any more.
-    """
-    path = out / record.path
-    with disk_border(path):
-        return PlacedFile(external_id=external_id, record=record, mtime_ns=path.stat().st_mtime_ns)
-
-
-def _why(kept: Path) -> Path:
-    """Say where the reason stands why a file is kept under `rejected/`."""
-    return kept.with_name(f"{kept.name}.txt")
 
 
 def _audio_with(task: Task, audio_format: str) -> Audio | None:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Container, Iterable
 from collections.abc import Set as AbstractSet
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from kling_batch.clock import Clock
 from kling_batch.effects import Probe
@@ -17,6 +18,8 @@ from kling_batch.records.merging import Changes, merge
 from kling_batch.records.store import Store
 from kling_batch.running.ports import Offload
 from kling_batch.running.work import Work
+
+T = TypeVar("T")
 
 _LEAST_GAP_S = 2.0
 _COST_SHARE = 20
@@ -104,7 +107,7 @@ class LockKeeper:
             began = self._clock.monotonic()
             change = partial(merge, changes=changes)
             try:
-                self.lock = await _to_its_end(
+                self.lock = await to_its_end(
                     self._offload(update_lock, self.path, self._base.project, change, probe=self._probe)
                 )
             except BaseException:
@@ -124,7 +127,7 @@ def _lost(entries: Iterable[LockEntry], store: Store) -> frozenset[str]:
         return frozenset()
 
 
-async def _to_its_end(writing: Awaitable[Lock]) -> Lock:
+async def to_its_end(writing: Awaitable[T]) -> T:
     """Wait for a write also when cancelled: a thread cannot be stopped, and two must not write one file.
 
     A cancellation stays one, also where the write fails: whoever writes next meets the same failure.

@@ -6,16 +6,18 @@ import random
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar
 
 from kling_batch.clock import Clock
-from kling_batch.delivery.steps import Walker
 from kling_batch.effects import Probe
 from kling_batch.events import Observer
 from kling_batch.records.account import AccountMemory
 from kling_batch.records.journal import Journal
 from kling_batch.records.store import Store
 from kling_batch.service.client import Service
+
+if TYPE_CHECKING:
+    from kling_batch.delivery.download import Downloader
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -34,7 +36,7 @@ class Ports:
     """The world. `files` asks the file host, without a token."""
 
     service: Service
-    files: Walker
+    files: Downloader
     journal: Journal
     store: Store | None
     clock: Clock

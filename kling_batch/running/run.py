@@ -9,6 +9,7 @@ from decimal import Decimal
 from functools import partial
 from pathlib import Path
 
+from kling_batch.delivery.place import placed_now
 from kling_batch.errors import DiskUnusable, KlingBatchError
 from kling_batch.events import RunEnded, RunStarted, Warned
 from kling_batch.model import NOTHING, Job, Manifest, Origin, RunResult, Source, Status, Take, TakeKey
@@ -22,7 +23,7 @@ from kling_batch.records.state import Presence, TakeState, with_rerolls
 from kling_batch.records.store import Store
 from kling_batch.running.account import Account
 from kling_batch.running.decide import withdrawn
-from kling_batch.running.deliver import WORKERS, Deliveries, placed_now
+from kling_batch.running.deliver import WORKERS, Deliveries
 from kling_batch.running.endings import deadline_passed, exit_status_of, failure
 from kling_batch.running.engine import Engine
 from kling_batch.running.knowledge import controls_of, durations_of, highest_price, is_proven, known_of

@@ -28,6 +28,10 @@ class Signer(Protocol):
         """Forget the token at hand; go by `service_time` (Unix seconds) from now on. False: a new one cannot differ."""
         ...
 
+    def secrets(self) -> tuple[str, ...]:
+        """What must never be shown: the key, and every token that was signed with it."""
+        ...
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Keys:
@@ -41,10 +45,6 @@ class Keys:
         """Name the service and the account, without giving the key away: 64 bits of a hash."""
         account = self.api_key or self.access_key or ""
         return hashlib.sha256(f"{base_url}\n{account}".encode()).hexdigest()[:16]
-
-    def secrets(self) -> tuple[str, ...]:
-        """What must never be shown."""
-        return tuple(key for key in (self.api_key, self.secret_key) if key)
 
     def signer(self, now: Callable[[], float]) -> Signer:
         """Make the signer that fits these keys. `now` gives Unix seconds."""
@@ -102,6 +102,10 @@ class StaticKey:
         del service_time
         return False
 
+    def secrets(self) -> tuple[str, ...]:
+        """See `Signer.secrets`."""
+        return (self._api_key,)
+
 
 class TokenSigner:
     """Signs a JWT (HS256) with the secret key, keeps it, and signs anew before it expires."""
@@ -112,6 +116,7 @@ class TokenSigner:
         self._now = now
         self._skew_s = 0.0
         self._token: str | None = None
+        self._secrets: tuple[str, ...] = (secret_key,)
         self._expires = 0.0
 
     def __repr__(self) -> str:
@@ -129,6 +134,7 @@ class TokenSigner:
                 # A short secret is the service's choice, and this warning would name it nowhere useful.
                 warnings.simplefilter("ignore", jwt.warnings.InsecureKeyLengthWarning)
                 self._token = jwt.encode(claims, self._secret_key, algorithm="HS256")
+            self._secrets += (self._token,)
         return self._token
 
     def sign_again(self, service_time: float | None = None) -> bool:
@@ -137,3 +143,7 @@ class TokenSigner:
             self._skew_s = service_time - self._now()
         self._token = None
         return True
+
+    def secrets(self) -> tuple[str, ...]:
+        """See `Signer.secrets`."""
+        return self._secrets

@@ -7,14 +7,14 @@ all; whatever else it raises may have come after the service read the call.
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote, urlsplit
 
 from kling_batch import __version__
@@ -32,19 +32,21 @@ if TYPE_CHECKING:
 DEFAULT_BASE_URL = "https://api-singapore.klingai.com"
 """The service's host for servers outside mainland China [official pages]."""
 ACCOUNT_PATH = "/account/costs"
-MOST_CONNECTIONS = 8
-"""Connections to the API host. httpx's pool costs the product of connections and waiting requests: few are faster."""
-CONNECT_TIMEOUT_S = 10.0
-READ_TIMEOUT_S = 60.0
+MOST_CALLS = 8
+"""Calls at once, one for each connection of `http.open_client`: a call waits here, where its time does not run."""
+CALL_TIMEOUT_S = 60.0
+"""Seconds that a call may take, from its connection to the last byte of the answer."""
+LARGEST_ANSWER = 8 << 20
+"""Bytes of an answer, unpacked: 16 kB for each row of the longest page."""
 LONGEST_PAGE = 500
 """The most rows a page of the list may have [official pages]."""
-_TIMEOUT_S = {"connect": CONNECT_TIMEOUT_S, "read": READ_TIMEOUT_S, "write": READ_TIMEOUT_S, "pool": None}
 _HEADERS = {
     "Accept": "*/*",
     "Accept-Encoding": "gzip, deflate",
     "Content-Type": "application/json",
     "User-Agent": f"kling-batch/{__version__}",
 }
+_HINT = f"Set KLING_BASE_URL to https://HOST, such as {DEFAULT_BASE_URL}, or unset it."
 _PLAIN_URL = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+")
 """What may stand in a URL at all (RFC 3986)."""
 _HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")
@@ -85,20 +87,19 @@ def checked_base_url(url: str) -> str:
     Raises:
         UsageError: The URL would carry the token in the clear, or is none.
     """
-    hint = f"Set KLING_BASE_URL to https://HOST, such as {DEFAULT_BASE_URL}, or unset it."
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname or "", parts.port
     except ValueError:
-        raise UsageError("KLING_BASE_URL is not a URL.", hint=hint) from None
+        raise UsageError("KLING_BASE_URL is not a URL.", hint=_HINT) from None
     if not _PLAIN_URL.fullmatch(url):
-        raise UsageError("KLING_BASE_URL holds a character that has no place in an address.", hint=hint)
+        raise UsageError("KLING_BASE_URL holds a character that has no place in an address.", hint=_HINT)
     if parts.scheme not in {"http", "https"} or not _HOST.fullmatch(host):
-        raise UsageError("KLING_BASE_URL is not an http or https URL with a host.", hint=hint)
+        raise UsageError("KLING_BASE_URL is not an http or https URL with a host.", hint=_HINT)
     if "@" in parts.netloc or "?" in url or "#" in url:
-        raise UsageError("KLING_BASE_URL holds more than scheme, host, port and path.", hint=hint)
+        raise UsageError("KLING_BASE_URL holds more than scheme, host, port and path.", hint=_HINT)
     if parts.scheme == "http" and not _loopback(host):
-        raise UsageError(f"KLING_BASE_URL would send the token to {host} unencrypted.", hint=hint)
+        raise UsageError(f"KLING_BASE_URL would send the token to {host} unencrypted.", hint=_HINT)
     return url.rstrip("/")
 
 
@@ -111,79 +112,22 @@ def _loopback(host: str) -> bool:
         return False
 
 
-def api_client(base_url: str, transport: httpx.AsyncBaseTransport | None = None) -> ApiClient:
-    """Make the HTTP client for the API host; `transport` stands in for the network.
+def api_client(base_url: str, transport: httpx.AsyncBaseTransport | None = None) -> httpx.AsyncClient:
+    """Open the HTTP client for the API host; `transport` stands in for the network.
 
     Raises:
-        UsageError: httpx takes the address, or a proxy's, for none. Their text is not shown: it may hold a password.
+        UsageError: The address, or a proxy's, cannot be used. No proxy is told a token in the clear.
     """
     import httpx
 
-    from kling_batch.connections import Spread, spread
+    from kling_batch.http import check_host, open_client
 
+    by_proxy = urlsplit(base_url).scheme != "http"
     try:
-        _address(base_url)
-        # Plain http is for this machine alone: no proxy is told a token.
-        way = Spread if urlsplit(base_url).scheme == "http" else spread
-        return ApiClient(base_url, transport or way(MOST_CONNECTIONS))
-    except (httpx.InvalidURL, ValueError, ImportError) as error:
-        raise UsageError(
-            f"No HTTP client can be made for KLING_BASE_URL or the proxy that is set ({type(error).__name__}).",
-            hint="KLING_BASE_URL, HTTPS_PROXY, HTTP_PROXY, ALL_PROXY or NO_PROXY is no address: mend or unset it.",
-        ) from None
-
-
-@lru_cache(maxsize=64)
-def _address(url: str) -> httpx.URL:
-    """Read an address. Most calls have the same one."""
-    import httpx
-
-    return httpx.URL(url)
-
-
-class ApiClient:
-    """An HTTP client for the API host alone: an async context manager.
-
-    It keeps no cookie and follows no redirect, so that the token cannot be led away. httpx's own client, which would
-    have to be kept from both, is up to half of what a call costs.
-
-    Args:
-        base_url: Where the service's paths begin.
-        transport: The way there; closed with the client.
-    """
-
-    def __init__(self, base_url: str, transport: httpx.AsyncBaseTransport) -> None:
-        self._base_url = base_url
-        self._transport = transport
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.aclose()
-
-    async def aclose(self) -> None:
-        """Close the connections."""
-        await self._transport.aclose()
-
-    async def send(self, method: str, path: str, *, token: str, body: bytes | None) -> httpx.Response:
-        """Make a call, and read its answer whole.
-
-        Raises:
-            httpx.HTTPError: There was no answer, or not all of it.
-            httpx.InvalidURL: The path makes no address.
-        """
-        import httpx
-
-        headers = {**_HEADERS, "Authorization": f"Bearer {token}"}
-        url = _address(self._base_url + path)
-        request = httpx.Request(method, url, headers=headers, content=body, extensions={"timeout": _TIMEOUT_S})
-        response = await self._transport.handle_async_request(request)
-        try:
-            await response.aread()
-        finally:
-            await response.aclose()
-        return response
+        check_host(httpx.URL(base_url))
+    except (httpx.InvalidURL, ValueError):
+        raise UsageError("KLING_BASE_URL names a host that there cannot be.", hint=_HINT) from None
+    return open_client(base_url, headers=_HEADERS, timeout_s=CALL_TIMEOUT_S, by_proxy=by_proxy, transport=transport)
 
 
 class KlingService:
@@ -193,10 +137,11 @@ class KlingService:
     `date` is the service's time at its latest answer, in Unix seconds; whole ones, as HTTP has them.
     """
 
-    def __init__(self, http: ApiClient, signer: Signer, *, probe: Probe = no_probe) -> None:
+    def __init__(self, http: httpx.AsyncClient, signer: Signer, *, probe: Probe = no_probe) -> None:
         self._http = http
         self._signer = signer
         self._probe = probe
+        self._room = asyncio.Semaphore(MOST_CALLS)
         self.requests = 0
         self.date: float | None = None
 
@@ -247,29 +192,45 @@ class KlingService:
                 return False
 
     async def _send(self, method: str, path: str, body: bytes | None = None) -> wire.Reply | _Lost:
+        async with self._room:
+            return await self._call(method, path, body)
+
+    async def _call(self, method: str, path: str, body: bytes | None) -> wire.Reply | _Lost:
         import httpx
 
-        token = self._signer.token()
+        from kling_batch.http import TooLarge, read_body
+
+        headers = {"Authorization": f"Bearer {self._signer.token()}"}
+        content = bytearray()
         self._probe(f"send {method}")
         self.requests += 1
         try:
-            response = await self._http.send(method, path, token=token, body=body)
+            async with (
+                asyncio.timeout(CALL_TIMEOUT_S),
+                self._http.stream(method, path, headers=headers, content=body) as response,
+            ):
+                await read_body(response, LARGEST_ANSWER, content.extend)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
-            return _Lost(reason=_words(error), sent=False)
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
-            return _Lost(reason=_words(error), sent=True)
+            return self._lost(error, sent=False)
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, UnicodeError) as error:
+            return self._lost(error, sent=True)
+        except TimeoutError:
+            return _Lost(reason=f"no whole answer within {CALL_TIMEOUT_S:.0f} s", sent=True)
+        except TooLarge:
+            return _Lost(reason=f"an answer of more than {LARGEST_ANSWER} bytes", sent=True)
         self._probe(f"answer {method}")
         self.date = _date(response.headers.get("date"))
-        return wire.Reply(status=response.status_code, body=response.content, date=self.date)
+        secrets = self._signer.secrets()
+        return wire.Reply(status=response.status_code, body=bytes(content), date=self.date, secrets=secrets)
+
+    def _lost(self, error: Exception, *, sent: bool) -> _Lost:
+        """Name what happened. httpx's messages name hosts, errors of the system, and how a broken answer began."""
+        words = wire.struck_out(str(error), self._signer.secrets())
+        name = type(error).__name__
+        return _Lost(reason=f"{name}: {words}" if words else name, sent=sent)
 
 
 _EXPIRED = 1004
-
-
-def _words(error: Exception) -> str:
-    """Name what happened. httpx's own messages name hosts and errors of the operating system, and no header."""
-    name = type(error).__name__
-    return f"{name}: {error}" if str(error) else name
 
 
 def _date(header: str | None) -> float | None:

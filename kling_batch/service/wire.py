@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Any
+from urllib.parse import quote
 
 from kling_batch.model import AUDIO_FORMATS, Audio, Task, TaskStatus
 from kling_batch.service.codes import CODES, Reaction, reaction
@@ -42,6 +43,8 @@ _SAYS_NOTHING = {Reaction.TROUBLE, Reaction.UNKNOWN, Reaction.SLOW_DOWN, Reactio
 """Reactions to a read that may be repeated."""
 _OK = range(200, 300)
 _LONGEST_MESSAGE = 500
+_SHORTEST_SECRET = 8
+"""Characters. Real keys have 32; a shorter text stands in many that are no secret."""
 _ACCEPTED = re.compile(rb'\s*\{\s*"code"\s*:\s*0\s*[,}]')
 _TASK_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.:~-]{0,199}")
 """An opaque id, but one that can stand in a URL's path, in a database and in a file. 18 digits in captures."""
@@ -56,11 +59,15 @@ _YEAR_10000_MS = 253_402_300_800_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reply:
-    """An HTTP answer: its status, its body, and its `Date` header as Unix seconds where it has one."""
+    """An HTTP answer: its status, its body, and its `Date` header as Unix seconds where it has one.
+
+    `secrets` are struck out of every text in it.
+    """
 
     status: int
     body: bytes
     date: float | None = None
+    secrets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -177,7 +184,7 @@ def code_of(reply: Reply) -> int | None:
 
 def _envelope(reply: Reply) -> _Envelope | None:
     try:
-        body = json.loads(reply.body)
+        body = struck_out(json.loads(reply.body), reply.secrets)
     except (ValueError, RecursionError):
         return None
     if not isinstance(body, dict):
@@ -191,6 +198,29 @@ def _envelope(reply: Reply) -> _Envelope | None:
         request_id=_text(body.get("request_id")),
         data=body.get("data"),
     )
+
+
+def struck_out(value: Any, secrets: Iterable[str]) -> Any:
+    """Give a text, or what was read from JSON, without these secrets, also where they are escaped as in a URL."""
+    forms = {form for secret in secrets if len(secret) >= _SHORTEST_SECRET for form in (secret, quote(secret, safe=""))}
+    # Looked through in C: a page of the list has thousands of texts, and hardly ever a secret.
+    text = json.dumps(value, ensure_ascii=False)
+    found = [form for form in forms if json.dumps(form)[1:-1] in text]
+    return _without(value, sorted(found, key=len, reverse=True)) if found else value
+
+
+def _without(value: Any, texts: Sequence[str]) -> Any:
+    match value:
+        case str():
+            for text in texts:
+                value = value.replace(text, "***")
+            return value
+        case list():
+            return [_without(each, texts) for each in value]
+        case dict():
+            return {_without(name, texts): _without(each, texts) for name, each in value.items()}
+        case _:
+            return value
 
 
 def _refusal(envelope: _Envelope, http_status: int) -> Refused:

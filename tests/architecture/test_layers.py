@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 FLOORS = [
-    {"", "errors", "model", "events", "clock", "effects", "resources", "identity", "connections", "disk"},
+    {"", "errors", "model", "events", "clock", "effects", "resources", "identity", "http", "disk"},
     {"manifest", "service", "records"},
     {"delivery"},
     {"planning"},
@@ -29,11 +29,9 @@ SANDBOX_MAY_KNOW = {"sandbox", "", "model", "errors", "clock", "resources"}
 MAY_KNOW_THE_SANDBOX = {"sandbox", "api", "cli"}
 DOORS = {
     "httpx": {
-        "kling_batch.connections",
+        "kling_batch.http",
         "kling_batch.service.client",
         "kling_batch.delivery.download",
-        "kling_batch.delivery.steps",
-        "kling_batch.delivery.walkers",
         "kling_batch.api.access",
         "kling_batch.sandbox.transport",
     },
@@ -48,7 +46,7 @@ DOORS = {
     "obstore": {"kling_batch.records.object_store"},
 }
 """Which modules, or packages with all that is in them, a library may be imported by."""
-TYPES_ALONE = {"kling_batch.delivery.steps"}
+TYPES_ALONE = {"kling_batch.api.access"}
 """Modules that may name httpx's types and not import it."""
 
 Breaches = list[str]
@@ -157,7 +155,7 @@ def test_no_module_imports_itself_by_way_of_others(imports: list[Any]) -> None:
         (about_the_sandbox, {"sandbox/world": "from kling_batch.service.codes import CODES", "service/codes": ""}),
         (about_the_sandbox, {"running/run": "import kling_batch.sandbox.world", "sandbox/world": ""}),
         (past_the_door, {"running/run": "def f():\n    import httpx"}),
-        (past_the_door, {"delivery/steps": "import httpx"}),
+        (past_the_door, {"api/access": "import httpx"}),
         (past_the_door, {"delivery/part": "try:\n    from sqlite3 import dbapi2\nexcept OSError:\n    pass"}),
         (past_the_door, {"service/wire": "import httpx._config"}),
         (
@@ -189,7 +187,7 @@ def test_a_breach_is_found(
             },
         ),
         (upward, {"events": "from kling_batch.model import Status", "model": ""}),
-        (past_the_door, {"delivery/steps": "if typing.TYPE_CHECKING:\n    import httpx"}),
+        (past_the_door, {"api/access": "if typing.TYPE_CHECKING:\n    import httpx"}),
         (cycle, {"a": "from kling_batch import b", "b": "if TYPE_CHECKING:\n    from kling_batch import a"}),
     ],
 )

@@ -18,7 +18,7 @@ from typing import ParamSpec, TypeVar
 
 import httpx
 
-from kling_batch.delivery.walkers import LoopWalker, file_client
+from kling_batch.delivery.download import Downloader, file_client
 from kling_batch.effects import Probe
 from kling_batch.errors import DiskUnusable, FolderHeld, Interrupted
 from kling_batch.events import Observer
@@ -291,7 +291,7 @@ class _Way:
         async with http, files:
             yield Ports(
                 service=self.parts.service(http, _KEYS.signer(machine.clock.time), probe=self.body.probe),
-                files=LoopWalker(files, machine.clock, offload),
+                files=Downloader(files, clock=machine.clock, rng=self.rng, probe=self.body.probe),
                 journal=journal,
                 store=store,
                 clock=machine.clock,

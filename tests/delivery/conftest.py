@@ -18,8 +18,8 @@ import pytest
 import soundfile
 
 from kling_batch.delivery.answer import DownloadOutcome
-from kling_batch.delivery.download import download
-from kling_batch.delivery.walkers import LoopWalker, file_client
+from kling_batch.delivery.download import Downloader, file_client
+from kling_batch.effects import Probe, no_probe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,13 +142,13 @@ Fetch = Callable[..., DownloadOutcome]
 
 @pytest.fixture
 def fetch(clock: VirtualClock, partial: Path) -> Fetch:
-    """Download a URL into `partial`: on the loop and the virtual clock, with a client of its own."""
+    """Download a URL into `partial`: on the virtual clock, with a client of its own."""
 
-    def run(url: str, *, transport: Any = None, **options: Any) -> DownloadOutcome:
+    def run(url: str, *, transport: Any = None, probe: Probe = no_probe, **options: Any) -> DownloadOutcome:
         async def go() -> DownloadOutcome:
             async with file_client(transport=transport) as client:
-                walker = LoopWalker(client, clock, asyncio.to_thread)
-                return await walker.walk(lambda: download(url, partial, rng=random.Random(7), **options))
+                downloader = Downloader(client, clock=clock, rng=random.Random(7), probe=probe)
+                return await downloader.fetch(url, partial, **options)
 
         return asyncio.run(go())
 
@@ -167,6 +167,16 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., bytes]:
         return path.read_bytes()
 
     return make
+
+
+@pytest.fixture
+def spoilt_mp3(sound: Callable[..., bytes]) -> bytes:
+    """Make an MP3 whose frames are all there, with damage inside of them."""
+    data = bytearray(sound("mp3"))
+    for position in range(5000, len(data) - 5000, 97):
+        if position - data.rfind(b"\xff\xfb", 0, position + 4) > 5:
+            data[position] ^= 0x15
+    return bytes(data)
 
 
 @pytest.fixture(scope="session")

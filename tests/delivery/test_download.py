@@ -14,8 +14,7 @@ import httpx
 import pytest
 
 from kling_batch.delivery.answer import Downloaded, DownloadFailed, UrlRefused
-from kling_batch.delivery.download import download, pause_s
-from kling_batch.delivery.walkers import LoopWalker, file_client
+from kling_batch.delivery.download import Downloader, file_client, pause_s
 from kling_batch.errors import DiskUnusable
 
 CONTENT = random.Random(1).randbytes(200_000)
@@ -277,7 +276,7 @@ def test_a_client_with_credentials_is_refused(clock: Any, options: Any) -> None:
 
     async def go() -> None:
         async with httpx.AsyncClient(**options) as client:
-            LoopWalker(client, clock, asyncio.to_thread)
+            Downloader(client, clock=clock, rng=random.Random(1))
 
     with pytest.raises(ValueError, match="credentials"):
         asyncio.run(go())
@@ -389,10 +388,8 @@ def test_a_cancelled_download_can_be_resumed(clock: Any, partial: Path) -> None:
         headers = {"ETag": '"one"', "Content-Length": "5000"}
         transport = httpx.MockTransport(lambda _: httpx.Response(200, headers=headers, stream=Dripping(given)))
         async with file_client(transport=transport) as client:
-            walker = LoopWalker(client, clock, asyncio.to_thread)
-            task = asyncio.create_task(
-                walker.walk(lambda: download("http://files.test/x", partial, rng=random.Random(1)))
-            )
+            downloader = Downloader(client, clock=clock, rng=random.Random(1))
+            task = asyncio.create_task(downloader.fetch("http://files.test/x", partial))
             await given.wait()
             task.cancel()
             with pytest.raises(asyncio.CancelledError):

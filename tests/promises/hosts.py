@@ -37,7 +37,8 @@ class _Host(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         self.send_response(said.status)
-        self.send_header("Content-Length", str(len(said.body)))
+        for name, value in {"Content-Length": str(len(said.body)), **said.headers}.items():
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(said.body)
 

@@ -134,6 +134,15 @@ class Machine:
         printed, said = process.communicate(timeout=timeout_s)
         return Ended(status=process.returncode, out=printed, said=said, report=self.report(out))
 
+    def ask(self, verb: str) -> Ended:
+        """Ask the service something that needs no manifest."""
+        told = subprocess.run(
+            [sys.executable, "-m", "kling_batch", verb],
+            cwd=self.folder, env=self.variables(), stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            timeout=_LONGEST_S, check=False,
+        )  # fmt: skip
+        return Ended(status=told.returncode, out=told.stdout, said=told.stderr, report={})
+
     def killed_at(self, condition: Callable[[Service], bool], *options: str) -> None:
         """Run, and pull the plug as soon as the service's books fulfil a condition."""
         with self.started("--yes", *options) as process:

@@ -46,6 +46,7 @@ class Say:
     status: int | None = None
     body: bytes = b""
     work: bool = False
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 def refuse(status: int, code: int, message: str = "no", *, work: bool = False) -> Say:

@@ -180,7 +180,8 @@ def test_a_reroll_that_arrives_before_the_hold_is_planned_with(service: Service,
 
 IMPOSSIBLE = {
     "bracket": "http://[::1", "port": "http://127.0.0.1:65536/a.wav", "scheme": "gopher://127.0.0.1/a.wav",
-    "host": "http://xn--/a.wav", "none": "no address",
+    "host": "http://xn--/a.wav", "none": "no address", "no label": "http://a..b/a.wav",
+    "long label": f"http://{'x' * 64}.test/a.wav",
 }  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import io
 import logging
-from collections.abc import Callable
+import random
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from kling_batch.delivery.steps import Steps
-from kling_batch.delivery.walkers import LoopWalker, file_client
+from kling_batch.delivery.answer import DownloadOutcome
+from kling_batch.delivery.download import Downloader, file_client
 from kling_batch.errors import DiskUnusable
 from kling_batch.model import Audio, FileRecord, Job, Source, Status, Take, Task, TaskStatus
 from kling_batch.records.attempts import Stage
@@ -123,15 +123,15 @@ class Home:
         self.world.tasks[f"task-{name}"] = [{"wav": url}]
         return Work(take=take, row=row, task=finished(f"task-{name}", {"wav": url}), **facts)
 
-    def deliver(self, *works: Work, workers: int = 2, walker: Any = None) -> Work:
+    def deliver(self, *works: Work, workers: int = 2, downloader: Any = None) -> Work:
         """Bring the files of takes home; gives the first of them."""
-        asyncio.run(self._deliver(works, workers, walker))
+        asyncio.run(self._deliver(works, workers, downloader))
         return works[0]
 
-    async def _deliver(self, works: tuple[Work, ...], workers: int, walker: Any) -> None:
+    async def _deliver(self, works: tuple[Work, ...], workers: int, downloader: Any) -> None:
         async with file_client(transport=httpx.MockTransport(self.world.answer)) as client:
-            files = LoopWalker(client, self.clock, asyncio.to_thread)
-            files = files if walker is None else walker(files)
+            files = Downloader(client, clock=self.clock, rng=random.Random(1))
+            files = files if downloader is None else downloader(files)
             world = {"service": self.world, "clock": self.clock, "files": files, "observe": self._observe}
             parts = self._parts_of(list(works), self._journal, world=world, settle_time_s=SETTLE_S)
             scheduler, ports = parts.scheduler, parts.ports
@@ -337,24 +337,24 @@ def test_an_impossible_url_ends_its_take_alone(home: Home, url: str) -> None:
 
 
 class Faulty:
-    """A walker with a bug that shows in the first walk."""
+    """A downloader with a bug that shows in the first download."""
 
-    def __init__(self, inner: LoopWalker) -> None:
+    def __init__(self, inner: Downloader) -> None:
         self.inner = inner
-        self.walks = 0
+        self.downloads = 0
 
-    async def walk(self, make: Callable[[], Steps[Any]]) -> Any:
-        self.walks += 1
-        if self.walks == 1:
+    async def fetch(self, url: str, partial: Path) -> DownloadOutcome:
+        self.downloads += 1
+        if self.downloads == 1:
             raise ZeroDivisionError("of all things")
-        return await self.inner.walk(make)
+        return await self.inner.fetch(url, partial)
 
 
 def test_a_bug_ends_its_take_alone(home: Home, caplog: pytest.LogCaptureFixture) -> None:
     """It is named as ours, its traceback is logged, and the others are delivered."""
     first, other = home.work("first", WHOLE), home.work("door", WHOLE)
     with caplog.at_level(logging.ERROR, "kling_batch"):
-        home.deliver(first, other, walker=Faulty, workers=1)
+        home.deliver(first, other, downloader=Faulty, workers=1)
     assert (first.status, other.status) == (Status.FAILED, Status.SUCCEEDED)
     assert first.error is not None
     assert "a bug in kling-batch: ZeroDivisionError" in first.error.message

@@ -81,7 +81,9 @@ def test_the_effects_of_a_call_are_told_in_order() -> None:
     effects: list[str] = []
 
     async def go() -> None:
-        async with api_client("http://localhost", httpx.MockTransport(lambda _: httpx.Response(500))) as http:
+        async with api_client(
+            "http://localhost", httpx.MockTransport(lambda _: httpx.Response(500, stream=httpx.ByteStream(b"")))
+        ) as http:
             await KlingService(http, Keys(api_key="k").signer(lambda: 0.0), probe=effects.append).create(PATH, {}, "a")
 
     asyncio.run(go())

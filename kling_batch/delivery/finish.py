@@ -1,0 +1,137 @@
+"""A file that has arrived is verified, copied into the store and placed; one that cannot be trusted is kept apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import assert_never
+
+from kling_batch.delivery.place import place, placed_now, rejected_path
+from kling_batch.delivery.verify import Rejected, Suspect, Verified, verify_audio
+from kling_batch.disk import disk_border, hash_file
+from kling_batch.effects import Probe
+from kling_batch.model import FileRecord
+from kling_batch.records.attempts import PlacedFile
+from kling_batch.records.layout import FOLDER
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Target:
+    """Where a file goes under the output folder, and what it has to be.
+
+    `sha256` is None where any sound will do; `with_shape` asks for what it looks like.
+    """
+
+    path: str
+    audio_format: str
+    requested_s: float
+    external_id: str
+    task_id: str | None
+    stated_s: float | None = None
+    sha256: str | None = None
+    with_shape: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finished:
+    """The file stands under its final name. The warnings name it."""
+
+    file: PlacedFile
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Doubted:
+    """The file is not taken, and kept in `kept`. `twice`: the same bytes were kept there before."""
+
+    reason: str
+    kept: Path
+    twice: bool
+
+
+def finish(
+    coming: Path,
+    sha256: str,
+    target: Target,
+    *,
+    out: Path,
+    copy: Callable[[Path, str], None],
+    doubted: Iterable[Path],
+    probe: Probe,
+) -> Finished | Doubted:
+    """Verify a whole file, and give it its final name or keep it apart. Blocks: call it from a thread.
+
+    Args:
+        coming: The file; gone afterwards.
+        sha256: Its hash.
+        target: Where it goes.
+        out: The output folder.
+        copy: Puts a sound into the store.
+        doubted: What was kept apart while this sound was fetched; deleted once it is had.
+        probe: Is told of every effect.
+
+    Raises:
+        DiskUnusable: Something cannot be read or written; `coming` is still there.
+    """
+    kept = out / rejected_path(target.path, sha256)
+    with disk_border(kept):
+        twice = kept.is_file() and hash_file(kept) == sha256
+    sound = _sound(coming, sha256, target, twice=twice)
+
+    def move(dest: Path) -> None:
+        place(coming, dest, out=out, sha256=sha256, keep_replaced_in=replaced_folder(out), probe=probe)
+
+    if isinstance(sound, Rejected):
+        move(kept)
+        with disk_border(kept):
+            _why(kept).write_text(f"{sound.reason}\ntask {target.task_id}\n", encoding="utf-8")
+        return Doubted(reason=sound.reason, kept=kept, twice=twice)
+    size = coming.stat().st_size
+    copy(coming, sha256)
+    move(out / target.path)
+    with disk_border(kept):
+        for path in (*doubted, kept):
+            path.unlink(missing_ok=True)
+            _why(path).unlink(missing_ok=True)
+    record = FileRecord(
+        path=target.path,
+        format=target.audio_format,
+        sha256=sha256,
+        bytes=size,
+        duration_s=round(sound.duration_s, 3),
+    )
+    file = replace(placed_now(out, record, target.external_id), shape=sound.shape)
+    return Finished(file=file, warnings=tuple(f"{target.path}: {warning}" for warning in sound.warnings))
+
+
+def replaced_folder(out: Path) -> Path:
+    """Say where files are kept that another took the place of."""
+    return out / FOLDER / "replaced"
+
+
+def _sound(coming: Path, sha256: str, target: Target, *, twice: bool) -> Verified | Rejected:
+    """Decide whether a file is taken. The same bytes `twice`, or those of the lock, are what the service made."""
+    if target.sha256 not in {None, sha256}:
+        return Rejected(reason="the service gives other bytes than the lock names")
+    verdict = verify_audio(
+        coming,
+        audio_format=target.audio_format,
+        requested_s=target.requested_s,
+        stated_s=target.stated_s,
+        with_shape=target.with_shape,
+    )
+    match verdict:
+        case Verified() | Rejected():
+            return verdict
+        case Suspect(sound=sound, reason=reason):
+            if twice or target.sha256 is not None:
+                return replace(sound, warnings=(*sound.warnings, f"{reason}; the service made it so"))
+            return Rejected(reason=reason)
+        case _:
+            assert_never(verdict)
+
+
+def _why(kept: Path) -> Path:
+    """Say where the reason stands why a file is kept apart."""
+    return kept.with_name(f"{kept.name}.txt")

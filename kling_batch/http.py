@@ -1,0 +1,103 @@
+"""What both doors to httpx have in common: how a client is made, which hosts there can be, and how much is read."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+
+import httpx
+
+from kling_batch.errors import UsageError
+
+CONNECTIONS = 8
+"""Connections to a host. httpx's pool costs the product of connections and waiting requests: few are faster."""
+_DIRECT = {"all://localhost": None, "all://127.0.0.1": None, "all://[::1]": None}
+_LONGEST_LABEL = 63
+_LAST_PORT = 65535
+
+
+class TooLarge(Exception):
+    """A body has more bytes than anybody needs."""
+
+
+def open_client(
+    base_url: str = "",
+    *,
+    headers: Mapping[str, str],
+    timeout_s: float,
+    by_proxy: bool = True,
+    transport: httpx.AsyncBaseTransport | None = None,
+) -> httpx.AsyncClient:
+    """Open a client that keeps no cookie, follows no redirect, and reaches this machine without a proxy.
+
+    Args:
+        base_url: What its paths are joined to.
+        headers: What every request carries.
+        timeout_s: The longest wait for an answer, or for more of it. A connection is waited for 10 seconds.
+        by_proxy: Whether the proxies of the environment are asked for hosts elsewhere.
+        transport: Stands in for the network.
+
+    Raises:
+        UsageError: A proxy, or a file of certificates, cannot be used. Its text is not shown: it may hold a password.
+    """
+    try:
+        return httpx.AsyncClient(
+            base_url=base_url,
+            headers=headers,
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+            timeout=httpx.Timeout(timeout_s, connect=10.0, pool=None),
+            limits=httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS),
+            trust_env=by_proxy,
+            mounts=_DIRECT,
+            transport=transport,
+        )
+    except (httpx.InvalidURL, ValueError, ImportError, OSError) as error:
+        raise UsageError(
+            f"No HTTP client can be made with the proxy or the certificates that are set ({type(error).__name__}).",
+            hint="Mend or unset HTTPS_PROXY, HTTP_PROXY, ALL_PROXY or NO_PROXY, or SSL_CERT_FILE and SSL_CERT_DIR.",
+        ) from None
+
+
+def check_host(url: httpx.URL) -> None:
+    """Refuse a host or port that there cannot be, which httpx and Python meet only when they connect.
+
+    Raises:
+        ValueError: There can be no such place. It does not repeat the URL.
+    """
+    if url.port is not None and url.port > _LAST_PORT:
+        raise ValueError(f"names port {url.port}, and there is none above {_LAST_PORT}")
+    try:
+        decoded = url.host
+    except ValueError:
+        decoded = ""
+    labels = url.raw_host.removesuffix(b".").split(b".")
+    if not decoded or not all(0 < len(label) <= _LONGEST_LABEL for label in labels):
+        raise ValueError("names a host that there cannot be")
+
+
+async def read_body(response: httpx.Response, most: int, write: Callable[[bytes], object]) -> None:
+    """Hand over a body piece by piece as it arrives, unpacked if it is packed with gzip or deflate.
+
+    httpx would unpack all of a piece at once: 64 kB of zeros become 64 MB, and other packings know no bound.
+
+    Raises:
+        TooLarge: It has more than `most` bytes, unpacked. What came before was handed over.
+        httpx.HTTPError: It broke off, or is not what it says.
+    """
+    packing = response.headers.get("content-encoding", "identity")
+    if packing not in {"identity", "gzip", "deflate"}:
+        raise httpx.DecodingError("the answer is packed in a way that was not asked for")
+    unpack = None if packing == "identity" else zlib.decompressobj(zlib.MAX_WBITS | 32)
+    seen = 0
+    async for raw in response.aiter_raw():
+        try:
+            piece = raw if unpack is None else unpack.decompress(raw, most - seen + 1)
+        except zlib.error as error:
+            raise httpx.DecodingError(str(error)) from error
+        seen += len(piece)
+        if seen > most:
+            raise TooLarge
+        write(piece)
+    if unpack is not None and not unpack.eof:
+        raise httpx.DecodingError("the packed answer is cut")
