@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from urllib.request import getproxies
 
 import httpx
 
@@ -13,7 +16,7 @@ from kling_batch.errors import UsageError
 CONNECTIONS = 8
 """Connections to a host. httpx's pool costs the product of connections and waiting requests: few are faster."""
 _DIRECT = {"all://localhost": None, "all://127.0.0.1": None, "all://[::1]": None}
-_LONGEST_LABEL = 63
+_HOST = re.compile(rb"([a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}\.?|[0-9a-f:.]+:[0-9a-f:.]*")
 _LAST_PORT = 65535
 
 
@@ -42,6 +45,8 @@ def open_client(
         UsageError: A proxy, or a file of certificates, cannot be used. Its text is not shown: it may hold a password.
     """
     try:
+        if by_proxy and transport is None:
+            _check_proxies()
         return httpx.AsyncClient(
             base_url=base_url,
             headers=headers,
@@ -67,13 +72,21 @@ def check_host(url: httpx.URL) -> None:
     """
     if url.port is not None and url.port > _LAST_PORT:
         raise ValueError(f"names port {url.port}, and there is none above {_LAST_PORT}")
-    try:
-        decoded = url.host
-    except ValueError:
-        decoded = ""
-    labels = url.raw_host.removesuffix(b".").split(b".")
-    if not decoded or not all(0 < len(label) <= _LONGEST_LABEL for label in labels):
-        raise ValueError("names a host that there cannot be")
+    with suppress(ValueError):  # a name that begins like an encoded one, and is none
+        if url.host and _HOST.fullmatch(url.raw_host):
+            return
+    raise ValueError("names a host that there cannot be")
+
+
+def _check_proxies() -> None:
+    """Refuse proxies that httpx takes and can never reach.
+
+    Raises:
+        ValueError, httpx.InvalidURL: One is no address.
+    """
+    for scheme in ("http", "https", "all"):
+        if address := getproxies().get(scheme):
+            check_host(httpx.URL(address if "://" in address else f"http://{address}"))
 
 
 async def read_body(response: httpx.Response, most: int, write: Callable[[bytes], object]) -> None:

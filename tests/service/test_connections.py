@@ -105,6 +105,7 @@ def test_this_machine_is_reached_without_a_proxy(monkeypatch: pytest.MonkeyPatch
     [
         ("ALL_PROXY", "what://user:hush@h.example"),
         ("HTTPS_PROXY", "http://user:hush@h:x"),
+        ("HTTP_PROXY", "user:hush@["),
         ("NO_PROXY", "http://hush:x"),
         ("SSL_CERT_FILE", "/no/hush.pem"),
     ],
@@ -123,7 +124,17 @@ def test_what_cannot_be_used_is_explained_without_its_text(
 
 
 @pytest.mark.parametrize(
-    "url", ["http://a..b/", "http://xn--/", f"http://{'x' * 64}.test/", "http://h.test:65536/", "/path", "http://.../"]
+    "url",
+    [
+        "http://a..b/",
+        "http://xn--/",
+        f"http://{'x' * 64}.test/",
+        "http://h.test:65536/",
+        "/path",
+        "http://.../",
+        "http://[",
+        "http://a b/",
+    ],
 )
 def test_a_host_that_there_cannot_be_is_refused(url: str) -> None:
     """Httpx takes such a URL, and fails with many an exception when it connects."""
