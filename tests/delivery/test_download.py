@@ -14,8 +14,10 @@ import httpx
 import pytest
 
 from kling_batch.delivery.answer import Downloaded, DownloadFailed, UrlRefused
-from kling_batch.delivery.download import Downloader, file_client, pause_s
+from kling_batch.delivery.download import ATTEMPT_S, Downloader, file_client, pause_s
 from kling_batch.errors import DiskUnusable
+from tests.chaos.virtual import Time, run_virtual
+from tests.chaos.virtual import VirtualClock as LoopClock
 
 CONTENT = random.Random(1).randbytes(200_000)
 
@@ -398,6 +400,36 @@ def test_a_cancelled_download_can_be_resumed(clock: Any, partial: Path) -> None:
     asyncio.run(go())
     assert partial.read_bytes() == CONTENT[:1000]
     assert note(partial).read_text() == '"one"\n1000\n'
+
+
+def test_a_host_that_drips_is_given_up_and_what_came_is_kept(partial: Path) -> None:
+    """A byte a second is no download: each attempt has its time, and the next goes on where it ended."""
+    asked: list[str | None] = []
+
+    class Drops(httpx.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            for number in range(100_000):
+                await asyncio.sleep(1)
+                yield CONTENT[number : number + 1]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.headers.get("range"))
+        headers = {"ETag": '"one"', "Content-Length": "200000"}
+        return httpx.Response(200, headers=headers, stream=Drops())
+
+    time = Time()
+
+    async def go() -> Any:
+        async with file_client(transport=httpx.MockTransport(answer)) as client:
+            downloader = Downloader(client, clock=LoopClock(time), rng=random.Random(1))
+            return await downloader.fetch("http://files.test/x", partial, attempts=2)
+
+    outcome = run_virtual(time, go())
+    assert isinstance(outcome, DownloadFailed)
+    assert outcome.passing
+    assert time.now < 3 * ATTEMPT_S
+    assert asked == [None, "bytes=299-"]
+    assert 0 < partial.stat().st_size <= ATTEMPT_S
 
 
 def test_a_crash_at_any_effect_leaves_nothing_that_spoils_the_next_download(
