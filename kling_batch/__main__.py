@@ -9,13 +9,13 @@ _STDERR = 2
 
 def main() -> int:
     """Run the command line."""
-    _silence_libraries()
+    silence_libraries()
     from kling_batch.cli import main as command_line
 
     return command_line()
 
 
-def _silence_libraries() -> None:
+def silence_libraries() -> None:
     """Speak through a copy of stderr, and let what C libraries write to descriptor 2 go nowhere.
 
     libmpg123, the MP3 decoder inside libsndfile, remarks upon damage there, which would tear a progress bar, and cannot

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from click import echo
 
+from kling_batch.__main__ import silence_libraries
 from tests.chaos.history import Kept, draw
 from tests.chaos.kills import kill_batches
 from tests.chaos.play import Record, play
@@ -46,6 +47,7 @@ class Sum:
 def main() -> int:
     """Run what is asked for; 1 if anything is violated."""
     warnings.simplefilter("error")
+    silence_libraries()
     options = _options()
     if options.seed is not None:
         return _replay(options.seed)

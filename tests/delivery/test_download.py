@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import inspect
 import random
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -400,6 +401,31 @@ def test_a_cancelled_download_can_be_resumed(clock: Any, partial: Path) -> None:
     asyncio.run(go())
     assert partial.read_bytes() == CONTENT[:1000]
     assert note(partial).read_text() == '"one"\n1000\n'
+
+
+def test_a_host_that_never_answers_keeps_nobody(partial: Path, clock: Any) -> None:
+    """Whoever leaves while it is asked leaves at once, and nothing is left on the disk."""
+    effects: list[str] = []
+
+    async def go(port: int) -> None:
+        asked = asyncio.Event()
+
+        def probe(effect: str) -> None:
+            effects.append(effect)
+            asked.set()
+
+        async with file_client() as client:
+            downloader = Downloader(client, clock=clock, rng=random.Random(1), probe=probe)
+            task = asyncio.create_task(downloader.fetch(f"http://127.0.0.1:{port}/x", partial))
+            await asked.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        asyncio.run(asyncio.wait_for(go(server.getsockname()[1]), timeout=20))
+    assert effects == ["file request"]
+    assert not partial.exists()
 
 
 def test_a_host_that_drips_is_given_up_and_what_came_is_kept(partial: Path) -> None:
