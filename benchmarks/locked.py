@@ -76,6 +76,7 @@ def _finished(take: Take, out: Path) -> tuple[Take, Attempt, PlacedFile]:
     file.write_bytes(data)
     attempt = Attempt(
         external_id=name,
+        kind=take.job.kind,
         job_id=take.job.id,
         take=take.number,
         attempt=1,

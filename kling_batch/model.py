@@ -14,9 +14,6 @@ if TYPE_CHECKING:
 NOTHING = Decimal(0)
 """Units; the same object for every take, of which there may be 100,000."""
 
-AUDIO_FORMATS = ("wav", "mp3")
-"""The formats that the service delivers for every sound [S]."""
-
 
 class Status(StrEnum):
     """Where a take stands, in every report."""
@@ -63,33 +60,23 @@ class Source:
 class Job:
     """One entry of a manifest, after defaults and matrix.
 
-    `request` is what is sent, less the ids: for text-to-audio `prompt` (str) and `duration` (float, seconds,
-    one decimal). `file` is the path template under the output folder, without the extension. `picked_stem` is where
-    the files of the chosen take also stand, without the extension; empty where its default can be no path.
+    `kind` names the kind of task, and `request` is what is sent, less the ids: see `catalog`. `file` is the path
+    template under the output folder, without the extension. `picked_stem` is where the files of the chosen take also
+    stand, without the extension; empty where its default can be no path.
     """
 
     project: str
     id: str
+    kind: str
     request: Mapping[str, Any]
+    formats: tuple[str, ...]
     takes: int = 1
     edition: int = 1
-    formats: tuple[str, ...] = ("wav",)
     file: str = "{id}-{take:02}"
     picked_stem: str = ""
     tags: tuple[str, ...] = ()
     meta: Mapping[str, str] = field(default_factory=dict)
     source: Source
-    kind: str = "text-to-audio"
-
-    @property
-    def prompt(self) -> str:
-        """What the sound shall be, in words."""
-        return str(self.request["prompt"])
-
-    @property
-    def duration_s(self) -> float:
-        """How long the sound shall be, in seconds."""
-        return float(self.request["duration"])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

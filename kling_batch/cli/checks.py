@@ -11,9 +11,9 @@ from enum import StrEnum
 from importlib import metadata
 from typing import Any
 
-from kling_batch import __version__
+from kling_batch import __version__, catalog
 from kling_batch.errors import AccountStop, ExitStatus, KlingBatchError
-from kling_batch.model import Manifest
+from kling_batch.model import Manifest, Take
 from kling_batch.running.reading import stop_for
 from kling_batch.service.auth import BACKDATED_S, TOKEN_LIFE_S
 from kling_batch.service.client import DEFAULT_BASE_URL
@@ -29,8 +29,8 @@ _SLOW_S = 60.0
 """How far a clock may be behind before the times in the reports mislead. Tokens bear half an hour."""
 _GB = 1e9
 _LEAST_ROOM = 100e6
-_BYTES_PER_S = {"wav": 44_100 * 4, "mp3": 32_000}
-"""What a second of sound takes: CD quality, and the service's MP3."""
+_USUAL_S = 10.0
+"""The length that is reckoned with where a job does not say one."""
 _COPIES = 2
 """The output folder's and the store's."""
 _OWN_EXTRAS = ("sandbox", "s3", "speed")
@@ -128,7 +128,8 @@ def _extras(extras: Mapping[str, list[str]], versions: Mapping[str, str]) -> Che
 
 def sound(version: str, formats: frozenset[str]) -> Check:
     """Look whether every format of the service can be decoded, which is how files are verified."""
-    lacking = sorted({"wav", "mp3"} - formats)
+    wanted = sorted(catalog.formats(), reverse=True)
+    lacking = [name for name in wanted if name not in formats]
     if lacking:
         return Check(
             name="sound",
@@ -136,13 +137,13 @@ def sound(version: str, formats: frozenset[str]) -> Check:
             message=f"libsndfile {version} does not read {', '.join(lacking)}: such files cannot be verified",
             hint="Install a newer one: pip install --upgrade soundfile",
         )
-    return Check(name="sound", message=f"libsndfile {version} reads wav and mp3")
+    return Check(name="sound", message=f"libsndfile {version} reads {' and '.join(wanted)}")
 
 
 def room(free: float, manifest: Manifest | None) -> Check:
     """Compare the room on the disk with what a manifest's sounds take, in bytes; copies in the store included."""
     takes = manifest.takes if manifest else ()
-    need = sum(take.job.duration_s * _BYTES_PER_S[name] for take in takes for name in take.job.formats) * _COPIES
+    need = sum(map(_bytes_of, takes)) * _COPIES
     words = f"{_size(free)} free"
     words += f"; {len(takes)} takes may need {_size(need)}, copies in the store included" if takes else ""
     hint = "Make room, or choose a folder on another disk with --out (and --store)."
@@ -152,6 +153,12 @@ def room(free: float, manifest: Manifest | None) -> Check:
     if free < max(need, _GB):
         return Check(name="room", state=State.WARNING, message=words, hint=hint)
     return Check(name="room", message=words)
+
+
+def _bytes_of(take: Take) -> float:
+    kind = catalog.kind_of(take.job)
+    seconds = kind.length_of(take.job) or _USUAL_S
+    return sum(seconds * kind.outputs[name].bytes_per_s for name in take.job.formats)
 
 
 def _size(count: float) -> str:

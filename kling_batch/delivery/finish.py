@@ -25,7 +25,7 @@ class Target:
 
     path: str
     audio_format: str
-    requested_s: float
+    requested_s: float | None
     external_id: str
     task_id: str | None
     stated_s: float | None = None

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
+from kling_batch.catalog import formats
 from kling_batch.delivery.mp3 import readable_mp3
 from kling_batch.delivery.shape import Shaping
 from kling_batch.delivery.wav import readable_wav
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     import soundfile
 
 _READABLE = {"wav": readable_wav, "mp3": readable_mp3}
+"""Formats whose files are looked through before the decoder, which passes over what is wrong with them."""
 _CONTAINERS = {"wav": {"WAV", "WAVEX", "RF64"}, "mp3": {"MP3", "MPEG"}}
+"""How the decoder calls formats that it does not call as everybody does."""
 _SHORT = 0.6
 """Below this share of the length that was asked for, a sound may be cut."""
 
@@ -47,7 +50,11 @@ def decoders() -> tuple[str, frozenset[str]]:
     import soundfile
 
     there = set(soundfile.available_formats())
-    return soundfile.__libsndfile_version__, frozenset(name for name, kinds in _CONTAINERS.items() if kinds & there)
+    return soundfile.__libsndfile_version__, frozenset(name for name in formats() if _containers(name) & there)
+
+
+def _containers(audio_format: str) -> set[str]:
+    return _CONTAINERS.get(audio_format, {audio_format.upper()})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,14 +91,14 @@ Verdict = Verified | Suspect | Rejected
 
 
 def verify_audio(
-    path: Path, *, audio_format: str, requested_s: float, stated_s: float | None = None, with_shape: bool = False
+    path: Path, *, audio_format: str, requested_s: float | None, stated_s: float | None = None, with_shape: bool = False
 ) -> Verdict:
     """Check a downloaded file. Blocks for some 15 ms for ten seconds of MP3: call it from a thread.
 
     Args:
         path: The file. Its name does not matter.
-        audio_format: What it shall be: `wav` or `mp3`.
-        requested_s: The length in seconds that was asked for.
+        audio_format: What it shall be, by the usual ending of its name.
+        requested_s: The length in seconds that was asked for; None where none was.
         stated_s: The length in seconds that the service states for this very file, if it states one.
         with_shape: Also find out what it looks like and how loud it is.
 
@@ -100,7 +107,7 @@ def verify_audio(
     """
     with disk_border(path):
         data = path.read_bytes()
-    readable, damage = _READABLE[audio_format](data)
+    readable, damage = _READABLE.get(audio_format, _as_it_is)(data)
     decoded = _decode(path if readable is data else io.BytesIO(readable), audio_format, with_shape=with_shape)
     reasons = [] if damage is None else [damage]
     match decoded:
@@ -112,16 +119,20 @@ def verify_audio(
             sound = decoded
         case _:
             assert_never(decoded)
-    asked = f"it lasts {sound.duration_s:.2f} s, and {requested_s:.2f} s were asked for"
-    if sound.duration_s < _SHORT * requested_s:
-        reasons.append(asked)
-    elif abs(sound.duration_s - requested_s) >= _WORTH_SAYING_S:
-        sound = replace(sound, warnings=(asked,))
+    lasts = f"it lasts {sound.duration_s:.2f} s, and"
+    if requested_s is not None and sound.duration_s < _SHORT * requested_s:
+        reasons.append(f"{lasts} {requested_s:.2f} s were asked for")
+    elif requested_s is not None and abs(sound.duration_s - requested_s) >= _WORTH_SAYING_S:
+        sound = replace(sound, warnings=(f"{lasts} {requested_s:.2f} s were asked for",))
     elif stated_s and abs(sound.duration_s - stated_s) >= _WORTH_SAYING_S:
         sound = replace(
             sound, warnings=(f"the service states {stated_s:.2f} s, and it lasts {sound.duration_s:.2f} s",)
         )
     return Suspect(sound=sound, reason="; ".join(reasons)) if reasons else sound
+
+
+def _as_it_is(data: bytes) -> tuple[bytes, str | None]:
+    return data, None
 
 
 def _other_words(data: bytes, audio_format: str) -> str | None:
@@ -141,7 +152,7 @@ def _decode(file: Path | io.BytesIO, audio_format: str, *, with_shape: bool) -> 
 
     try:
         with soundfile.SoundFile(file) as sound:
-            if sound.format not in _CONTAINERS[audio_format]:
+            if sound.format not in _containers(audio_format):
                 return Rejected(reason=f"it is {sound.format}, not {audio_format.upper()}")
             return _read_through(sound, with_shape=with_shape)
     except soundfile.LibsndfileError as error:

@@ -8,9 +8,10 @@ from math import isfinite
 from re import compile as regex
 from typing import TYPE_CHECKING, Any, cast
 
+from kling_batch.catalog import DEFAULT, kind
+from kling_batch.catalog.manifest import Part, manifest_schema
 from kling_batch.manifest.messages import Finding, report
-from kling_batch.manifest.nodes import plain
-from kling_batch.resources import schema
+from kling_batch.manifest.nodes import TEXT_FIELDS, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -22,14 +23,15 @@ if TYPE_CHECKING:
 
 
 class Checker:
-    """Checks values by one part of the manifest's schema: `manifest`, or one of its definitions.
+    """Checks values by one part of the manifest's schema, for jobs of a kind; without a part, by the whole.
 
-    `manifest` leaves the entries of `jobs` to the checkers `entry` and `job`, so that one bad entry among
+    The whole leaves what stands in `defaults` and `jobs` to the checkers of those, so that one bad entry among
     thousands costs no second look at the others.
     """
 
-    def __init__(self, part: str) -> None:
-        self._schema = _part(part)
+    def __init__(self, part: Part | None = None, of_kind: str = DEFAULT) -> None:
+        self._schema = _whole() if part is None else _part(part, of_kind)
+        self._texts = TEXT_FIELDS | kind(of_kind).texts
         self._is_fine = _fast(self._schema) or self._is_valid
 
     def check(self, node: Node, page: Page, *, excused: frozenset[str] = frozenset()) -> tuple[Any, frozenset[str]]:
@@ -38,7 +40,7 @@ class Checker:
         The fields in `excused` may be missing, and count as wrong then. A value that is not even a mapping has
         the one wrong field `""`.
         """
-        data = plain(node)
+        data = plain(node, self._texts)
         if self._is_fine(data):
             return data, frozenset()
         findings = [_finding(error) for error in self._validator.iter_errors(data)]
@@ -52,12 +54,13 @@ class Checker:
         return bool(self._validator.is_valid(data))
 
 
-def _part(name: str) -> dict[str, Any]:
-    whole = schema("manifest")
-    if name != "manifest":
-        return {"$ref": f"#/definitions/{name}", "definitions": whole["definitions"]}
-    jobs = {key: value for key, value in whole["properties"]["jobs"].items() if key != "items"}
-    return {**whole, "properties": {**whole["properties"], "jobs": jobs}}
+def _part(name: Part, of_kind: str) -> dict[str, Any]:
+    return {"$ref": f"#/definitions/{of_kind}/{name}", "definitions": manifest_schema()["definitions"]}
+
+
+def _whole() -> dict[str, Any]:
+    whole = {name: value for name, value in manifest_schema().items() if name != "allOf"}
+    return {**whole, "properties": {**whole["properties"], "defaults": {"type": "object"}}}
 
 
 def _fast(part: dict[str, Any]) -> Callable[[Any], bool] | None:

@@ -8,13 +8,14 @@ from math import prod
 from re import compile as regex
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from kling_batch.catalog import Kind, kind
+from kling_batch.catalog.manifest import manifest_schema
 from kling_batch.manifest.check import Checker
 from kling_batch.manifest.messages import near, shown
 from kling_batch.manifest.nodes import ListNode, MapNode
 from kling_batch.manifest.paths import path_problem
 from kling_batch.manifest.templates import Template, TemplateError, parse, slug
 from kling_batch.model import Job, Source, Take
-from kling_batch.resources import schema
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 MAX_TAKES = 1_000_000
 """How many takes a manifest may ask for. More is a slip of the finger, refused before it fills the memory."""
 
-_MAX_PROMPT = schema("tasks/text-to-audio")["properties"]["prompt"]["maxLength"]
 _ID = regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _ALWAYS = frozenset({"id", "take", "project"})
 
@@ -39,6 +39,11 @@ class _Entry(NamedTuple):
     page: Page
     settings: Settings
 
+    @property
+    def kind(self) -> Kind:
+        """What is asked for."""
+        return kind(self.settings.kind)
+
     def at(self, name: str) -> int:
         """Where a field's value stands."""
         return self.node.items[name].at if name in self.node.items else self.node.at
@@ -48,7 +53,7 @@ class _Words(NamedTuple):
     """The texts of one job, with its place in the matrix filled in."""
 
     id: str
-    prompt: str
+    wanted: str
     tags: tuple[str, ...]
     meta: Mapping[str, str]
     slugs: Mapping[str, str]
@@ -70,7 +75,7 @@ class Expansion:
         self.jobs: list[Job] = []
         self.takes: list[Take] = []
         self.project = project
-        self._checker = Checker("job")
+        self._checkers: dict[str, Checker] = {}
         self._ids: dict[str, tuple[Source, Mapping[str, str]]] = {}
         self._stems: dict[str, Take] = {}
         self._plain_names: list[_PlainName] = []
@@ -79,7 +84,10 @@ class Expansion:
 
     def add(self, node: Node, page: Page, settings: Settings, *, excused: frozenset[str] = frozenset()) -> None:
         """Take one entry: check it by the schema, then make what it asks for. For `excused` see `Checker.check`."""
-        data, wrong = self._checker.check(node, page, excused=excused)
+        of_kind = settings.kind_at(node)
+        if of_kind not in self._checkers:
+            self._checkers[of_kind] = Checker("job", of_kind)
+        data, wrong = self._checkers[of_kind].check(node, page, excused=excused)
         if not isinstance(node, MapNode) or "matrix" in wrong:
             return
         entry = _Entry(data=data, wrong=wrong, node=node, page=page, settings=settings.under(data, wrong, node, page))
@@ -111,7 +119,8 @@ class Expansion:
         job = Job(
             project=self.project,
             id=words.id,
-            request={"prompt": words.prompt, "duration": settings.duration_s},
+            kind=settings.kind,
+            request=_request(entry, words),
             takes=settings.takes,
             edition=settings.edition,
             formats=settings.formats,
@@ -131,7 +140,8 @@ class Expansion:
         """Note that an id is in use; tell, and say no, when it is so already or cannot be one."""
         at = entry.at("id")
         if words.values and not _ID.fullmatch(words.id):
-            allowed = schema("manifest")["definitions"]["job"]["else"]["properties"]["id"]["patternErrorMessage"]
+            job = manifest_schema()["definitions"][entry.settings.kind]["job"]
+            allowed = job["else"]["properties"]["id"]["patternErrorMessage"]
             entry.page.tell(at, f"{_with(words.values)} makes the id {shown(words.id)}; wanted is {allowed}")
             return False
         first = self._ids.setdefault(words.id, (source, words.values))
@@ -191,11 +201,21 @@ class Expansion:
                 page.tell(at, f"`picked` of `{job.id}` makes the path {shown(job.picked_stem)}, which {where}")
 
 
+def _request(entry: _Entry, words: _Words) -> dict[str, Any]:
+    """Make what is sent, and tell of what is lacking: a field may stand in the job, its table or the defaults."""
+    of_kind, said = entry.kind, dict(entry.settings.fields)
+    if of_kind.words in said:
+        said[of_kind.words] = words.wanted
+    for name in sorted(of_kind.required - said.keys() - {of_kind.words, *entry.wrong}):
+        entry.page.tell(entry.node.at, f"`{name}` is missing: {of_kind.fields[name].get('title', '')}")
+    return {name: said[name] for name in of_kind.fields if name in said}
+
+
 def _plain_words(entry: _Entry) -> _Words:
     data, settings = entry.data, entry.settings
     return _Words(
         id=data.get("id", "") if "id" not in entry.wrong else "",
-        prompt=data.get("prompt", "") if "prompt" not in entry.wrong else "",
+        wanted=settings.fields.get(entry.kind.words, ""),
         tags=settings.tags,
         meta=settings.meta,
         slugs={},
@@ -214,15 +234,17 @@ def _combinations(entry: _Entry, matrix: Mapping[str, list[str]]) -> Iterator[_W
         own_slugs = {name: slugs[value] for name, value in values.items()}
         meta = {name: template.render(values) for name, template in templates.meta.items()}
         scope = values | {f"meta.{name}": text for name, text in meta.items()}
-        prompt = templates.prompt.render(scope)
-        if len(prompt) > _MAX_PROMPT:
+        wanted = templates.wanted.render(scope)
+        field = entry.kind.words
+        most = entry.kind.fields[field].get("maxLength", len(wanted))
+        if len(wanted) > most:
             entry.page.tell(
-                entry.at("prompt"),
-                f"{_with(values)} makes `prompt` {len(prompt)} characters long; at most {_MAX_PROMPT} are allowed",
+                entry.at(field),
+                f"{_with(values)} makes `{field}` {len(wanted)} characters long; at most {most} are allowed",
             )
         yield _Words(
             id=templates.id.render(own_slugs),
-            prompt=prompt,
+            wanted=wanted,
             tags=tuple(dict.fromkeys(template.render(scope) for template in templates.tags)),
             meta=meta,
             slugs=own_slugs,
@@ -247,7 +269,7 @@ def _slugs(entry: _Entry, matrix: Mapping[str, list[str]]) -> dict[str, str] | N
 
 class _Templates(NamedTuple):
     id: Template
-    prompt: Template
+    wanted: Template
     tags: tuple[Template, ...]
     meta: Mapping[str, Template]
 
@@ -257,14 +279,14 @@ def _templates(entry: _Entry, names: frozenset[str]) -> _Templates | None:
     words = _plain_words(entry)
     with_meta = names | {f"meta.{name}" for name in words.meta}
     id_ = _template(entry, "id", words.id, names)
-    prompt = _template(entry, "prompt", words.prompt, with_meta)
+    wanted = _template(entry, entry.kind.words, words.wanted, with_meta)
     tags = [_template(entry, "tags", text, with_meta) for text in words.tags]
     meta = {name: _template(entry, "meta", text, names) for name, text in words.meta.items()}
-    if id_ is None or prompt is None or None in tags or None in meta.values():
+    if id_ is None or wanted is None or None in tags or None in meta.values():
         return None
     return _Templates(
         id=id_,
-        prompt=prompt,
+        wanted=wanted,
         tags=tuple(template for template in tags if template),
         meta={name: template for name, template in meta.items() if template},
     )

@@ -6,16 +6,16 @@ from pathlib import Path, PureWindowsPath
 from re import compile as regex
 from typing import TYPE_CHECKING, Any
 
+from kling_batch.catalog.manifest import manifest_schema
 from kling_batch.errors import ManifestInvalid, UsageError
 from kling_batch.manifest.check import Checker
 from kling_batch.manifest.expand import Expansion
 from kling_batch.manifest.nodes import ListNode, MapNode, Scalar
-from kling_batch.manifest.reading import kind_of, read_document
-from kling_batch.manifest.settings import Settings
+from kling_batch.manifest.reading import form_of, read_document
+from kling_batch.manifest.settings import Settings, settings_of
 from kling_batch.manifest.tables import Columns, rows
 from kling_batch.manifest.templates import slug
 from kling_batch.model import Manifest
-from kling_batch.resources import schema
 
 if TYPE_CHECKING:
     from kling_batch.manifest.nodes import Document
@@ -36,11 +36,11 @@ def load(path: Path, *, project: str | None = None) -> Manifest:
         UsageError: It is missing or unreadable, its extension is not known, or `project` is no project's name.
     """
     if project is not None and not _PROJECT.fullmatch(project):
-        wanted = schema("manifest")["properties"]["project"]["patternErrorMessage"]
+        wanted = manifest_schema()["properties"]["project"]["patternErrorMessage"]
         raise UsageError(f"`{project}` cannot be a project's name", hint=f"Wanted is: {wanted}.")
-    kind = kind_of(path)
+    form = form_of(path)
     document = read_document(path, shown=str(path))
-    if kind in {"csv", "jsonl"}:
+    if form in {"csv", "jsonl"}:
         return _Loading(document, path).table(project or project_of(path))
     return _Loading(document, path).whole(project)
 
@@ -71,9 +71,10 @@ class _Loading:
     def table(self, project: str) -> Manifest:
         """Take every row as a job."""
         expansion = Expansion(project)
-        nodes, excused = rows(self._document, None)
+        settings = settings_of()
+        nodes, excused = rows(self._document, None, settings.kind)
         for row in nodes:
-            expansion.add(row, self._document.page, Settings(), excused=excused)
+            expansion.add(row, self._document.page, settings, excused=excused)
         if not self._document.page.problems and not expansion.jobs:
             self._document.page.tell(self._document.start, "there is no job in this file; write one a row")
         return self._manifest(expansion, None)
@@ -86,8 +87,8 @@ class _Loading:
             raise ManifestInvalid(page.problems)
         if project is not None:
             root.items["project"] = Scalar(project, project, root.at)
-        data, wrong = Checker("manifest").check(_head(root), page)
-        settings = Settings()
+        data, wrong = Checker().check(_head(root), page)
+        settings = settings_of()
         if isinstance(defaults := root.items.get("defaults"), MapNode):
             settings = self._defaults(defaults, settings)
         expansion = Expansion("" if "project" in wrong else data["project"])
@@ -100,13 +101,13 @@ class _Loading:
         return self._manifest(expansion, _concurrency(data, wrong))
 
     def _defaults(self, node: MapNode, settings: Settings) -> Settings:
-        data, wrong = Checker("defaults").check(node, self._document.page)
+        data, wrong = Checker("defaults", settings.kind_at(node)).check(node, self._document.page)
         return settings.under(data, wrong, node, self._document.page)
 
     def _rows_of(self, entry: MapNode, settings: Settings, expansion: Expansion) -> None:
         """Take the rows of the table that an entry names."""
         page = self._document.page
-        data, wrong = Checker("from").check(entry, page)
+        data, wrong = Checker("from", settings.kind_at(entry)).check(entry, page)
         if "from" in wrong:
             return
         settings = settings.under(data, wrong, entry, page)
@@ -118,7 +119,7 @@ class _Loading:
             columns = Columns(names=data["columns"], node=node, page=page)
         before = len(table.page.problems)
         count = len(expansion.jobs)
-        nodes, excused = rows(table, columns)
+        nodes, excused = rows(table, columns, settings.kind)
         for row in nodes:
             expansion.add(row, table.page, settings, excused=excused)
         if len(table.page.problems) == before == 0 and len(expansion.jobs) == count:

@@ -31,21 +31,16 @@ KEY_ADVICE = (
 
 _MEANT = {
     "amount": "takes", "count": "takes", "variations": "takes",
-    "caption": "prompt", "description": "prompt", "text": "prompt",
     "concurrent": "concurrency", "parallel": "concurrency", "workers": "concurrency",
     "filename": "file", "output": "file", "path": "file",
-    "length": "duration", "seconds": "duration", "key": "id", "name": "id",
+    "key": "id", "name": "id", "type": "kind",
     "items": "jobs", "sounds": "jobs", "metadata": "meta", "notes": "meta", "variants": "matrix",
 }  # fmt: skip
-_UNSUPPORTED = {
-    "seed": "the service has no seed; raise `edition` to get a fresh sound",
-    "negative_prompt": "the service has none for sounds; say in `prompt` what is wanted",
-    "model": "the service has one model for sounds",
-    "model_name": "the service has one model for sounds",
-}
 _DECIMAL_COMMA = regex(r"[0-9]+,[0-9]+")
 _LONGEST_SHOWN = 60
 _LIKENESS = 0.65
+_SHORTEST_LIKE = 3
+"""Two letters are like too much."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,7 +85,7 @@ def _report_unknown(error: Finding, here: MapNode, page: Page) -> None:
     patterns = [regex(pattern) for pattern in error.schema.get("patternProperties", ())]
     extra = [name for name in error.value if name not in known and not any(p.search(name) for p in patterns)]
     for name in extra:
-        page.tell(here.keys[name], unknown_name(name, known, what="field"))
+        page.tell(here.keys[name], _unknown_field(name, known, error.schema))
 
 
 def _report_missing(error: Finding, here: MapNode, page: Page, excused: frozenset[str]) -> frozenset[str]:
@@ -101,23 +96,36 @@ def _report_missing(error: Finding, here: MapNode, page: Page, excused: frozense
     return frozenset(missing)
 
 
-def unknown_name(name: str, known: Collection[str], *, what: str) -> str:
-    """Say that a name is not known, and which one was probably meant. Never shows what stands under it."""
+def _unknown_field(name: str, known: Collection[str], schema: Mapping[str, Any]) -> str:
+    """Say that a field is not known, in the words of the kind of task where that has some."""
+    if name in schema.get("x-unsupported", ()):
+        return f"unknown field {shown(name)}: {schema['x-unsupported'][name]}"
+    return unknown_name(name, known, what="field", meant=schema.get("x-meant", {}))
+
+
+def unknown_name(name: str, known: Collection[str], *, what: str, meant: Mapping[str, str] | None = None) -> str:
+    """Say that a name is not known, and which one was probably meant. Never shows what stands under it.
+
+    Args:
+        name: The name.
+        known: Those that there are.
+        what: What the name is of.
+        meant: Other names that people write for some of the known ones.
+    """
     if LIKE_A_KEY.fullmatch(name):
         return f"`{name}` looks like a key of the service; {KEY_ADVICE}"
-    said = f"unknown {what} {shown(name)}"
-    if name in _UNSUPPORTED:
-        return f"{said}: {_UNSUPPORTED[name]}"
-    meant = near(name, known)
-    hint = f"; did you mean `{meant}`?" if meant else ""
-    return f"{said}{hint} (known: {', '.join(known)})"
+    found = near(name, known, meant or {})
+    hint = f"; did you mean `{found}`?" if found else ""
+    return f"unknown {what} {shown(name)}{hint} (known: {', '.join(known)})"
 
 
-def near(name: str, known: Collection[str]) -> str | None:
+def near(name: str, known: Collection[str], meant: Mapping[str, str] = _MEANT) -> str | None:
     """Find the known name that was probably meant."""
     folded = name.strip().lower().replace("-", "_")
-    candidates = {word: field for word, field in _MEANT.items() if field in known}
+    candidates = {word: field for word, field in {**_MEANT, **meant}.items() if field in known}
     candidates |= {each.lower(): each for each in known}
+    if len(folded) < _SHORTEST_LIKE:
+        return candidates.get(folded)
     close = get_close_matches(folded, candidates, n=1, cutoff=_LIKENESS)
     return candidates[close[0]] if close else None
 

@@ -6,7 +6,7 @@ A position is one number, which the document turns into line and column when it 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from functools import cache
 from re import compile as regex
@@ -131,10 +131,10 @@ def places_in(text: str) -> Callable[[int], tuple[int, int]]:
     return place
 
 
-def plain(node: Node, *, as_text: bool = False) -> Any:
+def plain(node: Node, texts: Collection[str], *, as_text: bool = False) -> Any:
     r"""Turn a node into the JSON value that the schema checks.
 
-    Under the fields that want text (`TEXT_FIELDS`) numbers and booleans become what was written. Text loses
+    Under the fields that want text (`texts`) numbers and booleans become what was written. Text loses
     the white space around it, and its line ends become `\n`, so that the same manifest saved on Windows asks
     for the same sounds.
     """
@@ -142,12 +142,12 @@ def plain(node: Node, *, as_text: bool = False) -> Any:
         value = node.text if as_text and node.value is not None else node.value
         return _tidy(value) if isinstance(value, str) else value
     if isinstance(node, ListNode):
-        return [plain(item, as_text=as_text) for item in node.items]
-    return {name: plain(item, as_text=as_text or name in TEXT_FIELDS) for name, item in node.items.items()}
+        return [plain(item, texts, as_text=as_text) for item in node.items]
+    return {name: plain(item, texts, as_text=as_text or name in texts) for name, item in node.items.items()}
 
 
-TEXT_FIELDS = frozenset({"project", "id", "prompt", "file", "picked", "tags", "meta", "matrix", "from", "columns"})
-"""The fields that are text all the way down."""
+TEXT_FIELDS = frozenset({"project", "id", "kind", "file", "picked", "tags", "meta", "matrix", "from", "columns"})
+"""The fields that are text all the way down, whatever the kind."""
 
 
 def _printable(char: str) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from re import IGNORECASE
 from re import compile as regex
 
+from kling_batch.catalog import formats
+
 _RESERVED = r"(?:con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])"
 _RESERVED_NAME = regex(rf"{_RESERVED} *(?:\..*)?", IGNORECASE)
 _ORDINARY = regex(rf"(?:(?!{_RESERVED}(?:/|\Z))[A-Za-z0-9_][A-Za-z0-9_-]{{0,99}}(?:/(?!\Z)|\Z)){{1,8}}", IGNORECASE)
 _FORBIDDEN = regex(r'[\x00-\x1f\x7f<>:"|?*\\]')
 _OUR_FOLDER = regex(r"\.kling-batch", IGNORECASE)
-_LIKE_A_FILE = regex(r".*\.(?:wav|mp3)|report\.(?:json|csv|html|md)|junit\.xml", IGNORECASE)
+_LIKE_A_FILE = regex(rf".*\.(?:{'|'.join(formats())})|report\.(?:json|csv|html|md)|junit\.xml", IGNORECASE)
 _MOST_BYTES = 200
 _MOST_BYTES_IN_ALL = 1000
 

@@ -16,7 +16,7 @@ from kling_batch.manifest.yaml_text import read_yaml
 if TYPE_CHECKING:
     from pathlib import Path
 
-KINDS = {".yaml": "yaml", ".yml": "yaml", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv"}
+FORMS = {".yaml": "yaml", ".yml": "yaml", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv"}
 """Which extension means which form."""
 
 MAX_BYTES = 256 * 1024 * 1024
@@ -28,19 +28,19 @@ _MARKS = (b"\xff\xfe", b"\xfe\xff")
 _RESAVE = "save the file as UTF-8 (in a spreadsheet: `CSV UTF-8`; in an editor: encoding UTF-8)"
 
 
-def kind_of(path: Path) -> str:
+def form_of(path: Path) -> str:
     """Say in which form a file is written.
 
     Raises:
         UsageError: Its name does not tell.
     """
-    kind = KINDS.get(path.suffix.lower())
-    if kind is None:
+    form = FORMS.get(path.suffix.lower())
+    if form is None:
         raise UsageError(
             f"{path}: the extension `{path.suffix}` is not known",
-            hint=f"The name of a manifest or a table ends in one of {', '.join(KINDS)}.",
+            hint=f"The name of a manifest or a table ends in one of {', '.join(FORMS)}.",
         )
-    return kind
+    return form
 
 
 def read_document(path: Path, *, shown: str) -> Document:
@@ -54,23 +54,23 @@ def read_document(path: Path, *, shown: str) -> Document:
         UsageError: It is missing, cannot be opened, or has no known extension.
         ManifestInvalid: It cannot be read as what its extension says.
     """
-    kind = kind_of(path)
+    form = form_of(path)
     raw = _bytes(path, shown)
     text = _text(raw, shown)
-    page = csv_page(shown, text) if kind == "csv" else Page(path=shown, place=places_in(text))
+    page = csv_page(shown, text) if form == "csv" else Page(path=shown, place=places_in(text))
     try:
-        return replace(_parse(kind, text, page), sha256=hashlib.sha256(raw).hexdigest())
+        return replace(_parse(form, text, page), sha256=hashlib.sha256(raw).hexdigest())
     except Unreadable as error:
         page.tell(error.at, error.message)
         raise ManifestInvalid(page.problems) from error
 
 
-def _parse(kind: str, text: str, page: Page) -> Document:
-    if kind == "csv":
+def _parse(form: str, text: str, page: Page) -> Document:
+    if form == "csv":
         return Document(page=page, content=read_csv(text, page))
-    if kind == "yaml":
+    if form == "yaml":
         return Document(page=page, content=read_yaml(text, page))
-    if kind == "json":
+    if form == "json":
         return Document(page=page, content=read_json(text, page))
     return Document(page=page, content=read_jsonl(text, page))
 

@@ -6,19 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from kling_batch.catalog import DEFAULT, Kind, kind, kinds
+from kling_batch.catalog.manifest import manifest_schema
 from kling_batch.manifest.messages import KEY_ADVICE, LIKE_A_KEY
-from kling_batch.manifest.nodes import MapNode
+from kling_batch.manifest.nodes import MapNode, Node, Scalar
 from kling_batch.manifest.templates import Template, TemplateError, parse
-from kling_batch.resources import schema
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from kling_batch.manifest.nodes import Page
 
-_DEFINITIONS = schema("manifest")["definitions"]
-_FIELDS = frozenset({"duration", "takes", "edition", "formats", "file", "picked", "tags", "meta"})
-
+_DEFINITIONS = manifest_schema()["definitions"]
 _NO_META: Mapping[str, str] = {}
 
 
@@ -38,27 +37,36 @@ class PathTemplate:
 class Settings(NamedTuple):
     """What holds for a job. `file` and `picked` are None when what was written cannot be used.
 
-    A tuple, because every row of a table with a column of durations makes one.
+    `fields` are those of the kind's request. A tuple, because every row of a table with a column of lengths makes one.
     """
 
-    duration_s: float = _default("duration")
+    kind: str
+    fields: Mapping[str, Any]
+    formats: tuple[str, ...]
     takes: int = _default("takes")
     edition: int = _default("edition")
-    formats: tuple[str, ...] = tuple(_default("formats"))
     file: PathTemplate | None = PathTemplate(template=parse(_default("file")))
     picked: PathTemplate | None = PathTemplate(template=parse(_default("picked")))
     tags: tuple[str, ...] = ()
     meta: Mapping[str, str] = _NO_META
 
+    def kind_at(self, node: Node) -> str:
+        """Say of which kind a job is, or what holds for jobs, by what stands there; a name that is none is no kind."""
+        said = node.items.get("kind") if isinstance(node, MapNode) else None
+        return said.text.strip() if isinstance(said, Scalar) and said.text.strip() in kinds() else self.kind
+
     def under(self, data: Mapping[str, Any], wrong: Collection[str], node: MapNode, page: Page) -> Settings:
-        """Put what a mapping says over these. Fields in `wrong` are passed over: they are told already."""
-        said = {name: data[name] for name in _FIELDS & data.keys() if name not in wrong}
-        if not said and not wrong:
-            return self
+        """Put what a mapping says over these. Fields in `wrong` are passed over: they are told already.
+
+        Where it says another kind, the fields of that begin with its own defaults.
+        """
+        of_kind = kind(self.kind_at(node))
+        base = self if of_kind.name == self.kind else self._replace(**_of_kind(of_kind))
+        said = {name: value for name, value in data.items() if name not in wrong}
         changes: dict[str, Any] = {name: int(said[name]) for name in ("takes", "edition") if name in said}
-        if "duration" in said:
-            changes["duration_s"] = round(float(said["duration"]), 1)
         changes |= {name: tuple(said[name]) for name in ("formats", "tags") if name in said}
+        if own := {name: _as_sent(of_kind.fields[name], said[name]) for name in of_kind.fields if name in said}:
+            changes["fields"] = {**base.fields, **own}
         if "meta" in said:
             _refuse_keys(node.items["meta"], page)
             changes["meta"] = {**self.meta, **said["meta"]}
@@ -67,7 +75,22 @@ class Settings(NamedTuple):
                 changes[name] = None
             elif name in said:
                 changes[name] = _path(name, said[name], node.items[name].at, page)
-        return self._replace(**changes)
+        return base._replace(**changes) if changes else base
+
+
+def settings_of(name: str = DEFAULT) -> Settings:
+    """Give what holds for a job of a kind of which nothing is said."""
+    return Settings(**_of_kind(kind(name)))
+
+
+def _of_kind(of_kind: Kind) -> dict[str, Any]:
+    fields = {name: field["default"] for name, field in of_kind.fields.items() if "default" in field}
+    return {"kind": of_kind.name, "fields": fields, "formats": of_kind.formats}
+
+
+def _as_sent(field: Mapping[str, Any], value: Any) -> Any:
+    """Give a value the form in which it is sent, and in which it is part of a take's identity."""
+    return float(value) if field["type"] == "number" else value
 
 
 def _path(name: str, text: str, at: int, page: Page) -> PathTemplate | None:

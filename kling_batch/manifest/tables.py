@@ -6,21 +6,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
+from kling_batch.catalog import DEFAULT
+from kling_batch.catalog.manifest import manifest_schema
 from kling_batch.manifest.messages import shown, unknown_name
 from kling_batch.manifest.nodes import ListNode, MapNode, Node, Scalar, Table
 from kling_batch.manifest.scalars import number
-from kling_batch.resources import schema
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from kling_batch.manifest.nodes import Document, Page
 
-FIELDS = tuple(name for name in schema("manifest")["definitions"]["from"]["properties"]["columns"]["properties"])
+_COLUMNS = manifest_schema()["definitions"][DEFAULT]["from"]["properties"]["columns"]
+FIELDS = tuple(_COLUMNS["properties"])
 _META = "meta."
-_REQUIRED = frozenset(schema("manifest")["definitions"]["job"]["required"])
 
-_Plan: TypeAlias = list[tuple[str, int, bool, Callable[[str, int], Node] | None]]
+_Plan: TypeAlias = list[tuple[str, int, bool, Callable[[str, int], Node]]]
 """For each column of use: its field, its place in the row, whether the field is a note, how its cells are read."""
 
 
@@ -40,25 +41,39 @@ class Rows(NamedTuple):
     excused: frozenset[str]
 
 
-def rows(document: Document, columns: Columns | None) -> Rows:
-    """Give each row as a job's fields. Columns that are not known are told once: at the header, or at `columns`."""
+def rows(document: Document, columns: Columns | None, of_kind: str) -> Rows:
+    """Give each row as a job's fields. Columns that are not known are told once: at the header, or at `columns`.
+
+    `of_kind` is the kind of a row that names none.
+    """
     content = document.content
     if isinstance(content, Table):
-        plan = _own_plan(content, document.page) if columns is None else _asked_plan(content, document.page, columns)
+        required = _required([name for name, _ in content.header] if columns is None else columns.names, of_kind)
+        if columns is None:
+            plan = _own_plan(content, document.page, required)
+        else:
+            plan = _asked_plan(content, document.page, columns, required)
         steps = _planned(plan)
         nodes = (_from_cells(at, cells, steps) for at, cells in content.records)
-        return Rows(nodes=nodes, excused=_REQUIRED - plan.keys())
+        return Rows(nodes=nodes, excused=required - plan.keys())
     if not isinstance(content, ListNode):
         document.page.tell(content.at, "this is no table; a table is a list of rows")
         return Rows(nodes=iter(()), excused=frozenset())
     if columns is None:
         return Rows(nodes=iter(content.items), excused=frozenset())
     there = {name for row in content.items if isinstance(row, MapNode) for name in row.items}
-    excused = _REQUIRED - _usable(columns, there, document.page).keys()
+    required = _required(columns.names, of_kind)
+    excused = required - _usable(columns, there, document.page, required).keys()
     return Rows(nodes=(_renamed(row, columns.names) for row in content.items), excused=excused)
 
 
-def _own_plan(table: Table, page: Page) -> dict[str, int]:
+def _required(fields: Collection[str], of_kind: str) -> frozenset[str]:
+    """Name the fields that a table must have a column for. Where one tells the kind, rows differ in what they need."""
+    job = manifest_schema()["definitions"][of_kind]["job"]
+    return frozenset(["id"] if "kind" in fields else job["required"])
+
+
+def _own_plan(table: Table, page: Page, required: Collection[str]) -> dict[str, int]:
     """Take columns whose names are field names; tell of all others, and of those that must be there."""
     plan: dict[str, int] = {}
     for ordinal, (name, at) in enumerate(table.header):
@@ -67,27 +82,27 @@ def _own_plan(table: Table, page: Page) -> dict[str, int]:
         elif name in FIELDS or (name.startswith(_META) and len(name) > len(_META)):
             plan[name] = ordinal
         elif name:
-            page.tell(at, unknown_name(name, (*FIELDS, "meta.NAME"), what="column"))
+            page.tell(at, unknown_name(name, (*FIELDS, "meta.NAME"), what="column", meant=_COLUMNS["x-meant"]))
         else:
             page.tell(at, "a column without a name; name it, or remove it")
-    for name in sorted(_REQUIRED - plan.keys()):
+    for name in sorted(set(required) - plan.keys()):
         page.tell(table.header[0][1], f"there is no column `{name}`; every job needs one")
     return plan
 
 
-def _asked_plan(table: Table, page: Page, columns: Columns) -> dict[str, int]:
+def _asked_plan(table: Table, page: Page, columns: Columns, required: Collection[str]) -> dict[str, int]:
     """Take the columns that the manifest asks for, and ignore all others."""
     ordinals: dict[str, int] = {}
     for ordinal, (name, at) in enumerate(table.header):
         if name in ordinals and name in columns.names.values():
             page.tell(at, f"a second column is named {shown(name)}; rename one of them")
         ordinals.setdefault(name, ordinal)
-    return {field: ordinals[column] for field, column in _usable(columns, ordinals, page).items()}
+    return {field: ordinals[column] for field, column in _usable(columns, ordinals, page, required).items()}
 
 
-def _usable(columns: Columns, there: Collection[str], page: Page) -> dict[str, str]:
+def _usable(columns: Columns, there: Collection[str], page: Page, required: Collection[str]) -> dict[str, str]:
     """Give the columns that the table has; tell, at `columns`, of the others and of fields without a column."""
-    for field in sorted(_REQUIRED - columns.names.keys()):
+    for field in sorted(set(required) - columns.names.keys()):
         columns.page.tell(columns.node.at, f"`columns` does not say which column fills `{field}`; every job needs one")
     for field, column in columns.names.items():
         if column not in there:
@@ -98,7 +113,7 @@ def _usable(columns: Columns, there: Collection[str], page: Page) -> dict[str, s
 
 def _planned(plan: Mapping[str, int]) -> _Plan:
     return [
-        (field.removeprefix(_META), ordinal, field.startswith(_META), _READERS.get(field))
+        (field.removeprefix(_META), ordinal, field.startswith(_META), _list if field in _LISTS else _scalar)
         for field, ordinal in plan.items()
     ]
 
@@ -119,13 +134,17 @@ def _from_cells(at: int, cells: list[str], plan: _Plan) -> MapNode:
             continue
         keys[name] = place
         if given:
-            items[name] = reader(cell, place) if reader else Scalar(cell, cell, place)
+            items[name] = reader(cell, place)
     if meta.items:
         items["meta"] = meta
     return MapNode(items, keys, at)
 
 
-def _number(cell: str, at: int) -> Node:
+_LISTS = {"formats", "tags"}
+
+
+def _scalar(cell: str, at: int) -> Node:
+    """Read a cell that may be a number; under a field that wants text it is what was written."""
     text = cell.strip()
     return Scalar(number(text), text, at)
 
@@ -133,12 +152,6 @@ def _number(cell: str, at: int) -> Node:
 def _list(cell: str, at: int) -> Node:
     parts = (part.strip() for part in cell.split(";"))
     return ListNode([Scalar(part, part, at) for part in parts if part], at)
-
-
-_READERS: Mapping[str, Callable[[str, int], Node]] = {
-    **dict.fromkeys(("duration", "takes", "edition"), _number),
-    **dict.fromkeys(("tags", "formats"), _list),
-}
 
 
 def _renamed(row: Node, names: Mapping[str, str]) -> Node:

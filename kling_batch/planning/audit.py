@@ -11,10 +11,11 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import TypeAlias
 
+from kling_batch.catalog import formats, kind_of
 from kling_batch.delivery.place import REJECTED
 from kling_batch.delivery.verify import Rejected, verify_audio
 from kling_batch.disk import hash_file
-from kling_batch.model import AUDIO_FORMATS, FileRecord, Take
+from kling_batch.model import FileRecord, Take
 from kling_batch.planning.picks import Chosen, Picks
 from kling_batch.records.layout import FOLDER
 from kling_batch.records.lock import Lock, LockEntry
@@ -117,7 +118,7 @@ def _content(take: Take, record: FileRecord, out: Path, path: str) -> Flaw | Non
     if hash_file(out / path) != record.sha256:
         detail = "its bytes are not those of the lock"
         return Flaw(finding=Finding.MODIFIED, path=path, take=str(take.key), detail=detail)
-    verdict = verify_audio(out / path, audio_format=record.format, requested_s=take.job.duration_s)
+    verdict = verify_audio(out / path, audio_format=record.format, requested_s=kind_of(take.job).length_of(take.job))
     if isinstance(verdict, Rejected):
         return Flaw(finding=Finding.BROKEN, path=path, take=str(take.key), detail=verdict.reason)
     return None
@@ -126,7 +127,7 @@ def _content(take: Take, record: FileRecord, out: Path, path: str) -> Flaw | Non
 def _extras(takes: Sequence[Take], chosen: Sequence[Chosen], out: Path) -> Iterator[Flaw]:
     wanted = {take.path(name) for take in takes for name in take.job.formats}
     wanted |= {one.path(record) for one in chosen for record in one.records}
-    suffixes = tuple(f".{name}" for name in AUDIO_FORMATS)
+    suffixes = tuple(f".{name}" for name in formats())
     for folder, folders, files in os.walk(out):
         inside = Path(folder).relative_to(out).as_posix()
         folders[:] = sorted(name for name in folders if inside != "." or name not in {FOLDER, REJECTED})

@@ -5,11 +5,13 @@ Plain functions over what journal and lock say.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from math import ceil
 from statistics import median
 
+from kling_batch.catalog import Kind
 from kling_batch.planning.plan import PAYING, Action, Plan
 from kling_batch.records.attempts import Attempt, Stage
 from kling_batch.records.lock import Lock
@@ -23,14 +25,13 @@ _FINEST = Decimal("0.0001")
 class Outlook:
     """What is known of a run before it. `samples` is how many takes the real price was learned from.
 
-    `units` is what a take cost on average; `highest` the most that one may cost, by the list or by what was seen.
-    `at_once` is how many tasks are in flight: as asked for, else as many as in the latest run that this journal knows.
-    `generation_s` is how long one took, by median; None for either where nothing is known.
+    `list_units` is what a take costs by the list, and `units` what one really cost, on average. `at_once` is how many
+    tasks are in flight: as asked for, else as many as in the latest run that this journal knows. `generation_s` is how
+    long one took, by median; None for either where nothing is known.
     """
 
     list_units: Decimal
     units: Decimal
-    highest: Decimal
     samples: int = 0
     at_once: int | None = None
     generation_s: float | None = None
@@ -51,7 +52,7 @@ def outlook(snapshot: Snapshot, lock: Lock, *, list_units: Decimal, concurrency:
     Args:
         snapshot: The journal.
         lock: The lock.
-        list_units: The list price of a task.
+        list_units: The list price of a take, on average.
         concurrency: The most tasks in flight; None where the service's limit is found out.
     """
     done = [row for row in snapshot.attempts.values() if row.stage in _DONE]
@@ -66,11 +67,17 @@ def outlook(snapshot: Snapshot, lock: Lock, *, list_units: Decimal, concurrency:
     return Outlook(
         list_units=list_units,
         units=units,
-        highest=max(list_units, *charged.values()) if charged else list_units,
         samples=len(charged),
         at_once=concurrency or _most_at_once([span for row in done if row.run_id == latest and (span := _span(row))]),
         generation_s=median(end - start for start, end in spans) if spans else None,
     )
+
+
+def highest_price(kind: Kind, rows: Iterable[Attempt], lock: Lock) -> Decimal:
+    """Say what a task of a kind may cost, in units, by the list and by what was seen of this set, whoever paid."""
+    seen = [row.units for row in rows if row.kind == kind.name]
+    seen += [entry.units for entry in lock.everything() if entry.kind == kind.name]
+    return max([kind.units, *seen])
 
 
 def _span(row: Attempt) -> tuple[float, float] | None:

@@ -8,12 +8,12 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
+from kling_batch.catalog import kind_of
 from kling_batch.identity import external_task_id
 from kling_batch.model import Take, TakeKey
 from kling_batch.records.attempts import Attempt, Stage
 from kling_batch.records.lock import Lock, LockEntry
 from kling_batch.records.state import Presence, TakeState
-from kling_batch.service.catalog import kind
 from kling_batch.service.codes import ABOUT_WORDS
 
 
@@ -71,9 +71,7 @@ class Step:
     @property
     def may_pay(self) -> bool:
         """Whether a paid call may come of it, also where a lost answer has to be sent again."""
-        attempt = self.facts.attempt if self.facts else None
-        unsettled = self.action is Action.RESUME and attempt is not None and attempt.stage is Stage.INTENT
-        return self.action in PAYING or unsettled
+        return self.action in PAYING or (self.action is Action.RESUME and self.units > 0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -144,7 +142,7 @@ def _step(facts: TakeState, retries: int, price: Decimal | None) -> Step:
         if not lacking:
             return _free(facts, Action.KEEP, "every file is in place")
         return _free(facts, Action.RESTORE, _lacking_reason(facts, lacking), _file_changes(facts, lacking))
-    units = kind(take.job.kind).units if price is None else price
+    units = kind_of(take.job).units if price is None else price
     if attempt is None or attempt.stage is Stage.WITHDRAWN:
         changes = _request_changes(take, facts.entry) if facts.entry else ()
         return Step(
@@ -180,6 +178,8 @@ def _moved(facts: TakeState, entry: LockEntry) -> Step:
 def _unfinished(facts: TakeState, attempt: Attempt, retries: int, units: Decimal) -> Step:
     words = f"{attempt.code}: {attempt.message}" if attempt.code is not None else attempt.message
     match attempt.stage:
+        case Stage.INTENT if kind_of(facts.take.job).external_id is None:
+            reason = f"its answer was lost and it cannot be looked for: {attempt.units} units may be paid; left unknown"
         case Stage.INTENT:
             reason = "its answer was lost: looked for on the service, sent again only if not there"
             return replace(_free(facts, Action.RESUME, reason), units=units)

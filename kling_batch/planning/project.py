@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
+from kling_batch.catalog import Kind, kind, kind_of
 from kling_batch.disk import disk_border
 from kling_batch.errors import UsageError
-from kling_batch.model import Manifest, Take
-from kling_batch.planning.outlook import Outlook, outlook
+from kling_batch.model import NOTHING, Manifest, Take
+from kling_batch.planning.outlook import Outlook, highest_price, outlook
 from kling_batch.planning.plan import Plan, make_plan
 from kling_batch.planning.select import select as select_steps
 from kling_batch.records.lock import Lock, read_lock
 from kling_batch.records.snapshot import Snapshot, read_snapshot
 from kling_batch.records.state import read_states, with_rerolls
-from kling_batch.service.catalog import kind
 
 SANDBOX_SERVICE = "sandbox in the process"
 """What a journal says of a service that lives and dies with the run."""
-KIND = "text-to-audio"
-"""The kind of task of every job, so far."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,7 +59,7 @@ class Project:
         retries: int,
         expressions: Sequence[str] = (),
         snapshot: Snapshot | None = None,
-        price: Decimal | None = None,
+        prices: Mapping[str, Decimal] | None = None,
     ) -> Plan:
         """Make the plan from what is on this machine.
 
@@ -69,20 +67,27 @@ class Project:
             retries: How many new attempts a task may have that failed for a passing reason.
             expressions: Which takes are meant; none means all.
             snapshot: The journal, if it was read a moment ago.
-            price: The most that the account was charged for a task, in units, where that is known.
+            prices: The most that the account was charged for a task of a kind, in units, where that is known.
         """
         known = snapshot or self.snapshot()
         takes = self.manifest.takes
-        highest = self.outlook(known, None).highest
-        prices = {KIND: highest if price is None else max(price, highest)}
+        highest = {each.name: highest_price(each, known.attempts.values(), self.lock) for each in self.kinds}
+        highest |= {name: max(price, highest[name]) for name, price in (prices or {}).items()}
         facts = read_states(takes, known, self.lock, self.out)
-        made = make_plan(facts, self.lock, retries=retries, wanted=(take.key for take in takes), prices=prices)
+        made = make_plan(facts, self.lock, retries=retries, wanted=(take.key for take in takes), prices=highest)
         return select_steps(made, expressions)
 
     def outlook(self, snapshot: Snapshot, concurrency: int | None) -> Outlook:
         """Say what a run would cost and take; `concurrency` None is the manifest's."""
         at_once = concurrency or self.manifest.concurrency
-        return outlook(snapshot, self.lock, list_units=kind(KIND).units, concurrency=at_once)
+        prices = [kind_of(take.job).units for take in self.manifest.takes]
+        list_units = sum(prices, NOTHING) / len(prices) if prices else NOTHING
+        return outlook(snapshot, self.lock, list_units=list_units, concurrency=at_once)
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """The kinds of task that the manifest asks for."""
+        return tuple(kind(name) for name in dict.fromkeys(job.kind for job in self.manifest.jobs))
 
     def takes(self, expressions: Sequence[str]) -> tuple[Take, ...]:
         """Give the takes that are meant. Without an expression nothing has to be looked at for it."""

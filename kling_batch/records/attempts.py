@@ -34,9 +34,13 @@ PAID = {Stage.INTENT, Stage.CREATED, Stage.SUCCEEDED, Stage.DELIVERED, Stage.FAI
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Attempt:
-    """Where an attempt stands. Times are Unix seconds by this machine's clock; `final` means no retry can help."""
+    """Where an attempt stands. Times are Unix seconds by this machine's clock; `final` means no retry can help.
+
+    `kind` names the kind of task that it asks for.
+    """
 
     external_id: str
+    kind: str
     job_id: str
     take: int
     attempt: int

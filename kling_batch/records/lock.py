@@ -27,10 +27,11 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
 
+from kling_batch.catalog import formats
 from kling_batch.disk import disk_border, sync_folder
 from kling_batch.effects import Probe, no_probe
 from kling_batch.errors import LockInvalid, UsageError
-from kling_batch.model import AUDIO_FORMATS, FileRecord, TakeKey
+from kling_batch.model import FileRecord, TakeKey
 from kling_batch.records.run_lock import alone_with
 from kling_batch.resources import schema
 
@@ -65,7 +66,7 @@ _COUNT = _number(int, least=1)
 _JOB_ID = _text(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _FILE_FIELDS: dict[str, _Check] = {
     "path": _text(r"(?![/\\]|[A-Za-z]:)(?!(.*[/\\])?\.\.([/\\]|$))[^\x00-\x1f]+"),
-    "format": lambda value: value in AUDIO_FORMATS,
+    "format": lambda value: value in formats(),
     "sha256": _text(r"[0-9a-f]{64}"),
     "bytes": _number(int, least=0),
     "duration": _number(int, float, least=0, most=86400),

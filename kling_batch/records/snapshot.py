@@ -11,6 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 
+from kling_batch.catalog import DEFAULT
 from kling_batch.model import FileRecord, LimitPoint, Shape
 from kling_batch.records.attempts import Attempt, PlacedFile, RunRow, Stage
 from kling_batch.records.layout import FILE, FOLDER, layout_of, migrate, migrations, queries, sqlite_border
@@ -102,7 +103,8 @@ def _rows(connection: sqlite3.Connection, query: str, **values: str) -> Iterable
 
 def _attempt(row: dict[str, Any]) -> Attempt:
     stage, units = _parsed(Stage, row["stage"]), _parsed(Decimal, row["units"])
-    return Attempt(**row | {"stage": stage, "units": units, "final": bool(row["final"])})
+    kind = row["kind"] or DEFAULT
+    return Attempt(**row | {"kind": kind, "stage": stage, "units": units, "final": bool(row["final"])})
 
 
 def _read_files(connection: sqlite3.Connection) -> dict[str, list[PlacedFile]]:

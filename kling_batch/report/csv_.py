@@ -14,12 +14,13 @@ import json
 import re
 from collections.abc import Iterator
 
+from kling_batch.catalog import LENGTH, WORDS, kind_of
 from kling_batch.clock import iso
 from kling_batch.model import RunResult, TakeResult
 from kling_batch.report.facts import units_text
 
 COLUMNS = (
-    "job_id", "take", "status", "origin", "prompt", "duration", "external_task_id", "task_id", "attempts", "units",
+    "job_id", "take", "status", "origin", WORDS, LENGTH, "external_task_id", "task_id", "attempts", "units",
     "files", "sha256", "tags", "meta", "error_code", "error_message", "error_hint", "submitted_at", "finished_at",
     "warnings",
 )  # fmt: skip
@@ -52,8 +53,8 @@ def _row(result: TakeResult) -> list[str]:
         str(result.take.number),
         result.status,
         result.origin or "",
-        job.prompt,
-        str(job.duration_s),
+        kind_of(job).words_of(job),
+        "" if (length := kind_of(job).length_of(job)) is None else str(length),
         result.external_id,
         result.task_id or "",
         str(result.attempts),

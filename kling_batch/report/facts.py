@@ -17,7 +17,7 @@ _REASONS = {
     Status.PENDING: "The run stopped before this take ended.",
 }
 _REPAIRS = {
-    Status.FAILED: "Change its prompt, or raise its edition to ask afresh; then run the same command again.",
+    Status.FAILED: "Change what it asks for, or raise its edition to ask afresh; then run the same command again.",
     Status.UNKNOWN: "Run the same command again: it first looks for this task on the service, by its external id.",
     Status.PENDING: "Run the same command again: it resumes, and pays for nothing twice.",
 }

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from kling_batch.catalog import kind_of
 from kling_batch.model import RunResult, Shape, Status, TakeKey, TakeResult
 from kling_batch.report.facts import headline, money, problems, reason, repair, span_s, summary
 from kling_batch.report.page_chart import chart, time_text
@@ -60,6 +61,7 @@ def pieces(result: RunResult, shapes: Mapping[str, Shape] | None = None) -> Iter
     template = _environment().get_template("report.html.j2")
     yield from template.generate(
         result=result,
+        words=lambda job: kind_of(job).words_of(job),
         headline=headline(result),
         totals=summary(result),
         time=time_text(span_s(result.started_at, result.finished_at)),

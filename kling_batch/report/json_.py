@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from kling_batch.catalog import LENGTH, WORDS, kind_of
 from kling_batch.clock import iso
 from kling_batch.model import Origin, RunResult, TakeResult
 from kling_batch.report.facts import summary, units_text
@@ -45,8 +46,8 @@ def _take(result: TakeResult) -> dict[str, Any]:
         "take": result.take.number,
         "status": result.status,
         "origin": result.origin,
-        "prompt": job.prompt,
-        "duration": job.duration_s,
+        WORDS: kind_of(job).words_of(job),
+        LENGTH: kind_of(job).length_of(job),
         "external_task_id": result.external_id,
         "task_id": result.task_id,
         "attempts": result.attempts,

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 
 from junitparser import Attr, Error, Failure, IntAttr, JUnitXml, Skipped, TestCase, TestSuite
 
+from kling_batch.catalog import WORDS, kind_of
 from kling_batch.model import RunResult, Status, TakeResult
 from kling_batch.report.facts import reason, repair, span_s, units_text
 from kling_batch.report.text import printable
@@ -102,7 +103,7 @@ def _details(result: TakeResult) -> str:
         [
             f"{source.path}:{source.line}: {reason(result)}",
             repair(result),
-            f"prompt: {result.take.job.prompt}",
+            f"{WORDS}: {kind_of(result.take.job).words_of(result.take.job)}",
             f"external_task_id: {result.external_id}",
             f"task_id: {result.task_id or 'not known'}",
         ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from kling_batch.catalog import LENGTH, WORDS, kind_of
 from kling_batch.model import RunResult, TakeResult
 from kling_batch.report.facts import headline, money, problems, reason, repair, summary, units_text
 from kling_batch.report.text import one_line
@@ -82,7 +83,7 @@ def _takes(takes: Sequence[TakeResult]) -> Iterator[str]:
     if not takes:
         return
     yield "\n## Takes\n\n"
-    yield _row("take", "status", "origin", "prompt", "duration", "units", "files")
+    yield _row("take", "status", "origin", WORDS, LENGTH, "units", "files")
     yield _rule(7)
     for take in takes[:MOST_ROWS]:
         job = take.take.job
@@ -91,8 +92,8 @@ def _takes(takes: Sequence[TakeResult]) -> Iterator[str]:
             _name(take),
             take.status,
             take.origin or "",
-            escaped(job.prompt),
-            f"{job.duration_s} s",
+            escaped(kind_of(job).words_of(job)),
+            "" if (length := kind_of(job).length_of(job)) is None else f"{length} s",
             units_text(take.units),
             escaped(files),
         )

@@ -13,6 +13,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from kling_batch.catalog import kind_of
 from kling_batch.model import Job, Origin, RunResult, Shape, Status, TakeResult
 from kling_batch.report.facts import by_job, reason, repair, units_text
 from kling_batch.report.text import printable
@@ -59,7 +60,9 @@ def _block(name: str, text: str) -> str:
 
 def _job(job: Job, takes: Sequence[list[Any]], picked: int) -> list[Any]:
     tags = [printable(tag) for tag in job.tags]
-    return [job.id, printable(job.prompt), job.duration_s, tags, _printable_all(job.meta), picked, takes]
+    kind = kind_of(job)
+    words, length = printable(kind.words_of(job)), kind.length_of(job)
+    return [job.id, words, length, tags, _printable_all(job.meta), picked, takes]
 
 
 def _printable_all(meta: Mapping[str, str]) -> dict[str, str]:

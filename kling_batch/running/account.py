@@ -15,6 +15,7 @@ import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
+from kling_batch.catalog import Kind
 from kling_batch.clock import Clock
 from kling_batch.errors import ReadRefused
 from kling_batch.model import Task, TaskStatus
@@ -59,7 +60,7 @@ class Account:
     """
 
     service: Service
-    path: str
+    kind: Kind
     clock: Clock
     rng: random.Random
     patience_s: float
@@ -181,7 +182,7 @@ class Account:
 
     async def _ask(self, any_id: str) -> Task | None:
         outcome = await insist(
-            lambda: self.service.query(self.path, any_id),
+            lambda: self.service.query(self.kind, any_id),
             clock=self.clock,
             rng=self.rng,
             patience_s=self.patience_s,
@@ -198,11 +199,11 @@ class Account:
     async def _page(self, number: int, size: int, *, patient: bool) -> Page | None:
         """Read a page of the list; None where it cannot be read, or, if `patient`, where the service refuses it."""
         if not patient:
-            page = await self.service.page(self.path, number, size)
+            page = await self.service.page(self.kind, number, size)
             return page if isinstance(page, Page) else None
         try:
             return await insist(
-                lambda: self.service.page(self.path, number, size),
+                lambda: self.service.page(self.kind, number, size),
                 clock=self.clock,
                 rng=self.rng,
                 patience_s=self.patience_s,
@@ -246,13 +247,13 @@ class Shown:
 
     Args:
         service: Has the list.
-        path: Where, of the kind of task.
+        kind: Of which kind of task.
         wanted: The external ids that will be asked for; it may grow. Nothing is kept of other tasks.
     """
 
-    def __init__(self, service: Service, path: str, wanted: Collection[str]) -> None:
+    def __init__(self, service: Service, kind: Kind, wanted: Collection[str]) -> None:
         self._service = service
-        self._path = path
+        self._kind = kind
         self._wanted = wanted
         self._tasks: dict[str, Task] = {}
         self._page = 1
@@ -267,7 +268,7 @@ class Shown:
             return self._tasks.pop(external_id, None)
 
     async def _read_on(self) -> None:
-        page = await self._service.page(self._path, self._page, LONGEST_PAGE)
+        page = await self._service.page(self._kind, self._page, LONGEST_PAGE)
         self._page += 1
         if not isinstance(page, Page):
             self._ended = True

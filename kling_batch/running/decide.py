@@ -11,9 +11,9 @@ from decimal import Decimal
 from enum import Enum, auto
 from typing import assert_never
 
+from kling_batch.catalog import Kind
 from kling_batch.model import NOTHING, Task, TaskStatus
 from kling_batch.records.attempts import Attempt, Stage
-from kling_batch.service.catalog import Kind
 from kling_batch.service.codes import Reaction
 from kling_batch.service.outcomes import Created, CreateOutcome, NotSent, Refused, Unclear
 

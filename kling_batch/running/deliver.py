@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import assert_never
 
+from kling_batch.catalog import Kind, kind_of
 from kling_batch.delivery.answer import Downloaded, DownloadFailed, UrlRefused
 from kling_batch.delivery.finish import Doubted, Finished, Target, finish, replaced_folder
 from kling_batch.delivery.place import placed_now, replaced_copy
@@ -119,10 +120,10 @@ class Deliveries:
         await delivery.ports.clock.sleep(pause_s)
         self.queue.put_nowait(delivery)
 
-    async def shown(self, ports: Ports, path: str, work: Work) -> Task | None:
+    async def shown(self, ports: Ports, kind: Kind, work: Work) -> Task | None:
         """Look into the account's list for a finished task, where there are several to look for."""
         if self._shown is None and len(self._unseen) > 1:
-            self._shown = Shown(ports.service, path, self._unseen)
+            self._shown = Shown(ports.service, kind, self._unseen)
         task = await self._shown.find(work.external_id) if self._shown is not None else None
         return task if task is not None and work.row.task_id in {None, task.task_id} else None
 
@@ -224,7 +225,7 @@ class _Delivery:
         return Target(
             path=take.path(audio_format),
             audio_format=audio_format,
-            requested_s=take.job.duration_s,
+            requested_s=kind_of(take.job).length_of(take.job),
             external_id=work.external_id,
             task_id=work.row.task_id,
             sha256=known.sha256 if known else None,
@@ -346,11 +347,11 @@ class _Delivery:
         """What the service says of the task; asked for it alone where a fresh URL is needed."""
         if self.work.task is not None and self.work.task.audios and not fresh:
             return self.work.task
-        task = None if fresh else await self.deliveries.shown(self.ports, self.scheduler.kind.path, self.work)
+        task = None if fresh else await self.deliveries.shown(self.ports, self.scheduler.kind, self.work)
         if task is None:
             task_id = self.work.row.task_id or self.work.external_id
             outcome: Found | Absent = await insist(
-                lambda: self.ports.service.query(self.scheduler.kind.path, task_id),
+                lambda: self.ports.service.query(self.scheduler.kind, task_id),
                 clock=self.ports.clock,
                 rng=self.ports.rng,
                 patience_s=self.scheduler.options.patience_s,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from decimal import Decimal
 
+from kling_batch.catalog import kind
 from kling_batch.errors import BudgetStop, ExitStatus, KlingBatchError, NotFinished, ServiceStop
 from kling_batch.model import Status, TakeError
 from kling_batch.records.attempts import Attempt, Stage
@@ -16,8 +17,18 @@ def failure(row: Attempt) -> TakeError:
     """Word why an attempt failed."""
     if row.stage is Stage.REFUSED:
         return TakeError(code=row.code, message=row.message or "refused", hint=hint(row.code))
-    repair = "Reword the prompt, or raise the job's edition." if row.final else "Run again with a higher --retries."
+    repair = (
+        "Reword what the job asks for, or raise its edition." if row.final else "Run again with a higher --retries."
+    )
     return TakeError(code=None, message=row.message or "The task failed without a reason.", hint=repair)
+
+
+def unknown(row: Attempt, why: str) -> TakeError:
+    """Word why nobody knows whether an attempt made a task, what that may have cost, and what to do."""
+    again = f"Run again: {row.external_id} is looked for before anything is sent."
+    if kind(row.kind).external_id is None:
+        again = "It is never sent again unasked: raise the job's edition to ask, and perhaps to pay, for it anew."
+    return TakeError(code=None, message=f"Perhaps paid for ({row.units} units): {why}.", hint=again)
 
 
 def budget_used_up(most: Decimal | None, spent: Decimal) -> BudgetStop:

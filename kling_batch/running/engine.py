@@ -142,7 +142,7 @@ class Engine:
             scheduler.emit(work, "submitting")
             await self._ports.journal.save(work.row)
             work.posted = True
-            outcome = await self._ports.service.create(scheduler.kind.path, work.take.job.request, name)
+            outcome = await self._ports.service.create(scheduler.kind, work.take.job.request, name)
         finally:
             scheduler.submitting -= 1
             scheduler.wake()

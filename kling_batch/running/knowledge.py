@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from decimal import Decimal
 from heapq import nlargest
 
-from kling_batch.model import NOTHING
+from kling_batch.catalog import Kind
 from kling_batch.records.account import Control, Knowledge, Mark
 from kling_batch.records.attempts import Attempt, Stage
 from kling_batch.records.lock import Lock
@@ -40,13 +39,9 @@ def durations_of(rows: Iterable[Attempt]) -> list[float]:
     return [row.generation_s for row in sorted(done, key=lambda row: row.ended_at or 0.0) if row.generation_s]
 
 
-def highest_price(list_price: Decimal, rows: Iterable[Attempt], lock: Lock) -> Decimal:
-    """Say what a task may cost, in units, by the list and by what tasks of this set cost, whoever paid for them."""
-    return max(list_price, *(row.units for row in rows), *(entry.units for entry in lock.everything()), NOTHING)
-
-
-def controls_of(rows: Iterable[Attempt], lock: Lock) -> list[Control]:
-    """Name tasks that are known to exist, the latest first: the account is heard by them."""
+def controls_of(kind: Kind, rows: Iterable[Attempt], lock: Lock) -> list[Control]:
+    """Name tasks of a kind that are known to exist, the latest first: the account is heard by them."""
     found = [Control(external_id=row.external_id, task_id=row.task_id) for row in rows if row.task_id]
-    found += [Control(external_id=entry.external_id, task_id=entry.task_id) for entry in lock.everything()]
+    locked = (entry for entry in lock.everything() if entry.kind == kind.name)
+    found += [Control(external_id=entry.external_id, task_id=entry.task_id) for entry in locked]
     return nlargest(_MOST_CONTROLS, found, key=lambda control: (len(control.task_id), control.task_id))

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from kling_batch.errors import ServiceStop
-from kling_batch.events import Looking
+from kling_batch.events import Looking, Warned
 from kling_batch.model import Task
 from kling_batch.records.account import Control
 from kling_batch.records.attempts import Stage
@@ -25,6 +25,10 @@ from kling_batch.running.slots import surely_ended_s
 from kling_batch.running.work import Work
 
 _LONGEST_GAP_S = 4.0
+_NAMELESS = (
+    "Tasks of the kind {} take no name of ours: what another machine, or another copy of this folder, has sent and "
+    "paid for of these takes cannot be seen."
+)
 _WHY_UNKNOWN = {
     Silence.ABSENT: "no trace of it on the service, and it is not sent again",
     Silence.UNHEARD: "the account shows no task by its external id, so that nothing can be known of it",
@@ -80,8 +84,11 @@ class Reconciler:
     async def _hear(self, controls: list[Control]) -> None:
         """Hear the account by tasks that we know, else by one that runs and that the list shows.
 
-        What this machine has learned of the account, it learned of a task that ran.
+        What this machine has learned of the account, it learned of a task that ran. Tasks that take no name of ours
+        can be heard of by none.
         """
+        if self._scheduler.kind.external_id is None:
+            return
         account, known = self._account, self._scheduler.knowledge.control
         if known is not None and await account.shows(known):
             account.live = True
@@ -94,8 +101,11 @@ class Reconciler:
 
         It looks twice, so many seconds apart: what was sent a moment ago may not be visible yet. The first look is at
         the list; the second asks for every take that is still missing, and counts only if a known task is shown right
-        after.
+        after. Where tasks take no name of ours there is nothing to look for: it is said that this cannot be known.
         """
+        if self._scheduler.kind.external_id is None:
+            self._pass_over(works)
+            return
         account, clock = self._account, self._ports.clock
         absent = await self._take_over(works, await account.glance({work.external_id for work in works}))
         if not absent:
@@ -116,6 +126,13 @@ class Reconciler:
             await clock.sleep(wait_s(tries, self._ports.rng.random(), longest_s=_LONGEST_GAP_S))
         for work in works:
             work.looked_for = True
+
+    def _pass_over(self, works: list[Work]) -> None:
+        for work in works:
+            work.looked_for = True
+        if not self._scheduler.proven:
+            message = _NAMELESS.format(self._scheduler.kind.name)
+            self._ports.observe(Warned(at=self._ports.clock.time(), message=message))
 
     async def _take_over(self, works: list[Work], found: Mapping[str, Task]) -> list[Work]:
         """Take in what was found, also of the next attempts of tasks that failed. Gives the takes that are missing."""
@@ -194,8 +211,11 @@ class Reconciler:
         A look that fails proves nothing: there must be one that answers after the settle time. That is counted from now
         and not from the sending: an answer may be lost a minute after the call, and the task be made just then. Where a
         source was heard by ended tasks alone, a task that may run is absent only once it would surely have ended. Where
-        no source has been heard so far, a canary may still change that, and is waited for if `wait_to_hear`.
+        no source has been heard so far, a canary may still change that, and is waited for if `wait_to_hear`. A task
+        that takes no name of ours cannot be looked for.
         """
+        if self._scheduler.kind.external_id is None:
+            return Silence.UNHEARD
         clock, account, scheduler, name = self._ports.clock, self._account, self._scheduler, work.external_id
         settle_time_s = self._options.settle_time_s
         due = clock.monotonic() + settle_time_s

@@ -9,11 +9,13 @@ from decimal import Decimal
 from functools import partial
 from pathlib import Path
 
+from kling_batch.catalog import kind
 from kling_batch.delivery.place import placed_now
 from kling_batch.errors import DiskUnusable, KlingBatchError
 from kling_batch.events import RunEnded, RunStarted, Warned
-from kling_batch.model import NOTHING, Job, Manifest, Origin, RunResult, Source, Status, Take, TakeKey
+from kling_batch.model import NOTHING, Job, LimitPoint, Manifest, Origin, RunResult, Source, Status, Take, TakeKey
 from kling_batch.planning.drift import incomplete
+from kling_batch.planning.outlook import highest_price
 from kling_batch.planning.picks import bring_picks, picks_of, recorded
 from kling_batch.planning.plan import Action, Plan, Step
 from kling_batch.records.account import AccountMemory, Control, Mark
@@ -26,16 +28,16 @@ from kling_batch.running.decide import withdrawn
 from kling_batch.running.deliver import WORKERS, Deliveries
 from kling_batch.running.endings import deadline_passed, exit_status_of, failure
 from kling_batch.running.engine import Engine
-from kling_batch.running.knowledge import controls_of, durations_of, highest_price, is_proven, known_of
-from kling_batch.running.limits import Budget
+from kling_batch.running.knowledge import controls_of, durations_of, is_proven, known_of
+from kling_batch.running.limits import Budget, Limit
 from kling_batch.running.locking import LockKeeper
 from kling_batch.running.options import Options
 from kling_batch.running.ports import Ports
 from kling_batch.running.reconcile import Reconciler
 from kling_batch.running.scheduler import Scheduler
+from kling_batch.running.slots import HeldSlots
 from kling_batch.running.watch import Watcher
 from kling_batch.running.work import Work, first_row
-from kling_batch.service.catalog import kind
 
 _NONE: frozenset[str] = frozenset()
 """The same object for every take of which nothing is in place: an empty one of its own has 216 bytes."""
@@ -50,20 +52,26 @@ class Outcome:
 
 
 class Stopper:
-    """Lets somebody outside the run stop it: a signal handler."""
+    """Stops a run, and knows why it was stopped: also from outside, by a signal handler."""
 
     def __init__(self) -> None:
         self._scheduler: Scheduler | None = None
         self._error: KlingBatchError | None = None
 
+    @property
+    def error(self) -> KlingBatchError | None:
+        """What stopped the run, if anything did. The first reason counts."""
+        return self._error or (self._scheduler.stopped if self._scheduler is not None else None)
+
     def stop(self, error: KlingBatchError) -> None:
         """Stop the run, now or as soon as it begins."""
-        self._error = self._error or error
+        self._error = self.error or error
         if self._scheduler is not None:
             self._scheduler.halt(error)
 
     def attach(self, scheduler: Scheduler) -> None:
         """Learn what to stop."""
+        self._error = self.error
         self._scheduler = scheduler
         if self._error is not None:
             scheduler.halt(self._error)
@@ -80,7 +88,9 @@ async def run(
     memory: AccountMemory | None = None,
     stopper: Stopper | None = None,
 ) -> Outcome:
-    """Do what a plan says, and say what came of it. The journal is open and held; it is not closed here.
+    """Do what a plan says, one kind of task after the other, and say what came of it.
+
+    The journal is open and held; it is not closed here.
 
     Args:
         manifest: What is wanted, each take with its own edition.
@@ -108,49 +118,85 @@ async def run(
     await _keep(plan.steps, works, keeper, ports, options.out)
     may_send = any(work.row.stage is not Stage.DELIVERED for work in active)
     orphans = _orphans(manifest.project, known, {work.external_id for work in works.values()}) if may_send else []
-    deliveries = Deliveries(keeper, ports.store)
-    of_kind = kind("text-to-audio")
     memory = memory or AccountMemory(None, "")
-    wakes = (asyncio.Event(), asyncio.Event())
-
-    def wake() -> None:
-        for event in wakes:
-            event.set()
-
-    account = Account(ports.service, of_kind.path, ports.clock, ports.rng, options.patience_s)
-    account.query_heard = account.live = options.newborn
-    account.claims = {work.row.task_id: work.external_id for work in (*orphans, *active) if work.row.task_id}
-    scheduler = Scheduler(
-        [*orphans, *active],
-        kind=of_kind,
-        account=account,
-        options=options,
-        budget=budget,
-        run_id=run_id,
-        deliver=deliveries.add,
-        knowledge=known_of(memory.knowledge(of_kind.name), known.values()),
-        least_price=highest_price(of_kind.units, known.values(), lock),
-        durations=durations_of(known.values()),
-        learn=partial(memory.learn, of_kind.name),
-        proven=is_proven(ports, memory.mark(manifest.project), options.settle_time_s),
-        clock=ports.clock,
-        jitter=ports.rng.random,
-        observe=ports.observe,
-        wake=wake,
-    )
+    stopper = stopper or Stopper()
+    store = ports.store
+    limits: list[LimitPoint] = []
+    pools: dict[str, tuple[Limit, HeldSlots]] = {}
+    proven = is_proven(ports, memory.mark(manifest.project), options.settle_time_s)
     ports.journal.follow(lambda token: memory.set_mark(manifest.project, Mark(token=token, at=ports.clock.time())))
-    if stopper is not None:
-        stopper.attach(scheduler)
     ports.observe(_started(started_at, works.values(), plan))
-    if active:
-        await _work_through(scheduler, account, deliveries, ports, wakes, controls_of(known.values(), lock))
-    if options.frozen and scheduler.stopped is None and (left := _undelivered(works.values())):
-        scheduler.halt(incomplete(left))
-    if everything and scheduler.stopped is None:
+    for of_kind in [kind(name) for name in dict.fromkeys(work.row.kind for work in active)]:
+        if stopper.error is not None:
+            break
+        mine = [work for work in (*orphans, *active) if work.row.kind == of_kind.name]
+        rows = [row for row in known.values() if row.kind == of_kind.name]
+        limit, held = pools.setdefault(of_kind.pool, (Limit(cap=options.cap), HeldSlots()))
+        deliveries = Deliveries(keeper, store)
+        wakes = (asyncio.Event(), asyncio.Event())
+        account = Account(ports.service, of_kind, ports.clock, ports.rng, options.patience_s)
+        account.query_heard = account.live = options.newborn
+        account.claims = {work.row.task_id: work.external_id for work in mine if work.row.task_id}
+        scheduler = Scheduler(
+            mine,
+            kind=of_kind,
+            limit=limit,
+            held=held,
+            account=account,
+            options=options,
+            budget=budget,
+            run_id=run_id,
+            deliver=deliveries.add,
+            knowledge=known_of(memory.knowledge(of_kind.name), rows),
+            least_price=highest_price(of_kind, rows, lock),
+            durations=durations_of(rows),
+            learn=partial(memory.learn, of_kind.name),
+            proven=proven and ports.clock.time() - started_at < options.settle_time_s,
+            clock=ports.clock,
+            jitter=ports.rng.random,
+            observe=ports.observe,
+            wake=partial(_set_all, wakes),
+        )
+        stopper.attach(scheduler)
+        controls = controls_of(of_kind, rows, lock)
+        await _work_through(scheduler, account, deliveries, ports, wakes, controls, started_at)
+        limits += scheduler.limits
+        store = deliveries.store
+    if options.frozen and stopper.error is None and (left := _undelivered(works.values())):
+        stopper.stop(incomplete(left))
+    if everything and stopper.error is None:
         keeper.drop(step.key for step in plan.steps if step.action is Action.DROP)
-    await _write_lock(keeper, deliveries.store if everything else None, known, scheduler)
-    await _bring_picks(manifest, keeper.lock, scheduler, ports)
-    return await _outcome(manifest, list(works.values()), scheduler, ports, started_at, recorded(plan.steps))
+    await _write_lock(keeper, store if everything else None, known, stopper)
+    await _bring_picks(manifest, keeper.lock, ports, options.out, stopper)
+    stopped = stopper.error  # a signal may come during the last write, when there is nothing left to stop
+    results = tuple(work.result() for work in works.values())
+    result = RunResult(
+        project=manifest.project,
+        manifest=manifest.path,
+        started_at=started_at,
+        finished_at=ports.clock.time(),
+        exit_status=exit_status_of(stopped, (result.status for result in results)),
+        takes=results,
+        api_requests=ports.service.requests,
+        limits=tuple(limits),
+        picks=recorded(plan.steps),
+        note=stopped.message if stopped is not None else None,
+    )
+    await ports.journal.end_run(
+        run_id,
+        now=result.finished_at,
+        exit_status=result.exit_status,
+        api_requests=result.api_requests,
+        note=result.note,
+        limits=result.limits,
+    )
+    ports.observe(RunEnded(at=result.finished_at, note=result.note))
+    return Outcome(result=result, stopped=stopped)
+
+
+def _set_all(events: Iterable[asyncio.Event]) -> None:
+    for event in events:
+        event.set()
 
 
 def _started(at: float, works: Iterable[Work], plan: Plan) -> RunStarted:
@@ -171,6 +217,7 @@ async def _work_through(
     ports: Ports,
     wakes: tuple[asyncio.Event, asyncio.Event],
     controls: list[Control],
+    started_at: float,
 ) -> None:
     """Run engine, watcher and deliveries side by side until the engine says that it is over."""
     reconciler = Reconciler(scheduler, account, ports)
@@ -180,14 +227,14 @@ async def _work_through(
         beside = [group.create_task(engine.guarded(watcher.watch), name="watch")]
         beside += [group.create_task(deliveries.work(scheduler, ports), name=f"deliver {n}") for n in range(WORKERS)]
         if (seconds := scheduler.options.deadline_s) is not None:
-            beside.append(group.create_task(_keep_deadline(scheduler, ports, seconds), name="deadline"))
+            beside.append(group.create_task(_keep_deadline(scheduler, ports, seconds, started_at), name="deadline"))
         await engine.conduct(group, controls=controls)
         for task in beside:
             task.cancel()
 
 
-async def _keep_deadline(scheduler: Scheduler, ports: Ports, seconds: float) -> None:
-    await ports.clock.sleep(seconds)
+async def _keep_deadline(scheduler: Scheduler, ports: Ports, seconds: float, started_at: float) -> None:
+    await ports.clock.sleep(max(0.0, started_at + seconds - ports.clock.time()))
     scheduler.halt(deadline_passed(seconds))
 
 
@@ -222,6 +269,7 @@ def _row_of(entry: LockEntry, paid_by: int) -> Attempt:
     """Make the journal's row of a take that the lock knows. `paid_by` is a run; 0: this journal did not pay for it."""
     return Attempt(
         external_id=entry.external_id,
+        kind=entry.kind,
         job_id=entry.job_id,
         take=entry.take,
         attempt=entry.attempt,
@@ -243,7 +291,7 @@ def _orphans(project: str, known: Mapping[str, Attempt], wanted: set[str]) -> li
 
 def _orphan(project: str, row: Attempt) -> Take:
     source = Source(path="", line=1)
-    job = Job(project=project, id=row.job_id, request={}, source=source)
+    job = Job(project=project, id=row.job_id, kind=row.kind, request={}, formats=(), source=source)
     return Take(job=job, number=row.take, edition=1, stem="")
 
 
@@ -279,64 +327,23 @@ def _undelivered(works: Iterable[Work]) -> list[tuple[str, str]]:
     ]
 
 
-async def _write_lock(
-    keeper: LockKeeper, store: Store | None, known: Mapping[str, Attempt], scheduler: Scheduler
-) -> None:
+async def _write_lock(keeper: LockKeeper, store: Store | None, known: Mapping[str, Attempt], stopper: Stopper) -> None:
     """Bring the lock up to date, rid of what is retired and of which no bytes are left."""
     try:
         await keeper.write()
-        if store is not None and scheduler.stopped is None:
+        if store is not None and stopper.error is None:
             await keeper.forget_lost(store, {name for name, row in known.items() if row.stage is Stage.DELIVERED})
             await keeper.write()
     except DiskUnusable as error:
-        scheduler.halt(error)
+        stopper.stop(error)
 
 
-async def _bring_picks(manifest: Manifest, lock: Lock, scheduler: Scheduler, ports: Ports) -> None:
+async def _bring_picks(manifest: Manifest, lock: Lock, ports: Ports, out: Path, stopper: Stopper) -> None:
     """Put the files of chosen takes under their plain names as well."""
     picks = picks_of(with_rerolls(manifest.takes, lock), lock)
     for pick in picks.unplaceable:
         ports.observe(Warned(at=ports.clock.time(), message=f"The pick of {pick.job_id} has no file: {pick.reason}."))
     try:
-        await ports.offload(bring_picks, picks.chosen, scheduler.options.out, probe=ports.probe)
+        await ports.offload(bring_picks, picks.chosen, out, probe=ports.probe)
     except DiskUnusable as error:
-        scheduler.halt(error)
-
-
-async def _outcome(
-    manifest: Manifest,
-    works: Sequence[Work],
-    scheduler: Scheduler,
-    ports: Ports,
-    started_at: float,
-    picks: tuple[TakeKey, ...],
-) -> Outcome:
-    """Sum a run up, and write its end."""
-    stopped = scheduler.stopped  # a signal may come during the last write, when there is nothing left to stop
-    results = tuple(work.result() for work in works)
-    status = exit_status_of(stopped, (result.status for result in results))
-    note = stopped.message if stopped is not None else None
-    finished_at = ports.clock.time()
-    limits = tuple(scheduler.limits)
-    await ports.journal.end_run(
-        scheduler.run_id,
-        now=finished_at,
-        exit_status=status,
-        api_requests=ports.service.requests,
-        note=note,
-        limits=limits,
-    )
-    ports.observe(RunEnded(at=finished_at, note=note))
-    result = RunResult(
-        project=manifest.project,
-        manifest=manifest.path,
-        started_at=started_at,
-        finished_at=finished_at,
-        exit_status=status,
-        takes=results,
-        api_requests=ports.service.requests,
-        limits=limits,
-        picks=picks,
-        note=note,
-    )
-    return Outcome(result=result, stopped=stopped)
+        stopper.stop(error)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
+from kling_batch.catalog import Kind
 from kling_batch.clock import Clock
 from kling_batch.errors import KlingBatchError
 from kling_batch.events import LimitChanged, Observer, TakeChanged, TakeEnded, Waiting
@@ -22,13 +23,12 @@ from kling_batch.records.attempts import Attempt, Stage
 from kling_batch.running import decide
 from kling_batch.running.account import Account
 from kling_batch.running.decide import Next
-from kling_batch.running.endings import budget_used_up, failure, first_few_refused, slots_held
+from kling_batch.running.endings import budget_used_up, failure, first_few_refused, slots_held, unknown
 from kling_batch.running.limits import MOST_SUBMITTING, Budget, Limit, wait_s
 from kling_batch.running.options import Options
 from kling_batch.running.reading import Patience
 from kling_batch.running.slots import HeldSlots
 from kling_batch.running.work import Work
-from kling_batch.service.catalog import Kind
 from kling_batch.service.codes import ABOUT_WORDS
 from kling_batch.service.outcomes import Refused
 
@@ -82,6 +82,8 @@ class Scheduler:
     Args:
         works: The takes to submit or to go on with.
         kind: The kind of their tasks.
+        limit: How many slots of the kind's pool may be taken; it learns.
+        held: Slots of the pool that are taken by tasks that nobody can see, and that may run.
         account: Knows whether the account has been heard.
         options: How to run.
         budget: What may be spent.
@@ -103,6 +105,8 @@ class Scheduler:
         works: list[Work],
         *,
         kind: Kind,
+        limit: Limit,
+        held: HeldSlots,
         account: Account,
         options: Options,
         budget: Budget,
@@ -128,13 +132,12 @@ class Scheduler:
         self.run_id = run_id
         self.wake = wake
         self.durations = deque(durations, maxlen=_MOST_DURATIONS)
-        self.limit = Limit(cap=options.cap)
+        self.limit = limit
         self.limits: list[LimitPoint] = []
         """The limit's history in this run."""
         self.in_flight: dict[str, Work] = {}
         """Takes whose call is under way, unclear, or has made a task that has not ended, by external id."""
-        self.held = HeldSlots()
-        """Slots of tasks that nobody can see, and that may run."""
+        self.held = held
         self.canary: Work | None = None
         """The take that was sent alone, for a source to be heard by it."""
         self.doubts: list[tuple[Work, Refused]] = []
@@ -154,7 +157,7 @@ class Scheduler:
         self._observe = observe
         self._queue: list[tuple[int, Work]] = []
         self._due: list[Call] = []
-        self._proving = self._judged = options.newborn
+        self._proving = self._judged = options.newborn or kind.external_id is None
         """Whether the first task is looked for by its external id, and whether it is known if the account shows it."""
         self._doubted: set[str] = set()
         self._taken = False
@@ -190,7 +193,8 @@ class Scheduler:
         if not self.sending or self.stopped is not None or now < self._hold_until:
             return calls
         self.held.release(now)
-        if self._queue and self.limit.grow(self.slots_taken, now):
+        full = self.limit.room(self.slots_taken) < self.kind.slots
+        if self._queue and self.limit.grow(self.limit.current if full else self.slots_taken, now):
             self._note_limit("growth after a cooldown")
         while self._queue and self._room() and self.budget.affords(self.price):
             _, work = heapq.heappop(self._queue)
@@ -243,11 +247,12 @@ class Scheduler:
     @property
     def slots_taken(self) -> int:
         """How many slots are taken, or may be."""
-        return len(self.in_flight) + len(self.held)
+        return self.kind.slots * len(self.in_flight) + len(self.held)
 
     def _room(self) -> int:
         """Say how many more may be sent now."""
-        room = min(self.limit.room(self.slots_taken), MOST_SUBMITTING - self.submitting)
+        room = self.limit.room(self.slots_taken) // self.kind.slots
+        room = min(room if self.slots_taken else max(1, room), MOST_SUBMITTING - self.submitting)
         if not self._taken and len(self._doubted) >= decide.FIRST_FEW:
             return 0
         price_unseen = self.options.max_units is not None and self.knowledge.price is None
@@ -329,7 +334,7 @@ class Scheduler:
         """Learn from a task that was made how much room there is."""
         self._troubles = 0
         before = self.limit.current
-        self.limit.accepted(self.slots_taken - self.submitting)
+        self.limit.accepted(self.slots_taken - self.submitting * self.kind.slots)
         if self.limit.current != before:
             self._note_limit("the service took what it was given")
         self.moved()
@@ -349,7 +354,7 @@ class Scheduler:
     def no_room(self, began: float) -> None:
         """Learn from a call, begun at that moment, that was refused for want of room."""
         if self._is_a_lesson(began):
-            others = self.slots_taken - self.submitting - 1
+            others = self.slots_taken - (self.submitting + 1) * self.kind.slots
             self.limit.refused(max(0, others), self._clock.monotonic())
             self._note_limit("the account has no more room (1303)")
             self._hold(wait_s(self.limit.refusals, self._jitter()), "every slot of the account is taken")
@@ -373,7 +378,7 @@ class Scheduler:
 
     def see_others(self, others: int) -> None:
         """Learn how many tasks of others the account's list shows in flight."""
-        if self.limit.saw(self.slots_taken, others, self._clock.monotonic()):
+        if self.limit.saw(self.slots_taken, others * self.kind.slots, self._clock.monotonic()):
             self._note_limit("others leave room")
             self.wake()
 
@@ -420,14 +425,13 @@ class Scheduler:
     def leave_unknown(self, work: Work, why: str) -> None:
         """Leave a take open: perhaps it is paid for. The journal still holds its intent; the next run looks again."""
         self.let_go(work)
-        hint = f"Run again: {work.external_id} is looked for before anything is sent."
-        self.end(work, Status.UNKNOWN, TakeError(code=None, message=f"Perhaps paid for: {why}.", hint=hint))
+        self.end(work, Status.UNKNOWN, unknown(work.row, why))
 
     def let_go(self, work: Work) -> None:
         """Watch a task no longer. Its slot stays taken for as long as it may run."""
         self._release(work)
         sent = self._clock.monotonic() - self.seconds_since_sending(work)
-        self.held.hold(work.row.task_id or work.external_id, sent, self.knowledge.longest_s)
+        self.held.hold(work.row.task_id or work.external_id, sent, self.knowledge.longest_s, slots=self.kind.slots)
         self.wake()
 
     def forget_intent(self, work: Work) -> None:

@@ -19,7 +19,7 @@ from kling_batch.model import FileRecord, RunResult
 from kling_batch.planning.drift import frozen_drift, locked_drift
 from kling_batch.planning.outlook import Outlook
 from kling_batch.planning.plan import Action, Plan, Step
-from kling_batch.planning.project import KIND, Project
+from kling_batch.planning.project import Project
 from kling_batch.records.journal import Journal
 from kling_batch.records.lock import Lock, check_lock_place, update_lock
 from kling_batch.records.snapshot import Snapshot
@@ -152,7 +152,7 @@ class Session:
             retries=self.options.retries,
             expressions=self.options.select,
             snapshot=snapshot,
-            price=self._known_price(),
+            prices=self._known_prices(),
         )
         if self._only is not None:
             chosen = tuple(step for step in plan.steps if self._only(step))
@@ -163,14 +163,16 @@ class Session:
             raise drift
         return plan
 
-    def _known_price(self) -> Decimal | None:
-        """Say what the account was charged at most, where there are keys to know the account by."""
+    def _known_prices(self) -> dict[str, Decimal]:
+        """Say what the account was charged at most for each kind, where there are keys to know the account by."""
         if self.project.sandbox or self.options.frozen:
-            return None
+            return {}
         try:
-            return self._get_access().memory.knowledge(KIND).price
+            memory = self._get_access().memory
         except UsageError:
-            return None
+            return {}
+        known = {kind.name: memory.knowledge(kind.name).price for kind in self.project.kinds}
+        return {name: price for name, price in known.items() if price is not None}
 
     def _ask(self, plan: Plan, snapshot: Snapshot) -> None:
         self._agree(plan, self.project.outlook(snapshot, self.options.cap))

@@ -18,21 +18,24 @@ class HeldSlots:
 
     def __init__(self) -> None:
         self._until: dict[str, float] = {}
+        self._slots: dict[str, int] = {}
 
     def __len__(self) -> int:
-        return len(self._until)
+        return sum(self._slots[task] for task in self._until)
 
     def __repr__(self) -> str:
         return f"{len(self)} held"
 
-    def hold(self, task: str, since: float, longest_s: float | None) -> None:
-        """Hold the slot of a task that was sent at `since`.
+    def hold(self, task: str, since: float, longest_s: float | None, *, slots: int = 1) -> None:
+        """Hold the slots of a task that was sent at `since`.
 
         Args:
             task: Its name.
             since: When it was sent.
             longest_s: The longest generation that was seen, in seconds; see `surely_ended_s`.
+            slots: How many it takes.
         """
+        self._slots[task] = slots
         self._until[task] = since + surely_ended_s(longest_s)
 
     def release(self, now: float) -> None:

@@ -48,7 +48,7 @@ class Watcher:
         self._reconciler = reconciler
         self._ports = ports
         self._changed = changed
-        self._path = scheduler.kind.path
+        self._kind = scheduler.kind
         self._least_size = _SHORTEST_PAGE
         self._failures = 0
         self._list_refused = False
@@ -91,7 +91,7 @@ class Watcher:
         """Read the first page and take in what it shows. Gives what it does not show, and whether it was full."""
         if self._list_refused:
             return list(watched), False
-        outcome = await self._ports.service.page(self._path, 1, size)
+        outcome = await self._ports.service.page(self._kind, 1, size)
         self._list_refused = isinstance(outcome, Refused)
         if not isinstance(outcome, Page):
             self._failed(outcome)
@@ -137,7 +137,7 @@ class Watcher:
 
     async def _query(self, work: Work) -> None:
         task_id = work.row.task_id
-        outcome = await self._ports.service.query(self._path, task_id or "")
+        outcome = await self._ports.service.query(self._kind, task_id or "")
         if work.row.task_id != task_id:
             return  # it was seen to fail meanwhile, and is at its next attempt
         match outcome:

@@ -10,6 +10,7 @@ from kling_batch.identity import external_task_id
 from kling_batch.model import NOTHING, FileRecord, Origin, Status, Take, TakeError, TakeResult, Task
 from kling_batch.records.attempts import Attempt, Stage
 from kling_batch.records.lock import LockEntry
+from kling_batch.running.endings import unknown
 
 
 @dataclass(slots=True, eq=False)
@@ -82,23 +83,20 @@ class Work:
             undelivered=row.units if row.stage is Stage.SUCCEEDED else NOTHING,
             files=self.files,
             warnings=self.warnings,
-            error=self.error or (_UNSETTLED if status is Status.UNKNOWN else None),
+            error=self.error or (unknown(row, _UNSETTLED) if status is Status.UNKNOWN else None),
             submitted_at=row.sent_at,
             finished_at=row.ended_at,
         )
 
 
-_UNSETTLED = TakeError(
-    code=None,
-    message="The answer to its submission was lost and the run stopped before it was settled: perhaps it is paid for.",
-    hint="Run the same command again: it looks for the task before anything is sent.",
-)
+_UNSETTLED = "the answer to its submission was lost and the run stopped before it was settled"
 
 
 def first_row(take: Take, run_id: int, *, attempt: int = 1) -> Attempt:
     """Make the row of an attempt that nothing was sent for yet."""
     return Attempt(
         external_id=external_task_id(take, attempt),
+        kind=take.job.kind,
         job_id=take.job.id,
         take=take.number,
         attempt=attempt,

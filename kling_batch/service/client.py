@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote, urlsplit
 
 from kling_batch import __version__
+from kling_batch.catalog import Kind
 from kling_batch.effects import Probe, no_probe
 from kling_batch.errors import UsageError
 from kling_batch.service import wire
@@ -60,15 +61,15 @@ class Service(Protocol):
         """How many API requests were sent so far."""
         ...
 
-    async def create(self, path: str, request: Mapping[str, Any], external_id: str) -> CreateOutcome:
-        """Ask for a task. Never repeats a call that may have been read."""
+    async def create(self, kind: Kind, request: Mapping[str, Any], external_id: str) -> CreateOutcome:
+        """Ask for a task, by our name for it where its kind takes one. Never repeats a call that may have been read."""
         ...
 
-    async def query(self, path: str, any_id: str) -> QueryOutcome:
+    async def query(self, kind: Kind, any_id: str) -> QueryOutcome:
         """Ask for one task, by its task id or its external id. Does not retry."""
         ...
 
-    async def page(self, path: str, number: int, size: int) -> ListOutcome:
+    async def page(self, kind: Kind, number: int, size: int) -> ListOutcome:
         """Ask for a page of the account's tasks, from page 1, of at most 500 rows. Does not retry."""
         ...
 
@@ -145,23 +146,24 @@ class KlingService:
         self.requests = 0
         self.date: float | None = None
 
-    async def create(self, path: str, request: Mapping[str, Any], external_id: str) -> CreateOutcome:
+    async def create(self, kind: Kind, request: Mapping[str, Any], external_id: str) -> CreateOutcome:
         """See `Service.create`."""
-        body = json.dumps({**request, "external_task_id": external_id}, ensure_ascii=False).encode()
-        reply = await self._signed(lambda: self._send("POST", path, body))
+        named = {} if kind.external_id is None else {kind.external_id: external_id}
+        body = json.dumps({**request, **named}, ensure_ascii=False).encode()
+        reply = await self._signed(lambda: self._send("POST", kind.path, body))
         if isinstance(reply, _Lost):
             return Unclear(reason=reply.reason) if reply.sent else NotSent(reason=reply.reason)
-        return wire.read_create(reply, external_id)
+        return wire.read_create(reply, external_id, kind)
 
-    async def query(self, path: str, any_id: str) -> QueryOutcome:
+    async def query(self, kind: Kind, any_id: str) -> QueryOutcome:
         """See `Service.query`."""
-        reply = await self._signed(lambda: self._send("GET", f"{path}/{quote(any_id, safe='')}"))
-        return ReadFailed(reason=reply.reason) if isinstance(reply, _Lost) else wire.read_query(reply, any_id)
+        reply = await self._signed(lambda: self._send("GET", f"{kind.path}/{quote(any_id, safe='')}"))
+        return ReadFailed(reason=reply.reason) if isinstance(reply, _Lost) else wire.read_query(reply, any_id, kind)
 
-    async def page(self, path: str, number: int, size: int) -> ListOutcome:
+    async def page(self, kind: Kind, number: int, size: int) -> ListOutcome:
         """See `Service.page`."""
-        reply = await self._signed(lambda: self._send("GET", f"{path}?pageNum={number}&pageSize={size}"))
-        return ReadFailed(reason=reply.reason) if isinstance(reply, _Lost) else wire.read_list(reply)
+        reply = await self._signed(lambda: self._send("GET", f"{kind.path}?pageNum={number}&pageSize={size}"))
+        return ReadFailed(reason=reply.reason) if isinstance(reply, _Lost) else wire.read_list(reply, kind)
 
     async def account(self, start_ms: int, end_ms: int) -> Mapping[str, Any] | Refused | ReadFailed:
         """Ask for the resource packs between two Unix times. Free; the service wants at most one call a second."""

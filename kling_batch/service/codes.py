@@ -101,14 +101,14 @@ _ROWS = (
         code=1103,
         http=403,
         meaning="the account has no right to this API",
-        hint="Ask for access to text-to-audio in the console, then run again.",
+        hint="Ask for access to this kind of task in the console, then run again.",
         reaction=Reaction.STOP_ACCOUNT,
     ),
     Code(
         code=1200,
         http=400,
         meaning="the request's parameters are not valid",
-        hint="Change the job's prompt or duration.",
+        hint="Change what the job asks for.",
         reaction=Reaction.REFUSE_OR_EXISTS,
     ),
     Code(
@@ -136,14 +136,14 @@ _ROWS = (
         code=1300,
         http=400,
         meaning="the platform's policy does not allow it",
-        hint="Reword the prompt.",
+        hint="Reword what the job asks for.",
         reaction=Reaction.REFUSE,
     ),
     Code(
         code=1301,
         http=400,
         meaning="the content policy does not allow it",
-        hint="Reword the prompt; the same words will be refused again.",
+        hint="Reword what the job asks for; the same words will be refused again.",
         reaction=Reaction.REFUSE,
     ),
     Code(

@@ -1,7 +1,8 @@
 """The service's JSON, read without trust: any bytes become an outcome, never an exception.
 
-Shapes are those of the official pages on text-to-audio; the tolerance is for what was seen in captures: `succeed` and
-`succeeded`, `{}` or nothing where a container is empty, durations and units as strings, ids above 2^53.
+Shapes are those of the official pages; where the files of a task stand, its kind says. The tolerance is for what was
+seen in captures: `succeed` and `succeeded`, `{}` or nothing where a container is empty, durations and units as strings,
+ids above 2^53.
 """
 
 from __future__ import annotations
@@ -9,14 +10,15 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
-from kling_batch.model import AUDIO_FORMATS, Audio, Task, TaskStatus
+from kling_batch.catalog import Kind, Output
+from kling_batch.model import Audio, Task, TaskStatus
 from kling_batch.service.codes import CODES, Reaction, reaction
 from kling_batch.service.outcomes import (
     Absent,
@@ -78,7 +80,7 @@ class _Envelope:
     data: Any
 
 
-def read_create(reply: Reply, external_id: str) -> CreateOutcome:
+def read_create(reply: Reply, external_id: str, kind: Kind) -> CreateOutcome:
     """Classify the answer to a create call.
 
     A task that is named with somebody else's external id is no answer to our call: unclear.
@@ -92,7 +94,7 @@ def read_create(reply: Reply, external_id: str) -> CreateOutcome:
             strange = reply.status in _OK and envelope.code not in CODES
             return Unclear(reason=f"{envelope.code}: {envelope.message}", code=envelope.code, strange=strange)
         return refused
-    task = _task(envelope.data)
+    task = _task(envelope.data, kind)
     if task is None:
         return Unclear(reason="accepted, but the answer names no task")
     if task.external_id not in {None, external_id}:
@@ -100,7 +102,7 @@ def read_create(reply: Reply, external_id: str) -> CreateOutcome:
     return Created(task=task)
 
 
-def read_query(reply: Reply, wanted_id: str) -> QueryOutcome:
+def read_query(reply: Reply, wanted_id: str, kind: Kind) -> QueryOutcome:
     """Classify the answer to a query for one task, by its task id or by its external id.
 
     How an unknown id is answered is not documented: 404 with 1203, 400 with 1200 or 1201, and 200 with empty data are
@@ -123,7 +125,7 @@ def read_query(reply: Reply, wanted_id: str) -> QueryOutcome:
         data = data[0]
     if data is None or data in ({}, []):
         return Absent()
-    task = _task(data)
+    task = _task(data, kind)
     if task is None or not _answers(task, wanted_id):
         return ReadFailed(reason="the answer names another task, or none")
     return Found(task=task)
@@ -139,7 +141,7 @@ def _answers(task: Task, wanted_id: str) -> bool:
     return task.external_id is None and not wanted_id.isdigit()
 
 
-def read_list(reply: Reply) -> ListOutcome:
+def read_list(reply: Reply, kind: Kind) -> ListOutcome:
     """Classify the answer to a call for a page of tasks. Rows that cannot be read are counted and passed over."""
     envelope = _envelope(reply)
     if envelope is None:
@@ -152,7 +154,7 @@ def read_list(reply: Reply) -> ListOutcome:
     rows = [] if envelope.data is None or envelope.data == {} else envelope.data
     if reply.status not in _OK or not isinstance(rows, list):
         return ReadFailed(reason="the answer is no list of tasks")
-    tasks = tuple(task for row in rows if (task := _task(row)) is not None)
+    tasks = tuple(task for row in rows if (task := _task(row, kind)) is not None)
     return Page(tasks=tasks, rows=len(rows))
 
 
@@ -232,7 +234,7 @@ def _refusal(envelope: _Envelope, http_status: int) -> Refused:
     )
 
 
-def _task(data: Any) -> Task | None:
+def _task(data: Any, kind: Kind) -> Task | None:
     if not isinstance(data, dict):
         return None
     task_id = data.get("task_id")
@@ -242,24 +244,35 @@ def _task(data: Any) -> Task | None:
         return None
     info = data.get("task_info")
     external = _text(info.get("external_task_id")) if isinstance(info, dict) else None
-    result = data.get("task_result")
-    audios = result.get("audios") if isinstance(result, dict) else None
     return Task(
         task_id=task_id,
         external_id=external or _text(data.get("external_task_id")) or None,
         status=_STATUSES.get((_text(data.get("task_status")) or "submitted").casefold(), TaskStatus.PROCESSING),
         message=_text(data.get("task_status_msg")) or "",
-        audios=tuple(_audio(row) for row in audios if isinstance(row, dict)) if isinstance(audios, list) else (),
+        audios=tuple(_audios(data.get("task_result"), kind)),
         units=_decimal(data.get("final_unit_deduction")),
         created_ms=_time_ms(data.get("created_at")),
         updated_ms=_time_ms(data.get("updated_at")),
     )
 
 
-def _audio(row: Mapping[str, Any]) -> Audio:
-    urls = {name: url for name in AUDIO_FORMATS if (url := _text(row.get(f"url_{name}")))}
-    durations = {name: float(s) for name in AUDIO_FORMATS if (s := _decimal(row.get(f"duration_{name}"))) is not None}
-    return Audio(id=_text(row.get("id")) or "", urls=urls, durations_s=durations)
+def _audios(result: Any, kind: Kind) -> Iterator[Audio]:
+    """Read what a finished task has made, from the lists in which its kind has it."""
+    for name in dict.fromkeys(output.result for output in kind.outputs.values()):
+        rows = result.get(name) if isinstance(result, dict) else None
+        for row in rows if isinstance(rows, list) else ():
+            if isinstance(row, dict):
+                yield _audio(row, {form: output for form, output in kind.outputs.items() if output.result == name})
+
+
+def _audio(row: Mapping[str, Any], outputs: Mapping[str, Output]) -> Audio:
+    urls = {name: url for name, output in outputs.items() if (url := _text(row.get(output.url)))}
+    lengths = {name: _decimal(row.get(output.length)) for name, output in outputs.items()}
+    return Audio(
+        id=_text(row.get("id")) or "",
+        urls=urls,
+        durations_s={name: float(length) for name, length in lengths.items() if length is not None},
+    )
 
 
 def _text(value: Any) -> str | None:

@@ -11,6 +11,7 @@ import pytest
 
 FLOORS = [
     {"", "errors", "model", "events", "clock", "effects", "resources", "identity", "http", "disk"},
+    {"catalog"},
     {"manifest", "service", "records"},
     {"delivery"},
     {"planning"},

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kling_batch.catalog import Kind
 from kling_batch.delivery import finish
 from kling_batch.delivery.verify import Rejected, Verified, verify_audio
 from kling_batch.model import Task
@@ -28,10 +29,10 @@ from tests.chaos.process import LateJournal, Parts
 class ResendsAtOnce(KlingService):
     """Sends an unclear call again at once, as a client with blind retries does."""
 
-    async def create(self, path: str, request: Mapping[str, Any], external_id: str) -> CreateOutcome:
-        outcome = await super().create(path, request, external_id)
+    async def create(self, kind: Kind, request: Mapping[str, Any], external_id: str) -> CreateOutcome:
+        outcome = await super().create(kind, request, external_id)
         if isinstance(outcome, Unclear):
-            return await super().create(path, request, external_id)
+            return await super().create(kind, request, external_id)
         return outcome
 
 
@@ -45,8 +46,8 @@ class ForgetsIntents(LateJournal):
 class TrustsTheOrder(KlingService):
     """Takes the first page of the list for all of it, as if the newest tasks came first and nobody else made any."""
 
-    async def page(self, path: str, number: int, size: int) -> ListOutcome:
-        return await super().page(path, number, size) if number == 1 else Page(tasks=(), rows=0)
+    async def page(self, kind: Kind, number: int, size: int) -> ListOutcome:
+        return await super().page(kind, number, size) if number == 1 else Page(tasks=(), rows=0)
 
 
 RESENDS_AT_ONCE = Parts(service=ResendsAtOnce)

@@ -197,7 +197,14 @@ def draw_manifest(rng: random.Random, project: str, *, most: int) -> Manifest:
         request = {"prompt": f"Sound {len(jobs) + 1} of {project}", "duration": rng.choice(_DURATIONS)}
         formats = rng.choice(_FORMATS)
         source = Source(path="chaos.yaml", line=len(jobs) + 1)
-        jobs.append(Job(project=project, id=name, request=request, takes=takes, formats=formats, source=source))
+        facts: dict[str, Any] = {
+            "kind": "text-to-audio",
+            "request": request,
+            "takes": takes,
+            "formats": formats,
+            "source": source,
+        }
+        jobs.append(Job(project=project, id=name, **facts))
     return manifest_of(project, jobs)
 
 

@@ -21,6 +21,7 @@ def _jobs(project: str, count: int, takes: int) -> list[Job]:
         Job(
             project=project,
             id=f"job-{number}",
+            kind="text-to-audio",
             request={"prompt": f"Sound {number}", "duration": 3.0},
             takes=takes,
             formats=("wav", "mp3"),

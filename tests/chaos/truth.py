@@ -9,6 +9,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
+from kling_batch.catalog import kind
 from kling_batch.errors import AccountStop, BudgetStop, Interrupted, NotFinished
 from kling_batch.identity import external_task_id
 from kling_batch.model import Status, Take, TakeResult
@@ -20,7 +21,6 @@ from kling_batch.sandbox.filehost import _corrupted
 from kling_batch.sandbox.ledger import Ledger, LedgerTask
 from kling_batch.sandbox.quick import quick_clip
 from kling_batch.sandbox.world import World
-from kling_batch.service.catalog import kind
 from tests.chaos.history import History, Place
 from tests.chaos.process import COLLEAGUE, Machine
 

@@ -11,7 +11,7 @@ from kling_batch.model import TakeKey
 from kling_batch.planning.outlook import Outlook
 from kling_batch.planning.plan import Action, Plan, Step
 
-OUTLOOK = Outlook(list_units=Decimal("0.25"), units=Decimal("0.25"), highest=Decimal("0.25"))
+OUTLOOK = Outlook(list_units=Decimal("0.25"), units=Decimal("0.25"))
 
 
 def plan_of(count: int) -> Plan:

@@ -27,7 +27,9 @@ def test_the_demo_is_a_dozen_takes_and_more() -> None:
     manifest = load(EXAMPLES / "fireworks.yaml")
     assert manifest.project == "fireworks"
     assert 12 <= len(manifest.takes) <= 20
-    assert all(job.formats == ("wav", "mp3") and 3.0 <= job.duration_s <= 6.0 and job.tags for job in manifest.jobs)
+    assert all(
+        job.formats == ("wav", "mp3") and 3.0 <= job.request["duration"] <= 6.0 and job.tags for job in manifest.jobs
+    )
 
 
 def test_the_csv_example_is_a_manifest() -> None:

@@ -39,8 +39,14 @@ def test_a_job_s_own_words_win_over_defaults(write: Callable[[str, str], Path]) 
         )
     )
     j, k = manifest.jobs
-    assert (j.duration_s, j.takes, j.tags, j.meta, j.formats) == (9.9, 1, ("b",), {"x": "1", "y": "2"}, ("mp3",))
-    assert (k.duration_s, k.takes, k.tags, k.meta) == (3.0, 2, ("a",), {"x": "1", "y": "1"})
+    assert (j.request["duration"], j.takes, j.tags, j.meta, j.formats) == (
+        9.9,
+        1,
+        ("b",),
+        {"x": "1", "y": "2"},
+        ("mp3",),
+    )
+    assert (k.request["duration"], k.takes, k.tags, k.meta) == (3.0, 2, ("a",), {"x": "1", "y": "1"})
     assert ([take.stem for take in manifest.takes], manifest.concurrency) == (["p/j1", "p/k1", "p/k2"], 3)
 
 
@@ -55,7 +61,7 @@ def test_a_matrix_is_every_combination_in_order(jobs: Jobs) -> None:
         "step-oak-floor-bare-feet", "step-oak-floor-9", "step-wet-stone-bare-feet", "step-wet-stone-9",
     ]  # fmt: skip
     job = manifest.jobs[0]
-    assert (job.prompt, job.tags) == ("Bäre feet on Oak floor {really}", ("Oak floor", "all"))
+    assert (job.request["prompt"], job.tags) == ("Bäre feet on Oak floor {really}", ("Oak floor", "all"))
     assert job.meta == {"what": "a Bäre feet"}
     assert manifest.takes[1].stem == "oak-floor/a-bare-feet/002"
 
@@ -63,7 +69,7 @@ def test_a_matrix_is_every_combination_in_order(jobs: Jobs) -> None:
 def test_braces_are_words_without_a_matrix(jobs: Jobs) -> None:
     """A prompt is a template only where a matrix gives it something to fill in."""
     job = jobs("  - {id: a, prompt: 'a {curly} sound', tags: ['{x}'], meta: {m: '{y}'}}").jobs[0]
-    assert (job.prompt, job.tags, job.meta) == ("a {curly} sound", ("{x}",), {"m": "{y}"})
+    assert (job.request["prompt"], job.tags, job.meta) == ("a {curly} sound", ("{x}",), {"m": "{y}"})
 
 
 def test_an_absurd_number_of_takes_is_refused_before_it_is_made(jobs: Jobs) -> None:

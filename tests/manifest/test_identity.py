@@ -20,7 +20,15 @@ from kling_batch.model import Job, Source, Take
 
 Change = Callable[[Take], Take]
 
-JOB = Job(project="p", id="a", request={"prompt": "x", "duration": 5.0}, takes=3, source=Source(path="m.yaml", line=1))
+JOB = Job(
+    project="p",
+    id="a",
+    kind="text-to-audio",
+    request={"prompt": "x", "duration": 5.0},
+    formats=("wav",),
+    takes=3,
+    source=Source(path="m.yaml", line=1),
+)
 TAKE = Take(job=JOB, number=1, edition=1, stem="a-01")
 
 

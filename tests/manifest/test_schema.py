@@ -13,6 +13,8 @@ from typing import Any
 import jsonschema
 import pytest
 
+from kling_batch import resources
+from kling_batch.catalog.manifest import manifest_schema_text
 from kling_batch.errors import ManifestInvalid
 from kling_batch.manifest import check, load
 from kling_batch.resources import schema
@@ -132,12 +134,16 @@ def _with_durations(name: str, values: list[str]) -> str:
     return f'{{"version": 1, "project": "p", "jobs": [{jobs}]}}'
 
 
+def test_the_file_that_editors_read_is_the_schema_of_the_program() -> None:
+    """It is made of what all kinds share and of each kind's file; `kling-batch schema manifest` writes it anew."""
+    assert resources.schema_text("manifest") == manifest_schema_text()
+
+
 def test_the_limits_of_prompt_and_duration_are_the_service_s() -> None:
     """The manifest's schema, which editors read alone, says what the task's schema says."""
     task = schema("tasks/text-to-audio")["properties"]
-    definitions = schema("manifest")["definitions"]
-    prompt = definitions["job"]["properties"]["prompt"]
-    duration = definitions["duration"]
+    fields = schema("manifest")["definitions"]["text-to-audio"]["job"]["properties"]
+    prompt, duration = fields["prompt"], fields["duration"]
     assert prompt["maxLength"] == task["prompt"]["maxLength"]
     limits = ("minimum", "maximum", "multipleOf")
     assert [duration[limit] for limit in limits] == [task["duration"][limit] for limit in limits]
@@ -148,8 +154,8 @@ def test_an_editor_can_explain_every_field() -> None:
     definitions = schema("manifest")["definitions"]
     named = {
         **schema("manifest")["properties"],
-        **definitions["job"]["properties"],
-        **definitions["from"]["properties"],
+        **definitions["text-to-audio"]["job"]["properties"],
+        **definitions["text-to-audio"]["from"]["properties"],
     }
     for name, field in named.items():
         resolved = definitions[name] if "$ref" in field else field

@@ -26,10 +26,10 @@ def test_a_csv_has_every_field_of_a_job(write: Write) -> None:
         "rain,Rain,,,,,,,,\n",
     )
     door, rain = load(path).jobs
-    assert (door.project, door.duration_s, door.takes, door.edition) == ("tavern", 4.0, 2, 3)
+    assert (door.project, door.request["duration"], door.takes, door.edition) == ("tavern", 4.0, 2, 3)
     assert (door.formats, door.tags, door.meta) == (("wav", "mp3"), ("foley", "wood"), {"scene": "Front Door"})
     assert load(path).takes[1].stem == "front-door/door-2"
-    assert (rain.duration_s, rain.takes, rain.formats, rain.tags, rain.meta) == (5.0, 1, ("wav",), (), {})
+    assert (rain.request["duration"], rain.takes, rain.formats, rain.tags, rain.meta) == (5.0, 1, ("wav",), (), {})
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
@@ -40,7 +40,7 @@ def test_a_csv_may_come_from_any_spreadsheet(write: Write, newline: str, delimit
     rows = [["prompt", "id"], ['"Rain\n, ; ""heavy"""', "NA"], ["Wind", "007"], ["", ""]]
     text = newline.join(delimiter.join(row) for row in rows).replace("Rain\n", f"Rain{newline}")
     jobs = load(write("m.csv", mark + text)).jobs
-    assert [(job.id, job.prompt) for job in jobs] == [("NA", 'Rain\n, ; "heavy"'), ("007", "Wind")]
+    assert [(job.id, job.request["prompt"]) for job in jobs] == [("NA", 'Rain\n, ; "heavy"'), ("007", "Wind")]
     assert jobs[1].source.line == 4
 
 
@@ -75,7 +75,7 @@ def test_json_has_the_yaml_s_shape(write: Write) -> None:
         '{\n\t"version": 1, "project": "p",\n\t"jobs": [\n\t\t{"id": 7, "prompt": "\\ud83d\\ude00\\/\\u00e9"}]}',
     )
     job = load(path).jobs[0]
-    assert (job.id, job.prompt, job.source.line, job.source.column) == ("7", "😀/é", 4, 3)
+    assert (job.id, job.request["prompt"], job.source.line, job.source.column) == ("7", "😀/é", 4, 3)
 
 
 def test_json_lines_are_jobs(write: Write) -> None:
@@ -108,7 +108,13 @@ def test_rows_of_a_table_are_jobs_with_the_entry_s_defaults(write: Write, name: 
         )
     )
     owl = manifest.jobs[0]
-    assert (owl.id, owl.prompt, owl.duration_s, owl.tags, owl.edition) == ("1", "Owl", 7.0, ("bird",), 2)
+    assert (owl.id, owl.request["prompt"], owl.request["duration"], owl.tags, owl.edition) == (
+        "1",
+        "Owl",
+        7.0,
+        ("bird",),
+        2,
+    )
     assert owl.meta == {"a": "b", "place": "Old Wood"}
     assert [take.stem for take in manifest.takes] == ["old-wood/1", "shore/2"]
     assert owl.source.path == str(table)
@@ -140,7 +146,7 @@ def test_two_thousand_real_captions_are_jobs(write: Write) -> None:
         )
     )
     assert (len(manifest.takes), len({take.stem for take in manifest.takes})) == (2475, 2475)
-    assert manifest.jobs[0].prompt.startswith("Rustling occurs, ducks quack")
+    assert manifest.jobs[0].request["prompt"].startswith("Rustling occurs, ducks quack")
 
 
 @pytest.mark.parametrize("name", ["nobody.yaml", "folder.yaml", "m.txt", "m"])

@@ -20,7 +20,7 @@ Jobs = Callable[[str], Manifest]
 def test_a_word_stays_as_it_was_written(jobs: Jobs, word: str) -> None:
     """Text fields take what stands there: YAML 1.1's booleans, dates and sexagesimals do not exist."""
     job = jobs(f"  - {{id: a, prompt: {word}, tags: [{word}], meta: {{name: {word}}}}}").jobs[0]
-    assert (job.prompt, job.tags, job.meta) == (word, (word,), {"name": word})
+    assert (job.request["prompt"], job.tags, job.meta) == (word, (word,), {"name": word})
 
 
 def test_a_number_can_be_an_id(jobs: Jobs) -> None:
@@ -31,7 +31,11 @@ def test_a_number_can_be_an_id(jobs: Jobs) -> None:
 def test_space_around_a_text_is_dropped(jobs: Jobs) -> None:
     """A block scalar's last line break and a quoted blank are no part of a prompt."""
     manifest = jobs("  - id: ' a '\n    prompt: |\n      Rain\n      falls\n    tags: [' x ']\n")
-    assert (manifest.jobs[0].id, manifest.jobs[0].prompt, manifest.jobs[0].tags) == ("a", "Rain\nfalls", ("x",))
+    assert (manifest.jobs[0].id, manifest.jobs[0].request["prompt"], manifest.jobs[0].tags) == (
+        "a",
+        "Rain\nfalls",
+        ("x",),
+    )
 
 
 def test_anchors_and_merge_keys_work(jobs: Jobs) -> None:
@@ -43,8 +47,8 @@ def test_anchors_and_merge_keys_work(jobs: Jobs) -> None:
         "  - {<<: [*two, *one], id: d}"
     )
     c, d = manifest.jobs[2:]
-    assert (c.prompt, c.duration_s, c.takes, c.edition) == ("x", 3.0, 2, 1)
-    assert (d.prompt, d.duration_s, d.takes, d.edition) == ("y", 3.0, 2, 4)
+    assert (c.request["prompt"], c.request["duration"], c.takes, c.edition) == ("x", 3.0, 2, 1)
+    assert (d.request["prompt"], d.request["duration"], d.takes, d.edition) == ("y", 3.0, 2, 4)
 
 
 def test_merged_matrices_keep_their_order(jobs: Jobs) -> None:
@@ -75,7 +79,7 @@ def test_a_job_knows_where_it_stands(jobs: Jobs) -> None:
 @pytest.mark.parametrize("text", ["!!str 12", "! 12", "'12'"])
 def test_the_string_tag_and_quotes_make_text(jobs: Jobs, text: str) -> None:
     """Tags of YAML's core are allowed, and mean what they say."""
-    assert jobs(f"  - {{id: a, prompt: {text}}}").jobs[0].prompt == "12"
+    assert jobs(f"  - {{id: a, prompt: {text}}}").jobs[0].request["prompt"] == "12"
 
 
 @pytest.mark.parametrize("text", ["!!float 5", "!!int 5", "5", "5.", "5.00", "+5.0", "5e0"])

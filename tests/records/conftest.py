@@ -54,7 +54,7 @@ def attempt() -> Callable[..., Attempt]:
     """Make an attempt; what is not given is a fresh intent of 0.25 units."""
 
     def make(external_id: str = "kb-1", **facts: Any) -> Attempt:
-        plain: dict[str, Any] = {"job_id": "door", "take": 1, "attempt": 1, "run_id": 1}
+        plain: dict[str, Any] = {"job_id": "door", "take": 1, "attempt": 1, "run_id": 1, "kind": "text-to-audio"}
         plain |= {"stage": Stage.INTENT, "units": Decimal("0.25")}
         return Attempt(external_id=external_id, **(plain | facts))
 

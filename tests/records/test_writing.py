@@ -25,8 +25,8 @@ from kling_batch.records.attempts import Attempt, Stage
 async def main():
     journal = Journal(Path(sys.argv[1]), now=0.0, service="one")
     run = journal.start_run(0.0)
-    await journal.save(Attempt(external_id="kb-1", job_id="door", take=1, attempt=1, stage=Stage.INTENT,
-                               units=Decimal("0.25"), run_id=run, sent_at=5.0))
+    await journal.save(Attempt(external_id="kb-1", kind="text-to-audio", job_id="door", take=1, attempt=1,
+                               stage=Stage.INTENT, units=Decimal("0.25"), run_id=run, sent_at=5.0))
     os.kill(os.getpid(), signal.SIGKILL)
 
 asyncio.run(main())

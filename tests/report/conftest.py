@@ -67,6 +67,8 @@ def make_take() -> MakeTake:
         job_id: str = "door-creak", number: int = 1, *, job: dict[str, Any] | None = None, **fields: Any
     ) -> TakeResult:
         facts: dict[str, Any] = {
+            "kind": "text-to-audio",
+            "formats": ("wav",),
             "request": {"prompt": "Old oak door creaks open slowly", "duration": 5.0},
             "tags": ("foley",),
             "meta": {"scene": "entrance"},

@@ -149,6 +149,7 @@ def test_the_price_is_what_the_project_really_cost(tavern: Any, serve: Any, plan
 def _attempt(number: int, start: float, end: float | None, *, run: int = 1, stage: Stage = Stage.DELIVERED) -> Attempt:
     return Attempt(
         external_id=f"kb-{number}",
+        kind="text-to-audio",
         job_id="rain",
         take=number,
         attempt=1,

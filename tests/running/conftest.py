@@ -12,19 +12,20 @@ from typing import Any, cast
 
 import pytest
 
+from kling_batch.catalog import kind
 from kling_batch.clock import SystemClock
 from kling_batch.effects import no_probe
 from kling_batch.model import Job, Source, Take, Task, TaskStatus
 from kling_batch.records.account import Knowledge
 from kling_batch.records.attempts import Attempt
 from kling_batch.running.account import Account
-from kling_batch.running.limits import Budget
+from kling_batch.running.limits import Budget, Limit
 from kling_batch.running.options import Options
 from kling_batch.running.ports import Ports
 from kling_batch.running.reconcile import Reconciler
 from kling_batch.running.scheduler import Scheduler
+from kling_batch.running.slots import HeldSlots
 from kling_batch.running.work import Work, first_row
-from kling_batch.service.catalog import kind
 
 
 class SlowJournal:
@@ -45,7 +46,9 @@ class SlowJournal:
 
 @pytest.fixture
 def work() -> Work:
-    job = Job(project="p", id="door", request={"prompt": "A door", "duration": 3.0}, source=Source(path="m", line=1))
+    request = {"prompt": "A door", "duration": 3.0}
+    source = Source(path="m", line=1)
+    job = Job(project="p", id="door", kind="text-to-audio", request=request, formats=("wav",), source=source)
     take = Take(job=job, number=1, edition=1, stem="door-01")
     return Work(take=take, row=first_row(take, 1))
 
@@ -83,12 +86,14 @@ def parts_of(tmp_path: Path) -> Callable[..., Parts]:
             observe=lambda _: None,
         )
         ports = replace(ports, **(world or {}))
-        account = Account(ports.service, "/x", ports.clock, ports.rng, 900.0)
+        account = Account(ports.service, kind("text-to-audio"), ports.clock, ports.rng, 900.0)
         wake = asyncio.Event()
         given = {"knowledge": Knowledge(), "proven": True, "budget": Budget()}
         scheduler = Scheduler(
             works,
             kind=kind("text-to-audio"),
+            limit=Limit(cap=options.get("concurrency")),
+            held=HeldSlots(),
             account=account,
             options=Options(
                 out=tmp_path,

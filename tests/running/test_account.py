@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from kling_batch.catalog import kind
 from kling_batch.model import Task
 from kling_batch.records.account import Control
 from kling_batch.running.account import Account
@@ -25,7 +26,6 @@ from kling_batch.sandbox.settings import (
 from kling_batch.sandbox.transport import SandboxTransport
 from kling_batch.sandbox.world import World
 from kling_batch.service.auth import Keys
-from kling_batch.service.catalog import kind
 from kling_batch.service.client import KlingService, api_client
 from kling_batch.service.outcomes import Created
 from tests.chaos.virtual import Time, VirtualClock, run_virtual
@@ -53,8 +53,8 @@ class Desk:
         http = api_client(API_BASE_URL, SandboxTransport(self.world, self.clock))
         keys = Keys(access_key=SANDBOX_ACCESS_KEY, secret_key=SANDBOX_SECRET_KEY)
         self.service = KlingService(http, keys.signer(self.clock.time))
-        self.path = kind("text-to-audio").path
-        self.account = Account(self.service, self.path, self.clock, random.Random(0), 900.0)
+        self.kind = kind("text-to-audio")
+        self.account = Account(self.service, self.kind, self.clock, random.Random(0), 900.0)
 
     def __call__(self, work: Coroutine[Any, Any, T]) -> T:
         """Do it, in no time."""
@@ -65,7 +65,7 @@ class Desk:
         return [self(self._make(name)) for name in names]
 
     async def _make(self, name: str) -> Control:
-        outcome = await self.service.create(self.path, SOUND, name)
+        outcome = await self.service.create(self.kind, SOUND, name)
         assert isinstance(outcome, Created)
         await self.clock.sleep(1.0)
         return Control(external_id=name, task_id=outcome.task.task_id)

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from kling_batch.catalog import Kind, kind
 from kling_batch.model import NOTHING, Task, TaskStatus
 from kling_batch.records.attempts import Attempt, Stage
 from kling_batch.running import decide
 from kling_batch.running.decide import MOST_RESENDS, Next, Silence
-from kling_batch.service.catalog import Kind, kind
 from kling_batch.service.codes import CODES, Reaction
 from kling_batch.service.outcomes import Created, CreateOutcome, NotSent, Refused, Unclear
 
@@ -47,7 +47,14 @@ def refused(reaction: Reaction, code: int = 1) -> Refused:
 def sent() -> Attempt:
     """An attempt whose POST has gone out."""
     row = Attempt(
-        external_id="kb-1", job_id="door", take=1, attempt=1, stage=Stage.WITHDRAWN, units=NOTHING, run_id=RUN
+        external_id="kb-1",
+        kind="text-to-audio",
+        job_id="door",
+        take=1,
+        attempt=1,
+        stage=Stage.WITHDRAWN,
+        units=NOTHING,
+        run_id=RUN,
     )
     return decide.intend(row, price=PRICE, now=NOW, run_id=RUN)
 

@@ -115,7 +115,9 @@ class Home:
 
     def work(self, name: str = "door", *answers: int | bytes, **facts: Any) -> Work:
         """Make a take whose task has succeeded; `answers` are the file host's."""
-        job = Job(project="p", id=name, request={"prompt": "A", "duration": 3.0}, source=Source(path="m", line=1))
+        request = {"prompt": "A", "duration": 3.0}
+        source = Source(path="m", line=1)
+        job = Job(project="p", id=name, kind="text-to-audio", request=request, formats=("wav",), source=source)
         take = Take(job=job, number=1, edition=1, stem=f"{name}-01")
         row = replace(first_row(take, 1), stage=Stage.SUCCEEDED, task_id=f"task-{name}")
         url = f"https://files.test/{name}.wav"

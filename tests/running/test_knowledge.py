@@ -12,22 +12,31 @@ from typing import Any, cast
 
 import pytest
 
+from kling_batch.catalog import kind
 from kling_batch.model import TakeKey
+from kling_batch.planning.outlook import highest_price
 from kling_batch.records.account import Knowledge, Mark
 from kling_batch.records.attempts import Attempt, Stage
 from kling_batch.records.journal import Journal
 from kling_batch.records.lock import Lock, LockEntry
-from kling_batch.running.knowledge import controls_of, highest_price, is_proven, known_of
+from kling_batch.running.knowledge import controls_of, is_proven, known_of
 
 NOW = 1_790_000_000.0
 SETTLE_S = 20.0
+AUDIO = kind("text-to-audio")
 NOTHING_KNOWN = Lock(project="p")
 
 
 def row(task_id: str | None = None, **facts: Any) -> Attempt:
     """Make an attempt that this journal paid for."""
     name = f"kb-{task_id}"
-    plain: dict[str, Any] = {"stage": Stage.DELIVERED, "units": Decimal("0.25"), "run_id": 1, "attempt": 1}
+    plain: dict[str, Any] = {
+        "stage": Stage.DELIVERED,
+        "units": Decimal("0.25"),
+        "run_id": 1,
+        "attempt": 1,
+        "kind": AUDIO.name,
+    }
     return Attempt(external_id=name, task_id=task_id, job_id="door", take=1, **(plain | facts))
 
 
@@ -100,7 +109,8 @@ def test_the_highest_price_counts_wherever_it_was_seen(source: str) -> None:
     rows = [row("1", units=high if source == "journal" else low)]
     entries = [locked("2", str(high if source in {"lock", "retired"} else low))]
     lock = lock_of(*entries, retired=source == "retired")
-    assert highest_price(high if source == "list" else low, rows, lock) == high
+    listed = replace(AUDIO, units=high if source == "list" else low)
+    assert highest_price(listed, rows, lock) == high
 
 
 def test_neither_journal_nor_lock_tells_what_this_account_pays() -> None:
@@ -130,10 +140,10 @@ def test_the_longest_generation_counts_by_the_services_times() -> None:
 def test_the_account_is_heard_by_the_latest_tasks_first() -> None:
     """The three youngest of journal and lock: the service forgets the oldest."""
     rows = [row("9"), row("10"), replace(row("0"), task_id=None)]
-    found = controls_of(rows, lock_of(locked("100"), locked("8")))
+    found = controls_of(AUDIO, rows, lock_of(locked("100"), locked("8")))
     assert [control.task_id for control in found] == ["100", "10", "9"]
 
 
 def test_a_bare_machine_knows_no_task() -> None:
     """It has to send one to hear the account by."""
-    assert controls_of([row()], NOTHING_KNOWN) == []
+    assert controls_of(AUDIO, [row()], NOTHING_KNOWN) == []

@@ -41,7 +41,14 @@ def takes(count: int) -> list[Work]:
     """Make takes of as many jobs, in order."""
     made = []
     for number in range(1, count + 1):
-        job = Job(project="p", id=f"job-{number}", request={"prompt": "A"}, source=Source(path="m", line=1))
+        job = Job(
+            project="p",
+            id=f"job-{number}",
+            kind="text-to-audio",
+            formats=("wav",),
+            request={"prompt": "A"},
+            source=Source(path="m", line=1),
+        )
         take = Take(job=job, number=1, edition=1, stem=f"job-{number}-01")
         made.append(Work(take=take, row=first_row(take, 1), order=number))
     return made

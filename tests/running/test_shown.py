@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 
+from kling_batch.catalog import kind
 from kling_batch.model import Audio, Task, TaskStatus
 from kling_batch.running.account import Shown
 from kling_batch.service.outcomes import Page, ReadFailed
@@ -47,7 +48,7 @@ def look() -> Look:
         names: list[str], *pages: list[Task] | None, wanted: set[str] | None = None
     ) -> tuple[list[str | None], list[int]]:
         listing = Listing(pages)
-        shown = Shown(cast("Any", listing), "/x", set(names) if wanted is None else wanted)
+        shown = Shown(cast("Any", listing), kind("text-to-audio"), set(names) if wanted is None else wanted)
 
         async def go() -> list[Task | None]:
             return [await shown.find(name) for name in names]

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
 
+from kling_batch.catalog import kind
 from kling_batch.model import Task, TaskStatus
+from kling_batch.service import wire
 from kling_batch.service.codes import Reaction
 from kling_batch.service.outcomes import Absent, Created, Found, Page, ReadFailed, Refused, Unclear
-from kling_batch.service.wire import Reply, code_of, read_create, read_data, read_list, read_query
+from kling_batch.service.wire import Reply, code_of, read_data
 
 OURS = "kb-abc"
+AUDIO = kind("text-to-audio")
+read_create = partial(wire.read_create, kind=AUDIO)
+read_query = partial(wire.read_query, kind=AUDIO)
+read_list = partial(wire.read_list, kind=AUDIO)
 BIG = 804_296_831_530_094_592
 """A task id as they are: above 2^53, where a double would lose its last digits."""
 TASK = {"task_id": str(BIG), "task_status": "submitted", "task_info": {"external_task_id": OURS}}

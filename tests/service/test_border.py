@@ -8,11 +8,12 @@ from typing import Any
 import httpx
 import pytest
 
+from kling_batch.catalog import kind
 from kling_batch.service.auth import Keys
 from kling_batch.service.client import KlingService, api_client
 from kling_batch.service.outcomes import NotSent, ReadFailed, Unclear
 
-PATH = "/v1/audio/text-to-audio"
+AUDIO = kind("text-to-audio")
 NOTHING_SENT = {httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout}
 """Raised before there is a connection. Whatever else httpx raises may have come after the service read the call."""
 NOT_OF_A_REQUEST = {httpx.CookieConflict}
@@ -57,7 +58,7 @@ def test_the_walk_sees_what_httpx_has() -> None:
 @pytest.mark.parametrize("kind", EVERY)
 def test_only_what_comes_before_a_connection_is_not_sent(ask: Any, kind: type[Exception]) -> None:
     """After anything else a create is unclear: to call it unsent is to pay twice."""
-    outcome = ask(lambda service: service.create(PATH, {}, "kb-abc"), transport=Broken(kind))
+    outcome = ask(lambda service: service.create(AUDIO, {}, "kb-abc"), transport=Broken(kind))
     assert isinstance(outcome, NotSent if kind in NOTHING_SENT else Unclear)
     assert outcome.reason.startswith(kind.__name__)
 
@@ -65,15 +66,15 @@ def test_only_what_comes_before_a_connection_is_not_sent(ask: Any, kind: type[Ex
 @pytest.mark.parametrize("kind", EVERY)
 def test_a_read_that_broke_may_be_repeated(ask: Any, kind: type[Exception]) -> None:
     """Reading costs nothing."""
-    assert isinstance(ask(lambda service: service.query(PATH, "kb-abc"), transport=Broken(kind)), ReadFailed)
-    assert isinstance(ask(lambda service: service.page(PATH, 1, 30), transport=Broken(kind)), ReadFailed)
+    assert isinstance(ask(lambda service: service.query(AUDIO, "kb-abc"), transport=Broken(kind)), ReadFailed)
+    assert isinstance(ask(lambda service: service.page(AUDIO, 1, 30), transport=Broken(kind)), ReadFailed)
 
 
 @pytest.mark.parametrize("kind", [RuntimeError, ZeroDivisionError])
 def test_a_bug_is_not_taken_for_bad_weather(ask: Any, kind: type[Exception]) -> None:
     """What is not httpx's passes through."""
     with pytest.raises(kind):
-        ask(lambda service: service.create(PATH, {}, "kb-abc"), transport=Broken(kind))
+        ask(lambda service: service.create(AUDIO, {}, "kb-abc"), transport=Broken(kind))
 
 
 def test_the_effects_of_a_call_are_told_in_order() -> None:
@@ -84,7 +85,7 @@ def test_the_effects_of_a_call_are_told_in_order() -> None:
         async with api_client(
             "http://localhost", httpx.MockTransport(lambda _: httpx.Response(500, stream=httpx.ByteStream(b"")))
         ) as http:
-            await KlingService(http, Keys(api_key="k").signer(lambda: 0.0), probe=effects.append).create(PATH, {}, "a")
+            await KlingService(http, Keys(api_key="k").signer(lambda: 0.0), probe=effects.append).create(AUDIO, {}, "a")
 
     asyncio.run(go())
     assert effects == ["send POST", "answer POST"]

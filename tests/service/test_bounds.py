@@ -10,19 +10,20 @@ from typing import Any
 import httpx
 import pytest
 
+from kling_batch.catalog import kind
 from kling_batch.service.auth import Keys
 from kling_batch.service.client import CALL_TIMEOUT_S, LARGEST_ANSWER, KlingService, api_client
 from kling_batch.service.outcomes import ReadFailed, Refused, Unclear
 from kling_batch.service.wire import struck_out
 from tests.chaos.virtual import Time, run_virtual
 
-PATH = "/v1/audio/text-to-audio"
+AUDIO = kind("text-to-audio")
 KEY = 'a-key/with"odd\\characters+'
 PAIR = Keys(access_key="the-access-key", secret_key="the-secret-key-of-at-least-32-bytes")
 CALLS: dict[str, Callable[[KlingService], Any]] = {
-    "create": lambda service: service.create(PATH, {}, "kb-abc"),
-    "query": lambda service: service.query(PATH, "kb-abc"),
-    "page": lambda service: service.page(PATH, 1, 30),
+    "create": lambda service: service.create(AUDIO, {}, "kb-abc"),
+    "query": lambda service: service.query(AUDIO, "kb-abc"),
+    "page": lambda service: service.page(AUDIO, 1, 30),
     "account": lambda service: service.account(1, 2),
 }
 
@@ -80,7 +81,7 @@ def test_calls_that_wait_for_a_connection_are_not_late() -> None:
     async def go() -> list[Any]:
         async with api_client("https://api.test", httpx.MockTransport(slow)) as http:
             service = KlingService(http, PAIR.signer(lambda: 0.0))
-            return await asyncio.gather(*(service.create(PATH, {}, f"kb-{n}") for n in range(20)))
+            return await asyncio.gather(*(service.create(AUDIO, {}, f"kb-{n}") for n in range(20)))
 
     assert not [outcome for outcome in run_virtual(time, go()) if isinstance(outcome, Unclear)]
     assert time.now == 150

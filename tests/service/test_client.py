@@ -10,13 +10,14 @@ from typing import Any
 import jwt
 import pytest
 
+from kling_batch.catalog import kind
 from kling_batch.model import TaskStatus
 from kling_batch.service.auth import Keys
 from kling_batch.service.client import KlingService
 from kling_batch.service.codes import Reaction
 from kling_batch.service.outcomes import Absent, Created, Found, NotSent, Page, ReadFailed, Refused, Unclear
 
-PATH = "/v1/audio/text-to-audio"
+AUDIO = kind("text-to-audio")
 OURS = "kb-abc"
 REQUEST = {"prompt": "Türknarren", "duration": 5.0}
 TASK = {"task_id": "804296831530094592", "task_status": "processing", "task_info": {"external_task_id": OURS}}
@@ -27,17 +28,17 @@ HOUR_LATER = 1_700_003_600
 
 def create(service: KlingService) -> Any:
     """Ask for a task."""
-    return service.create(PATH, REQUEST, OURS)
+    return service.create(AUDIO, REQUEST, OURS)
 
 
 def query(service: KlingService) -> Any:
     """Ask for it again."""
-    return service.query(PATH, OURS)
+    return service.query(AUDIO, OURS)
 
 
 def page(service: KlingService) -> Any:
     """Ask for the tasks."""
-    return service.page(PATH, 3, 500)
+    return service.page(AUDIO, 3, 500)
 
 
 def account(service: KlingService) -> Any:
@@ -70,7 +71,7 @@ def test_a_create_sends_the_request_with_our_id(api: Any, answer: Any, ask: Any)
     api.then(answer(body=ok(TASK)))
     outcome = ask(create)
     (call,) = api.calls
-    assert (call.method, call.path) == ("POST", PATH)
+    assert (call.method, call.path) == ("POST", AUDIO.path)
     assert json.loads(call.body) == {**REQUEST, "external_task_id": OURS}
     assert call.headers["content-type"] == "application/json"
     assert claims(call.token)["iss"] == "the-access-key"
@@ -81,8 +82,8 @@ def test_a_create_sends_the_request_with_our_id(api: Any, answer: Any, ask: Any)
 def test_a_query_puts_either_id_into_the_path(api: Any, answer: Any, ask: Any, any_id: str) -> None:
     """As the official pages say."""
     api.then(answer(body=ok(TASK)))
-    outcome = ask(lambda service: service.query(PATH, any_id))
-    assert [(call.method, call.path, call.query) for call in api.calls] == [("GET", f"{PATH}/{any_id}", {})]
+    outcome = ask(lambda service: service.query(AUDIO, any_id))
+    assert [(call.method, call.path, call.query) for call in api.calls] == [("GET", f"{AUDIO.path}/{any_id}", {})]
     assert isinstance(outcome, Found)
     assert outcome.task.status is TaskStatus.PROCESSING
 
@@ -91,7 +92,7 @@ def test_a_page_is_asked_for_by_number_and_size(api: Any, answer: Any, ask: Any)
     """From page 1, of at most 500 rows."""
     api.then(answer(body=ok([TASK])))
     outcome = ask(page)
-    assert [(call.path, call.query) for call in api.calls] == [(PATH, {"pageNum": "3", "pageSize": "500"})]
+    assert [(call.path, call.query) for call in api.calls] == [(AUDIO.path, {"pageNum": "3", "pageSize": "500"})]
     assert isinstance(outcome, Page)
     assert outcome.rows == 1
 
@@ -107,7 +108,7 @@ def test_a_path_in_the_base_url_is_kept(api: Any, answer: Any, ask: Any) -> None
     """A proxy of the team may serve the API under a path of its own."""
     api.then(answer(body=ok(TASK)))
     ask(query, base=f"{api.base}/kling/v2")
-    assert api.calls[0].path == f"/kling/v2{PATH}/{OURS}"
+    assert api.calls[0].path == f"/kling/v2{AUDIO.path}/{OURS}"
 
 
 def test_calls_go_by_way_of_a_proxy(api: Any, answer: Any, ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:

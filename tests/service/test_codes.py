@@ -91,7 +91,7 @@ def test_each_code_says_what_it_means_and_what_to_do(code: int) -> None:
 @pytest.mark.parametrize(
     ("code", "repair"),
     [(1002, "KLING_BASE_URL"), (1003, "clock"), (1004, "clock"), (1101, "Top the account up"), (1102, "Buy units"),
-     (1301, "Reword the prompt"), (1304, "whitelist"), (1303, "--concurrency")],
+     (1301, "Reword what the job asks for"), (1304, "whitelist"), (1303, "--concurrency")],
 )  # fmt: skip
 def test_the_repair_is_the_codes_own(code: int, repair: str) -> None:
     """What mends one would not mend another."""

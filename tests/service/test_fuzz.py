@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kling_batch.catalog import kind
 from kling_batch.clock import iso
 from kling_batch.model import Task
+from kling_batch.service import wire
 from kling_batch.service.outcomes import Absent, Created, Found, Page, ReadFailed, Refused, Unclear
-from kling_batch.service.wire import Reply, code_of, read_create, read_data, read_list, read_query
+from kling_batch.service.wire import Reply, code_of, read_data
 
 OURS = "kb-abc"
+AUDIO = kind("text-to-audio")
+read_create = partial(wire.read_create, kind=AUDIO)
+read_query = partial(wire.read_query, kind=AUDIO)
+read_list = partial(wire.read_list, kind=AUDIO)
 FIELDS = [
     "task_id", "external_task_id", "task_status", "task_status_msg", "task_info", "task_result", "audios", "id",
     "url_mp3", "url_wav", "duration_mp3", "duration_wav", "final_unit_deduction", "created_at", "updated_at",

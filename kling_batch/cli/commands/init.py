@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from kling_batch import resources
+from kling_batch.catalog.manifest import manifest_schema_text
 from kling_batch.disk import disk_border
 
 MANIFEST = "sounds.yaml"
@@ -44,7 +45,7 @@ def command(folder: Path) -> int:
 def _files() -> dict[str, str]:
     return {
         MANIFEST: resources.starter_text("sounds.yaml").replace(_SCHEMA_OF_EXAMPLES, SCHEMA),
-        SCHEMA: resources.schema_text("manifest"),
+        SCHEMA: manifest_schema_text(),
         WORKFLOW: resources.starter_text("github.yml"),
     }
 

@@ -12,6 +12,7 @@ import click
 
 from kling_batch.api.access import Access
 from kling_batch.api.session import options_for, session_of
+from kling_batch.catalog import LENGTH, WORDS, kind_of
 from kling_batch.cli import github
 from kling_batch.cli.environment import own_access
 from kling_batch.cli.execute import watched
@@ -151,15 +152,17 @@ def _had(step: Step) -> bool:
 
 def _line(lost: Lost, price: Decimal) -> str:
     job = lost.take.job
-    return f'lost: {lost.take.key}: "{job.prompt}", {job.duration_s} s: {lost.reason} Anew: {units_text(price)} units.'
+    length = kind_of(job).length_of(job)
+    asked = f'"{kind_of(job).words_of(job)}"' + ("" if length is None else f", {length} s")
+    return f"lost: {lost.take.key}: {asked}: {lost.reason} Anew: {units_text(price)} units."
 
 
 def _json(lost: Lost, price: Decimal) -> dict[str, Any]:
     return {
         "job_id": lost.take.job.id,
         "take": lost.take.number,
-        "prompt": lost.take.job.prompt,
-        "duration": lost.take.job.duration_s,
+        WORDS: kind_of(lost.take.job).words_of(lost.take.job),
+        LENGTH: kind_of(lost.take.job).length_of(lost.take.job),
         "reason": lost.reason,
         "passing": lost.passing,
         "units": units_text(price),

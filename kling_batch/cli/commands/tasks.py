@@ -6,16 +6,24 @@ from typing import Any
 
 import click
 
+from kling_batch.catalog import DEFAULT, kind, kinds
 from kling_batch.cli.environment import ask
 from kling_batch.cli.options import text_or_json
 from kling_batch.cli.output import print_json
 from kling_batch.clock import iso
 from kling_batch.model import Task
-from kling_batch.service.catalog import kind
 from kling_batch.service.client import LONGEST_PAGE
 
 
 @click.command()
+@click.option(
+    "--kind",
+    "kind_name",
+    type=click.Choice(list(kinds())),
+    default=DEFAULT,
+    show_default=True,
+    help="Tasks of which kind.",
+)
 @click.option("--page", type=click.IntRange(1, 1000), default=1, show_default=True, help="Which page of the list.")
 @click.option(
     "--page-size",
@@ -25,9 +33,9 @@ from kling_batch.service.client import LONGEST_PAGE
     help="Tasks a page.",
 )
 @text_or_json
-def command(page: int, page_size: int, output: str) -> int:
-    """List the account's text-to-audio tasks, as the service orders them. Free."""
-    found = ask(lambda service: service.page(kind("text-to-audio").path, page, page_size))
+def command(kind_name: str, page: int, page_size: int, output: str) -> int:
+    """List the account's tasks of a kind, as the service orders them. Free."""
+    found = ask(lambda service: service.page(kind(kind_name), page, page_size))
     if output == "json":
         print_json({"tasks": [_json(task) for task in found.tasks]})
         return 0

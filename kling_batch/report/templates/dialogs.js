@@ -95,7 +95,7 @@ function showFacts(take) {
   const rows = [
     ["prompt", job.prompt], ["status", take.status], ["why", take.reason], ["what to do", take.repair], ["warning", take.warnings],
     ["origin", take.origin], ["units", take.units], ["attempts", String(take.attempts)],
-    ["length", sounds(take) ? `${secondsOf(take).toFixed(2)} s (${job.seconds.toFixed(1)} s asked for)` : `${job.seconds.toFixed(1)} s asked for`],
+    ["length", [sounds(take) && `${secondsOf(take).toFixed(2)} s`, job.seconds !== null && `${job.seconds.toFixed(1)} s asked for`].filter(Boolean).join(", ")],
     ["peak", take.peak === null ? "" : `${decibels(take.peak)} dBFS`],
     ["loudness", take.loudness === null ? "" : `${decibels(take.loudness)} LUFS`],
     ["tags", job.tags.join(", ")], ...Object.entries(job.meta),

@@ -17,7 +17,7 @@ function aboutJob(job) {
   const meta = Object.entries(job.meta).map(([name, value]) => el("div", null, el("dt", null, foreign(name)), el("dd", null, foreign(value))));
   return [
     el("p", { class: "prompt" }, foreign(job.prompt)),
-    el("p", { class: "labels" }, el("span", { class: "asked" }, `${job.seconds.toFixed(1)} s`), tags),
+    el("p", { class: "labels" }, el("span", { class: "asked" }, job.seconds === null ? "" : `${job.seconds.toFixed(1)} s`), tags),
     meta.length ? el("dl", { class: "meta" }, meta) : null,
   ];
 }

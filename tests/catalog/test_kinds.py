@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from kling_batch.service.catalog import kind
+from kling_batch.catalog import kind
 
 
 def test_text_to_audio_is_a_file() -> None:
@@ -32,5 +32,5 @@ def test_a_judgement_is_final_and_an_accident_is_not(message: str, final: bool) 
 
 def test_there_is_no_other_kind() -> None:
     """A name without a file is a mistake of the caller."""
-    with pytest.raises(FileNotFoundError, match="tasks/video"):
+    with pytest.raises(KeyError, match="video"):
         kind("video")

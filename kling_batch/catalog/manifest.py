@@ -1,0 +1,98 @@
+"""The schema of manifests: `manifest.json` has what every kind shares, and each kind adds the fields of its request."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from kling_batch.catalog.kinds import DEFAULT, Kind, kinds
+
+Part = Literal["defaults", "from", "job"]
+"""Where a person writes fields. Each kind has a definition of its own for each of these."""
+_PARTS: tuple[Part, ...] = ("defaults", "from", "job")
+_BEFORE = ("id", "from", "columns", "kind")
+"""Fields that stand before those of a kind, in the schema and in messages."""
+_TEXT = ["string", "number", "boolean"]
+"""What is text takes a number or `no` as it is written."""
+
+
+@cache
+def manifest_schema() -> Mapping[str, Any]:
+    """Give the schema that manifests are checked by and that editors read. Treat it as read-only: it is shared."""
+    schema: dict[str, Any] = json.loads(Path(__file__).with_name("manifest.json").read_text(encoding="utf-8"))
+    definitions = schema["definitions"]
+    shared = {part: definitions.pop(part) for part in _PARTS}
+    definitions["kind"] = {**definitions["kind"], "enum": list(kinds()), "default": DEFAULT}
+    columns = shared["from"]["properties"]["columns"]
+    every_field = {name: {"$ref": "#/definitions/column"} for kind in kinds().values() for name in kind.fields}
+    columns["properties"] = _with_fields(columns["properties"], every_field)
+    columns["x-meant"] = {word: field for kind in kinds().values() for word, field in kind.meant.items()}
+    for kind in kinds().values():
+        definitions[kind.name] = {part: _part_of(kind, part, shared[part]) for part in _PARTS}
+        definitions[kind.name]["entry"] = _either("from", _by_kind("from", kind), _by_kind("job", kind))
+    told = {name: shared["defaults"].pop(name) for name in ("title", "description", "examples")}
+    schema["properties"]["defaults"] = {**told, **_by_kind("defaults", kinds()[DEFAULT])}
+    schema["allOf"] = [_entries_of(kind) for kind in kinds().values()]
+    return schema
+
+
+def manifest_schema_text() -> str:
+    """Write the schema as a file."""
+    return json.dumps(manifest_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def _part_of(kind: Kind, part: Part, shared: Mapping[str, Any]) -> dict[str, Any]:
+    """Add a kind's fields to what all kinds share. What is wanted in words is said by each job for itself."""
+    fields = {name: _as_written(field) for name, field in kind.fields.items() if part == "job" or name != kind.words}
+    formats = {**shared["properties"]["formats"], "default": list(kind.formats)}
+    formats["items"] = {"type": "string", "enum": list(kind.outputs)}
+    formats["examples"] = [list(kind.formats), list(kind.outputs)]
+    own = {**fields, "formats": formats}
+    properties = _with_fields(shared["properties"], own)
+    defined = {**shared, "properties": properties, "x-meant": kind.meant, "x-unsupported": kind.unsupported}
+    if part == "job" and kind.words in kind.required:
+        defined["required"] = [*shared["required"], kind.words]
+    return defined
+
+
+def _with_fields(shared: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
+    before = {name: field for name, field in shared.items() if name in _BEFORE}
+    return {**before, **fields, **{name: field for name, field in shared.items() if name not in {*before, *fields}}}
+
+
+def _as_written(field: Mapping[str, Any]) -> dict[str, Any]:
+    return {**field, "type": _TEXT} if field["type"] == "string" else dict(field)
+
+
+def _by_kind(part: Part, otherwise: Kind) -> dict[str, Any]:
+    """Choose a part's definition by its `kind`; `otherwise` is the kind of one that names none."""
+    named = [
+        {
+            "if": {"properties": {"kind": {"const": name}}, "required": ["kind"]},
+            "then": {"$ref": f"#/definitions/{name}/{part}"},
+        }
+        for name in kinds()
+    ]
+    unnamed = {"if": {"required": ["kind"]}, "else": {"$ref": f"#/definitions/{otherwise.name}/{part}"}}
+    return {"allOf": [*named, unnamed], "properties": {"kind": {"$ref": "#/definitions/kind"}}}
+
+
+def _either(field: str, there: Mapping[str, Any], else_: Mapping[str, Any]) -> dict[str, Any]:
+    return {"if": {"required": [field]}, "then": there, "else": else_}
+
+
+def _entries_of(kind: Kind) -> dict[str, Any]:
+    """Say what the entries of `jobs` are where the defaults name this kind, or name none and it is the default."""
+    names_it = {
+        "required": ["defaults"],
+        "properties": {"defaults": {"required": ["kind"], "properties": {"kind": {"const": kind.name}}}},
+    }
+    names_none = {"not": {"required": ["defaults"], "properties": {"defaults": {"required": ["kind"]}}}}
+    condition = {"anyOf": [names_it, names_none]} if kind.name == DEFAULT else names_it
+    return {
+        "if": condition,
+        "then": {"properties": {"jobs": {"items": {"$ref": f"#/definitions/{kind.name}/entry"}}}},
+    }
