@@ -40,7 +40,9 @@ def test_no_journal_and_an_older_one_know_no_shapes(open_journal: Any, out: Path
     assert read_shapes(out) == {}
     assert not out.exists()
     journal = open_journal()
-    journal._connection.executescript("DROP TABLE shapes; PRAGMA user_version = 2;")
+    journal._connection.executescript(
+        "DROP TABLE shapes; ALTER TABLE attempts DROP COLUMN kind; PRAGMA user_version = 2;"
+    )
     assert read_shapes(out) == {}
 
 
