@@ -62,7 +62,7 @@ floors: $(FLOORS)/.ready
 $(FLOORS)/.ready: pyproject.toml tests/floors.py
 	$(PYTHON) -m venv $(FLOORS)
 	$(PYTHON) tests/floors.py > $(FLOORS)/constraints.txt
-	$(FLOORS)/bin/python $(PIP) --constraint $(FLOORS)/constraints.txt --editable '.[sandbox]' hypothesis pytest pytest-xdist
+	$(FLOORS)/bin/python $(PIP) --constraint $(FLOORS)/constraints.txt --editable '.[sandbox]' hypothesis 'pyarrow<19' pytest pytest-xdist
 	touch $(FLOORS)/.ready
 
 clean:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 BY = ("project", "month", "job", "tag")
 """What takes are put together by. `month` is when a take was finished; a take with two tags counts for each."""
 
+_COLUMNS = ["project", "job_id", "take", "status", "tags", "units", "seconds", "finished_at"]
+
 
 def loudness_of(result: RunResult, shapes: Mapping[str, Shape]) -> list[float | None]:
     """Look up how loud the sound of each take is, in LUFS; None where that is not known."""
@@ -36,13 +38,15 @@ def stats(results: Sequence[tuple[RunResult, Sequence[float | None]]], by: Seque
     """
     import pandas as pd
 
-    frames = [result.frame().assign(loudness=pd.Series(loudness, dtype=float)) for result, loudness in results]
+    frames = [
+        result.frame()[_COLUMNS].astype({"seconds": float}).assign(loudness=pd.Series(loudness, dtype=float))
+        for result, loudness in results
+    ]
     takes = pd.concat(frames, ignore_index=True).rename(columns={"job_id": "job"})
     takes = takes.assign(
         month=takes["finished_at"].dt.strftime("%Y-%m"),
         succeeded=takes["status"].eq(Status.SUCCEEDED.value),
         failed=takes["status"].eq(Status.FAILED.value),
-        seconds=takes["seconds"].astype(float),
     )
     if "tag" in by:
         takes = takes.assign(tag=takes["tags"]).explode("tag")
