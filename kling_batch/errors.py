@@ -13,8 +13,9 @@
     │   ├── ServiceStop         6   the service answers what nobody understands, or cannot be heard
     │   ├── FolderHeld          6   another run works in this folder
     │   └── DiskUnusable        6   full, read-only, or a journal that cannot be used
-    └── Interrupted           130   a person stopped it
-        └── Terminated        143   the system stopped it
+    ├── Interrupted           130   a person stopped it
+    │   └── Terminated        143   the system stopped it
+    └── InternalError           8   a bug, met in what concerns all of a run
 
 An error carries what is wrong in its message and the repair in its `hint`. It is worded once, by the command line.
 """
@@ -161,3 +162,7 @@ class Terminated(Interrupted):
     """The system asked the run to end (SIGTERM)."""
 
     exit_status = ExitStatus.TERMINATED
+
+
+class InternalError(KlingBatchError):
+    """A bug was met in what concerns all of a run; what is known is saved."""

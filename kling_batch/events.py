@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -91,4 +92,16 @@ class RunEnded(Event):
 
 
 Observer = Callable[[Event], None]
-"""Is called for every event, in order, on the event loop's thread. Must not block or raise."""
+"""Is called for every event, in order, on the event loop's thread. Must not block."""
+
+
+def best_effort(observe: Observer) -> Observer:
+    """Have a run go on in silence where nobody can be told of it, as when the reader of a pipe has left."""
+
+    def tell(event: Event) -> None:
+        try:
+            observe(event)
+        except Exception:  # noqa: BLE001 - what is paid for counts more than what is said of it
+            logging.getLogger("kling_batch").debug("Nobody could be told of %s", event, exc_info=True)
+
+    return tell

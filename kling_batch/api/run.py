@@ -40,7 +40,7 @@ async def run(
         options: How to run; see `Options`. None spends nothing.
         access: The service and who asks it. None is enough for a sandbox, and where there is nothing to ask.
         store: Where copies of finished sounds are kept for reuse: a folder or a URL; None keeps none and takes none.
-        observe: Is called with every event, on this event loop. Must not block or raise.
+        observe: Is called with every event, on this event loop. Must not block; what it raises is passed over.
 
     Returns:
         The result for every take, and in `stopped` the error that stopped the run before its end, if one did.

@@ -8,7 +8,6 @@ never generated again because its URL has expired.
 from __future__ import annotations
 
 import asyncio
-import logging
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -41,9 +40,6 @@ _LEAST_TRIES = 3
 _FIRST_WAIT_S = 0.5
 _LONGEST_WAIT_S = 8.0
 _SUPPORT = "Run again within 30 days of its generation, or ask the service's support with the task id."
-
-_log = logging.getLogger("kling_batch")
-_log.addHandler(logging.NullHandler())  # without one, Python prints tracebacks to the terminal
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,18 +96,21 @@ class Deliveries:
         Then it ends by itself: where a full disk is met while a cancelled download notes what it has, the
         cancellation is lost in the failure and does not come again. What befalls a take otherwise stays with it.
         """
+        worker = asyncio.current_task()
         async with asyncio.TaskGroup() as waiting:
-            while True:
+            while worker is None or not worker.cancelling():  # a bug loses a cancellation, too
                 item = await self.queue.get()
                 delivery = item if isinstance(item, _Delivery) else _Delivery(scheduler, ports, self, item)
                 try:
-                    pause_s = await delivery.proceed()
-                    if pause_s is not None:
-                        waiting.create_task(self._again(delivery, pause_s), name=f"waiting {delivery.work.take.key}")
+                    with scheduler.about(delivery.work):
+                        pause_s = await delivery.proceed()
+                        if pause_s is not None:
+                            name = f"waiting {delivery.work.take.key}"
+                            waiting.create_task(self._again(delivery, pause_s), name=name)
+                        if delivery.work.status is Status.SUCCEEDED:
+                            self.lock.put(delivery.work)
                     self._tell(ports)
-                    if delivery.work.status is Status.SUCCEEDED:
-                        self.lock.put(delivery.work)
-                        await self.lock.write_if_due()
+                    await self.lock.write_if_due()
                 except KlingBatchError as error:
                     scheduler.halt(error)
                     return
@@ -170,18 +169,7 @@ class _Delivery:
 
     async def proceed(self) -> float | None:
         """Try once to bring home what is missing, and end the take; or say in how many seconds to try again."""
-        try:
-            outcome = await self._deliver()
-        except KlingBatchError:
-            raise
-        except Exception as bug:  # noqa: BLE001 - it ends this take, and not the run with all the others
-            _log.exception("The delivery of %s met a bug", self.work.take.key)
-            outcome = Undelivered(
-                reason=f"a bug in kling-batch: {type(bug).__name__}: {bug}",
-                passing=False,
-                repair="Run the same command again; if it ends so again, report it.",
-            )
-        match outcome:
+        match outcome := await self._deliver():
             case None:
                 self.scheduler.end(self.work, Status.SUCCEEDED)
             case Undelivered():

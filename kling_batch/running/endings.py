@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 
 from kling_batch.catalog import kind
-from kling_batch.errors import BudgetStop, ExitStatus, KlingBatchError, NotFinished, ServiceStop
+from kling_batch.errors import BudgetStop, ExitStatus, InternalError, KlingBatchError, NotFinished, ServiceStop
 from kling_batch.model import Status, TakeError
 from kling_batch.records.attempts import Attempt, Stage
 from kling_batch.service.codes import hint
@@ -29,6 +29,29 @@ def unknown(row: Attempt, why: str) -> TakeError:
     if kind(row.kind).external_id is None:
         again = "It is never sent again unasked: raise the job's edition to ask, and perhaps to pay, for it anew."
     return TakeError(code=None, message=f"Perhaps paid for ({row.units} units): {why}.", hint=again)
+
+
+def bug(row: Attempt, error: Exception) -> TakeError:
+    """Word the end of a take that met a bug, and what is paid for all the same."""
+    paid = _PAID.get(row.stage, "").format(row.units)
+    task = f" (task {row.task_id})" if row.task_id else ""
+    message = f"{paid}a bug in kling-batch: {type(error).__name__}: {error}{task}."
+    return TakeError(code=None, message=message, hint="Run the same command again; if it ends so again, report it.")
+
+
+_PAID = {
+    Stage.INTENT: "Perhaps paid for ({} units): ",
+    Stage.CREATED: "Perhaps paid for ({} units): ",
+    Stage.SUCCEEDED: "Paid for and not delivered: ",
+}
+
+
+def stopped_by_a_bug(error: Exception) -> InternalError:
+    """Word the end of a run that met a bug in what concerns all takes."""
+    return InternalError(
+        f"Internal error: {type(error).__name__}. This is a bug in kling-batch; nothing known is lost.",
+        hint="Run the same command again: it resumes. If it ends so again, report it.",
+    )
 
 
 def budget_used_up(most: Decimal | None, spent: Decimal) -> BudgetStop:

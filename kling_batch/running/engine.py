@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import assert_never
 
-from kling_batch.errors import AccountStop, KlingBatchError, ServiceStop, ServiceUnavailable
+from kling_batch.errors import AccountStop, ServiceStop, ServiceUnavailable
 from kling_batch.model import Status, Task
 from kling_batch.records.account import Control
 from kling_batch.records.attempts import Stage
@@ -60,17 +60,8 @@ class Engine:
             controls: Tasks that are known to exist, to hear the account by.
         """
         scheduler = self.scheduler
-        scheduler.begin()
-        preparing = group.create_task(self.guarded(lambda: self._reconciler.prepare(controls)), name="look-up")
-        while scheduler.unfinished and scheduler.stopped is None:
-            for call in scheduler.calls():
-                task = group.create_task(self.guarded(partial(self._make, call)), name=repr(call)[:60])
-                self._calls.add(task)
-                task.add_done_callback(self._calls.discard)
-            await self.guarded(self._believe)
-            scheduler.halt_if_stuck()
-            if scheduler.unfinished and scheduler.stopped is None:
-                await self._wait()
+        preparing = group.create_task(self.guarded(partial(self._reconciler.prepare, controls)), name="look-up")
+        await self.guarded(partial(self._send, group))
         preparing.cancel()
         await self._wait_until(lambda: not scheduler.submitting, _GRACE_S)  # an answer need not be looked for later
         if isinstance(scheduler.stopped, AccountStop | ServiceStop):
@@ -80,14 +71,26 @@ class Engine:
             task.cancel()
 
     async def guarded(self, call: Callable[[], Awaitable[None]]) -> None:
-        """Stop the run where a call meets what ends it, such as a full disk.
+        """Stop the run where a call meets what ends it: see `Scheduler.guarded`.
 
         The call is made here, so that a task that is cancelled before it began leaves no coroutine behind.
         """
-        try:
+        with self.scheduler.guarded():
             await call()
-        except KlingBatchError as error:
-            self.scheduler.halt(error)
+
+    async def _send(self, group: asyncio.TaskGroup) -> None:
+        """Make the calls that the scheduler asks for, until nothing is left to do or the run is stopped."""
+        scheduler = self.scheduler
+        scheduler.begin()
+        while scheduler.unfinished and scheduler.stopped is None:
+            for call in scheduler.calls():
+                task = group.create_task(self.guarded(partial(self._make, call)), name=repr(call)[:60])
+                self._calls.add(task)
+                task.add_done_callback(self._calls.discard)
+            await self._believe()
+            scheduler.halt_if_stuck()
+            if scheduler.unfinished and scheduler.stopped is None:
+                await self._wait()
 
     async def _wait(self) -> None:
         """Sleep until something happens or is due. Patience is judged here, and only here."""
@@ -122,14 +125,17 @@ class Engine:
     async def _make(self, call: Call) -> None:
         match call:
             case Create(work=work):
-                await self._submit(work)
+                with self.scheduler.about(work):
+                    await self._submit(work)
             case Settle(work=work):
-                await self._reconciler.settle(work)
+                with self.scheduler.about(work):
+                    await self._reconciler.settle(work)
             case Prove(control=control):
                 await self._reconciler.prove(control)
             case LookUp(work=work):
-                await self._reconciler.look_up([work], seconds=self.scheduler.options.settle_time_s)
-                self.scheduler.enqueue(work)
+                with self.scheduler.about(work):
+                    await self._reconciler.look_up([work], seconds=self.scheduler.options.settle_time_s)
+                    self.scheduler.enqueue(work)
             case LookAgain():
                 await self._reconciler.look_again(self.scheduler.options.settle_time_s)
             case _:
@@ -205,9 +211,10 @@ class Engine:
     async def _believe(self) -> None:
         """End the takes whose refusals are believed."""
         for work, refused in self.scheduler.believed():
-            self.scheduler.refuse(work, refused)
-            await self._ports.journal.save(work.row)
-            self.scheduler.end(work, Status.FAILED, failure(work.row))
+            with self.scheduler.about(work):
+                self.scheduler.refuse(work, refused)
+                await self._ports.journal.save(work.row)
+                self.scheduler.end(work, Status.FAILED, failure(work.row))
 
     async def _withdraw(self, work: Work) -> None:
         self.scheduler.withdraw(work)

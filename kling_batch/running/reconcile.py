@@ -14,7 +14,7 @@ from kling_batch.errors import ServiceStop
 from kling_batch.events import Looking, Warned
 from kling_batch.model import Task
 from kling_batch.records.account import Control
-from kling_batch.records.attempts import Stage
+from kling_batch.records.attempts import Attempt, Stage
 from kling_batch.running import decide
 from kling_batch.running.account import Account
 from kling_batch.running.decide import Next, Silence
@@ -52,12 +52,17 @@ class Reconciler:
 
     async def observe(self, seen: Sequence[tuple[Work, Task]]) -> None:
         """Take in what the service says of tasks. Slots are free at once, before the disk is waited for."""
-        changed = [(work, work.row) for work, task in seen if self._scheduler.take_in(work, task)]
+        changed: list[tuple[Work, Attempt]] = []
+        for work, task in seen:
+            with self._scheduler.about(work):
+                if self._scheduler.take_in(work, task):
+                    changed.append((work, work.row))
         if not changed:
             return
         await self._ports.journal.save_all([(row, ()) for _, row in changed])
         for work, row in changed:
-            self._scheduler.go_on_from(work, row)
+            with self._scheduler.about(work):
+                self._scheduler.go_on_from(work, row)
 
     # Before anything is sent
 

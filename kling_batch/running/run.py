@@ -225,7 +225,8 @@ async def _work_through(
     watcher = Watcher(scheduler, reconciler, ports, wakes[1])
     async with asyncio.TaskGroup() as group:
         beside = [group.create_task(engine.guarded(watcher.watch), name="watch")]
-        beside += [group.create_task(deliveries.work(scheduler, ports), name=f"deliver {n}") for n in range(WORKERS)]
+        delivering = partial(deliveries.work, scheduler, ports)
+        beside += [group.create_task(engine.guarded(delivering), name=f"deliver {n}") for n in range(WORKERS)]
         if (seconds := scheduler.options.deadline_s) is not None:
             beside.append(group.create_task(_keep_deadline(scheduler, ports, seconds, started_at), name="deadline"))
         await engine.conduct(group, controls=controls)

@@ -8,8 +8,10 @@ outcome means for an attempt is decided in `decide`.
 from __future__ import annotations
 
 import heapq
+import logging
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
@@ -23,7 +25,15 @@ from kling_batch.records.attempts import Attempt, Stage
 from kling_batch.running import decide
 from kling_batch.running.account import Account
 from kling_batch.running.decide import Next
-from kling_batch.running.endings import budget_used_up, failure, first_few_refused, slots_held, unknown
+from kling_batch.running.endings import (
+    budget_used_up,
+    bug,
+    failure,
+    first_few_refused,
+    slots_held,
+    stopped_by_a_bug,
+    unknown,
+)
 from kling_batch.running.limits import MOST_SUBMITTING, Budget, Limit, wait_s
 from kling_batch.running.options import Options
 from kling_batch.running.reading import Patience
@@ -38,6 +48,9 @@ _MOST_FAILURES_IN_A_ROW = 50
 """Failed tasks in a row, with none that succeeded, after which no further attempts are made."""
 _MOST_DURATIONS = 200
 """Generation times that are remembered, the latest: the service may have become another since."""
+
+_log = logging.getLogger("kling_batch")
+_log.addHandler(logging.NullHandler())  # without one, Python prints tracebacks to the terminal
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -175,16 +188,20 @@ class Scheduler:
         """Go on with what earlier runs began."""
         self._note_limit("as asked for" if self.options.cap is not None else "the beginning of auto")
         for work in self.works:
-            match work.row.stage:
-                case Stage.INTENT:
-                    self.in_flight[work.external_id] = work
-                    self._due.append(Settle(work=work))
-                case Stage.CREATED:
-                    self._watch(work)
-                case Stage.SUCCEEDED | Stage.DELIVERED:
-                    self._deliver(work)
-                case _:
-                    pass
+            with self.about(work):
+                self._begin(work)
+
+    def _begin(self, work: Work) -> None:
+        match work.row.stage:
+            case Stage.INTENT:
+                self.in_flight[work.external_id] = work
+                self._due.append(Settle(work=work))
+            case Stage.CREATED:
+                self._watch(work)
+            case Stage.SUCCEEDED | Stage.DELIVERED:
+                self._deliver(work)
+            case _:
+                pass
 
     def calls(self) -> list[Call]:
         """Give the calls to make now, as many as slots, budget and the service's wishes allow. They count as made."""
@@ -198,9 +215,10 @@ class Scheduler:
             self._note_limit("growth after a cooldown")
         while self._queue and self._room() and self.budget.affords(self.price):
             _, work = heapq.heappop(self._queue)
-            if work.row.stage is Stage.WITHDRAWN:  # else its task came to light while it waited
-                self._intend(work)
-                calls.append(Create(work=work))
+            with self.about(work):
+                if work.row.stage is Stage.WITHDRAWN:  # else its task came to light while it waited
+                    self._intend(work)
+                    calls.append(Create(work=work))
         return calls
 
     def next_at(self, now: float) -> list[float]:
@@ -277,9 +295,9 @@ class Scheduler:
         if self._needs_a_canary():
             self.canary = work
         self.in_flight[work.external_id] = work
-        self.submitting += 1
         now = self._clock.time()
         self._move(work, decide.intend(work.row, price=self.price, now=now, run_id=self.run_id))
+        self.submitting += 1
 
     # Stopping
 
@@ -289,6 +307,45 @@ class Scheduler:
         if self.stopped is None:
             self.stopped = error
         self.wake()
+
+    @contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Stop the run where something meets what ends it, such as a full disk, or a bug in what concerns all takes."""
+        try:
+            yield
+        except KlingBatchError as error:
+            self.halt(error)
+        except Exception as error:  # noqa: BLE001 - it ends the run, which still writes its reports
+            _log.exception("The run met a bug")
+            self.halt(stopped_by_a_bug(error))
+
+    @contextmanager
+    def about(self, work: Work) -> Iterator[None]:
+        """Keep a bug that the work on one take meets with that take: it ends, and the run goes on.
+
+        Its attempt stays as the journal has it, for the next run to go on with, and what may run keeps its slot.
+        """
+        try:
+            yield
+        except KlingBatchError:
+            raise
+        except Exception as error:  # noqa: BLE001 - it ends this take, and not the run with all the others
+            _log.exception("The work on %s met a bug", work.take.key)
+            self._end_by(error, work)
+
+    def _end_by(self, error: Exception, work: Work) -> None:
+        if work.status is not None:
+            return
+        if work.row.stage in {Stage.INTENT, Stage.CREATED}:
+            self.let_go(work)
+        self._release(work)
+        if self.canary is work:
+            self.canary = None
+        self._queue = [each for each in self._queue if each[1] is not work]
+        heapq.heapify(self._queue)
+        self.doubts = [each for each in self.doubts if each[0] is not work]
+        if not work.orphan:
+            self.end(work, Status.FAILED, bug(work.row, error))
 
     def halt_if_stuck(self) -> None:
         """Stop where takes wait, and nothing is under way that could change what keeps them from being sent."""
@@ -465,6 +522,8 @@ class Scheduler:
 
     def take_in(self, work: Work, task: Task) -> bool:
         """Move a take on by what the service says of its task. False where that is nothing new."""
+        if work.status is not None:
+            return False
         before = work.row
         now = self._clock.time()
         decision = decide.after_task(before, task, kind=self.kind, run_id=self.run_id, now=now, price=self.price)
@@ -485,7 +544,7 @@ class Scheduler:
 
     def go_on_from(self, work: Work, row: Attempt) -> None:
         """Do what a task's end asks for, once it is written. While it was, the take may have moved on from `row`."""
-        if work.orphan:
+        if work.orphan or work.status is not None:
             return
         if row.stage is Stage.SUCCEEDED:
             self.emit(work, "generated")
@@ -541,6 +600,8 @@ class Scheduler:
 
     def end(self, work: Work, status: Status, error: TakeError | None = None) -> None:
         """Give a take its final status in this run. What the service said of its task is let go."""
+        if work.status is not None:
+            return  # a bug ended it, while something else was at work on it
         work.task = None
         work.status = status
         work.error = error

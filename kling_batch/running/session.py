@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol, Self
 
 from kling_batch.errors import UsageError
-from kling_batch.events import Observer
+from kling_batch.events import Observer, best_effort
 from kling_batch.model import FileRecord, RunResult
 from kling_batch.planning.drift import frozen_drift, locked_drift
 from kling_batch.planning.outlook import Outlook
@@ -126,7 +126,7 @@ class Session:
 
     async def execute(self, observe: Observer, stopper: Stopper) -> Outcome:
         """Do what the plan says. Only while the folder is held."""
-        async with self._access.open(self._journal, self._store, observe) as ports:
+        async with self._access.open(self._journal, self._store, best_effort(observe)) as ports:
             outcome = await run(
                 self.project.manifest,
                 self.plan,

@@ -128,12 +128,16 @@ class Watcher:
         asked = [work for work in missing if work.row.stage is Stage.CREATED][:some]
         for begin in range(0, len(asked), _AT_ONCE):
             some_of_them = asked[begin : begin + _AT_ONCE]
-            await together((f"query {work.take.key}", self._query(work)) for work in some_of_them)
+            await together((f"query {work.take.key}", self._ask_for(work)) for work in some_of_them)
         in_flight = self._scheduler.in_flight
         for work in asked:
             # Whoever was asked for goes to the end, so that everybody's turn comes.
             if in_flight.get(work.external_id) is work:
                 in_flight[work.external_id] = in_flight.pop(work.external_id)
+
+    async def _ask_for(self, work: Work) -> None:
+        with self._scheduler.about(work):
+            await self._query(work)
 
     async def _query(self, work: Work) -> None:
         task_id = work.row.task_id

@@ -56,7 +56,7 @@ class Work:
 
     def waits_for(self, name: str) -> bool:
         """Whether the POST of the attempt of this name is still open; a late answer may be to an earlier attempt."""
-        return self.row.stage is Stage.INTENT and self.row.external_id == name
+        return self.status is None and self.row.stage is Stage.INTENT and self.row.external_id == name
 
     def next_attempt(self, run_id: int) -> None:
         """Go on to a new attempt, under a new external id."""
