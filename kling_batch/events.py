@@ -101,7 +101,7 @@ def best_effort(observe: Observer) -> Observer:
     def tell(event: Event) -> None:
         try:
             observe(event)
-        except Exception:  # noqa: BLE001 - what is paid for counts more than what is said of it
+        except Exception:
             logging.getLogger("kling_batch").debug("Nobody could be told of %s", event, exc_info=True)
 
     return tell

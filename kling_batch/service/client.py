@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from kling_batch import __version__
 from kling_batch.catalog import Kind
@@ -23,7 +23,16 @@ from kling_batch.effects import Probe, no_probe
 from kling_batch.errors import UsageError
 from kling_batch.service import wire
 from kling_batch.service.codes import Reaction, reaction
-from kling_batch.service.outcomes import CreateOutcome, ListOutcome, NotSent, QueryOutcome, ReadFailed, Refused, Unclear
+from kling_batch.service.outcomes import (
+    Absent,
+    CreateOutcome,
+    ListOutcome,
+    NotSent,
+    QueryOutcome,
+    ReadFailed,
+    Refused,
+    Unclear,
+)
 
 if TYPE_CHECKING:
     import httpx
@@ -156,8 +165,10 @@ class KlingService:
         return wire.read_create(reply, external_id, kind)
 
     async def query(self, kind: Kind, any_id: str) -> QueryOutcome:
-        """See `Service.query`."""
-        reply = await self._signed(lambda: self._send("GET", f"{kind.path}/{quote(any_id, safe='')}"))
+        """See `Service.query`. There is no task of an id that would lead elsewhere, as `..` does."""
+        if not wire.ID.fullmatch(any_id):
+            return Absent()
+        reply = await self._signed(lambda: self._send("GET", f"{kind.path}/{any_id}"))
         return ReadFailed(reason=reply.reason) if isinstance(reply, _Lost) else wire.read_query(reply, any_id, kind)
 
     async def page(self, kind: Kind, number: int, size: int) -> ListOutcome:
@@ -238,5 +249,5 @@ _EXPIRED = 1004
 def _date(header: str | None) -> float | None:
     try:
         return parsedate_to_datetime(header).timestamp() if header else None
-    except (ValueError, OverflowError):
+    except (ValueError, OverflowError, IndexError, TypeError, OSError):
         return None

@@ -45,10 +45,16 @@ _SAYS_NOTHING = {Reaction.TROUBLE, Reaction.UNKNOWN, Reaction.SLOW_DOWN, Reactio
 """Reactions to a read that may be repeated."""
 _OK = range(200, 300)
 _LONGEST_MESSAGE = 500
+_LONGEST_URL = 8_192
+_LONGEST_NUMBER = 40
+_MOST_ROWS = 1_000
+"""Rows that are read of a page, which has 500 at most [official pages]."""
+_MOST_AUDIOS = 100
+"""Sounds that are read of a task: a kind makes a few."""
 _SHORTEST_SECRET = 8
 """Characters. Real keys have 32; a shorter text stands in many that are no secret."""
 _ACCEPTED = re.compile(rb'\s*\{\s*"code"\s*:\s*0\s*[,}]')
-_TASK_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.:~-]{0,199}")
+ID = re.compile(r"[A-Za-z0-9_-]{1,200}")
 """An opaque id, but one that can stand in a URL's path, in a database and in a file. 18 digits in captures."""
 _DIGITS = re.compile(r"[0-9]{1,19}")
 _LEAST, _MOST = -(2**63), 2**63 - 1
@@ -154,7 +160,7 @@ def read_list(reply: Reply, kind: Kind) -> ListOutcome:
     rows = [] if envelope.data is None or envelope.data == {} else envelope.data
     if reply.status not in _OK or not isinstance(rows, list):
         return ReadFailed(reason="the answer is no list of tasks")
-    tasks = tuple(task for row in rows if (task := _task(row, kind)) is not None)
+    tasks = tuple(task for row in rows[:_MOST_ROWS] if (task := _task(row, kind)) is not None)
     return Page(tasks=tasks, rows=len(rows))
 
 
@@ -240,7 +246,7 @@ def _task(data: Any, kind: Kind) -> Task | None:
     task_id = data.get("task_id")
     if isinstance(task_id, int) and not isinstance(task_id, bool):
         task_id = str(task_id)
-    if not isinstance(task_id, str) or not _TASK_ID.fullmatch(task_id):
+    if not isinstance(task_id, str) or not ID.fullmatch(task_id):
         return None
     info = data.get("task_info")
     external = _text(info.get("external_task_id")) if isinstance(info, dict) else None
@@ -260,7 +266,7 @@ def _audios(result: Any, kind: Kind) -> Iterator[Audio]:
     """Read what a finished task has made, from the lists in which its kind has it."""
     for name in dict.fromkeys(output.result for output in kind.outputs.values()):
         rows = result.get(name) if isinstance(result, dict) else None
-        for row in rows if isinstance(rows, list) else ():
+        for row in rows[:_MOST_AUDIOS] if isinstance(rows, list) else ():
             if isinstance(row, dict):
                 yield _audio(row, {form: output for form, output in kind.outputs.items() if output.result == name})
 
@@ -278,8 +284,8 @@ def _audio(row: Mapping[str, Any], outputs: Mapping[str, Output]) -> Audio:
 def _text(value: Any) -> str | None:
     if not isinstance(value, str):
         return None
-    shown = value if value.isprintable() else "".join(char if char.isprintable() else " " for char in value)
-    return shown if shown.startswith(("http://", "https://")) else shown[:_LONGEST_MESSAGE]
+    value = value[: _LONGEST_URL if value.startswith(("http://", "https://")) else _LONGEST_MESSAGE]
+    return value if value.isprintable() else "".join(char if char.isprintable() else " " for char in value)
 
 
 def _whole_number(value: Any) -> int | None:
@@ -300,7 +306,8 @@ def _time_ms(value: Any) -> int | None:
 def _decimal(value: Any) -> Decimal | None:
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         return None
-    return _number(str(value))
+    text = str(value)
+    return _number(text) if len(text) <= _LONGEST_NUMBER else None
 
 
 @lru_cache(maxsize=1024)
