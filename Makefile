@@ -35,11 +35,11 @@ lint: $(READY)
 types: $(READY)
 	$(BIN)/mypy
 
-# make chaos SEEDS=10000 | SEED=17 (replays one, with its log) | POINTS=1 (every crash point) | KILLS=200 (real ones).
+# make chaos SEEDS=10000 | SEED=17 (replays one, with its log) | POINTS=1 (every crash point) | KILLS=200 (real ones) | HOSTILE=300.
 # Without any of them a little of each. docs/proof.md explains it.
-CHAOS := $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(POINTS),--points) $(if $(KILLS),--kills $(KILLS))
+CHAOS := $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(POINTS),--points) $(if $(KILLS),--kills $(KILLS)) $(if $(HOSTILE),--hostile $(HOSTILE))
 chaos: $(READY)
-	$(BIN)/python -m tests.chaos $(or $(strip $(CHAOS)),--seeds 500 --points --kills 10)
+	$(BIN)/python -m tests.chaos $(or $(strip $(CHAOS)),--seeds 500 --points --kills 10 --hostile 100)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks

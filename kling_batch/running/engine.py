@@ -150,7 +150,7 @@ class Engine:
             work.posted = True
             outcome = await self._ports.service.create(scheduler.kind, work.take.job.request, name)
         finally:
-            scheduler.submitting -= 1
+            scheduler.submitting.discard(work)
             scheduler.wake()
         made = Control(external_id=name, task_id=outcome.task.task_id) if isinstance(outcome, Created) else None
         scheduler.submitted(work, made)

@@ -166,11 +166,15 @@ class Reconciler:
             await clock.sleep(gap)
             gap = min(gap * 2, _LONGEST_GAP_S)
             last = clock.monotonic() >= due and control.external_id not in in_flight
-        while shown and not account.live and control.external_id in in_flight:
+        while shown and not account.live and (control.external_id in in_flight or self._will_know_how_long()):
             await clock.sleep(gap)  # it was shown after its end: how long it took is about to be seen
         account.query_heard, account.list_heard = shown, listed
         account.live = listed if not shown else account.live
         await self._heard(control)
+
+    def _will_know_how_long(self) -> bool:
+        """Whether a task that is in flight will be the first to show how long a generation takes."""
+        return self._scheduler.knowledge.longest_s is None and bool(self._scheduler.in_flight)
 
     async def _heard(self, control: Control) -> None:
         """Go on once it is known whether the account shows this run's first task by its external id.

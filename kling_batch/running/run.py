@@ -182,14 +182,18 @@ async def run(
         picks=recorded(plan.steps),
         note=stopped.message if stopped is not None else None,
     )
-    await ports.journal.end_run(
-        run_id,
-        now=result.finished_at,
-        exit_status=result.exit_status,
-        api_requests=result.api_requests,
-        note=result.note,
-        limits=result.limits,
-    )
+    try:
+        await ports.journal.end_run(
+            run_id,
+            now=result.finished_at,
+            exit_status=result.exit_status,
+            api_requests=result.api_requests,
+            note=result.note,
+            limits=result.limits,
+        )
+    except DiskUnusable as error:  # it is still to be reported
+        stopped = stopped or error
+        result = replace(result, exit_status=stopped.exit_status, note=stopped.message)
     ports.observe(RunEnded(at=result.finished_at, note=result.note))
     return Outcome(result=result, stopped=stopped)
 

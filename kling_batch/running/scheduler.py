@@ -156,7 +156,8 @@ class Scheduler:
         self.doubts: list[tuple[Work, Refused]] = []
         """Refusals that may be a matter of the account, and not of each take."""
         self.unfinished = sum(1 for work in works if not work.orphan)
-        self.submitting = 0
+        self.submitting: set[Work] = set()
+        """Takes whose call is under way."""
         self.sending = False
         """Whether takes may be sent: not before the account was looked through."""
         self.stopped: KlingBatchError | None = None
@@ -270,7 +271,7 @@ class Scheduler:
     def _room(self) -> int:
         """Say how many more may be sent now."""
         room = self.limit.room(self.slots_taken) // self.kind.slots
-        room = min(room if self.slots_taken else max(1, room), MOST_SUBMITTING - self.submitting)
+        room = min(room if self.slots_taken else max(1, room), MOST_SUBMITTING - len(self.submitting))
         if not self._taken and len(self._doubted) >= decide.FIRST_FEW:
             return 0
         price_unseen = self.options.max_units is not None and self.knowledge.price is None
@@ -297,7 +298,7 @@ class Scheduler:
         self.in_flight[work.external_id] = work
         now = self._clock.time()
         self._move(work, decide.intend(work.row, price=self.price, now=now, run_id=self.run_id))
-        self.submitting += 1
+        self.submitting.add(work)
 
     # Stopping
 
@@ -339,6 +340,7 @@ class Scheduler:
         if work.row.stage in {Stage.INTENT, Stage.CREATED}:
             self.let_go(work)
         self._release(work)
+        self.submitting.discard(work)
         if self.canary is work:
             self.canary = None
         self._queue = [each for each in self._queue if each[1] is not work]
@@ -391,7 +393,7 @@ class Scheduler:
         """Learn from a task that was made how much room there is."""
         self._troubles = 0
         before = self.limit.current
-        self.limit.accepted(self.slots_taken - self.submitting * self.kind.slots)
+        self.limit.accepted(self.slots_taken - len(self.submitting) * self.kind.slots)
         if self.limit.current != before:
             self._note_limit("the service took what it was given")
         self.moved()
@@ -411,7 +413,7 @@ class Scheduler:
     def no_room(self, began: float) -> None:
         """Learn from a call, begun at that moment, that was refused for want of room."""
         if self._is_a_lesson(began):
-            others = self.slots_taken - (self.submitting + 1) * self.kind.slots
+            others = self.slots_taken - (len(self.submitting) + 1) * self.kind.slots
             self.limit.refused(max(0, others), self._clock.monotonic())
             self._note_limit("the account has no more room (1303)")
             self._hold(wait_s(self.limit.refusals, self._jitter()), "every slot of the account is taken")

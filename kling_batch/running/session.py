@@ -7,13 +7,13 @@ it is held, every time. What that costs beyond what was agreed to is asked for a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Protocol, Self
 
-from kling_batch.errors import UsageError
+from kling_batch.errors import DiskUnusable, UsageError
 from kling_batch.events import Observer, best_effort
 from kling_batch.model import FileRecord, RunResult
 from kling_batch.planning.drift import frozen_drift, locked_drift
@@ -142,7 +142,8 @@ class Session:
     async def report(self, outcome: Outcome) -> None:
         """Write the reports, less those that say the same already. Only while the folder is held."""
         written = self._report(outcome.result, self.project.out, last=self._journal.get_meta(_REPORTS))
-        await self._journal.set_meta(_REPORTS, written)
+        with suppress(DiskUnusable):  # then they are written again by the next run
+            await self._journal.set_meta(_REPORTS, written)
 
     def _changed(self) -> Project:
         return self._read if self._change is None else self._read.with_lock(self._change(self._read.lock))

@@ -16,6 +16,7 @@ from click import echo
 
 from kling_batch.__main__ import silence_libraries
 from tests.chaos.history import Kept, draw
+from tests.chaos.hostile import draw_hostility, play_hostile
 from tests.chaos.kills import kill_batches
 from tests.chaos.play import Record, play
 from tests.chaos.scenes import killed_at, reference
@@ -58,6 +59,8 @@ def main() -> int:
         bad += _report("seeds", total)
         shares = (f"{name} {count / total.records:.1%}" for name, count in sorted(total.switches.items()))
         echo(f"  share of the seeds with each switch: {', '.join(shares)}")
+    if options.hostile:
+        bad += _report("hostile histories", _many(_by_hostility, range(options.first, options.first + options.hostile)))
     if options.points:
         effects = play(reference()).effects
         echo(f"the reference batch has {effects} effects in a clean run")
@@ -72,6 +75,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=0, help="how many histories to simulate")
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--seed", type=int, help="replay one seed, with its event log on stdout")
+    parser.add_argument("--hostile", type=int, default=0, help="how many hostile histories to simulate")
     parser.add_argument("--points", action="store_true", help="kill the reference batch at every effect")
     parser.add_argument("--kills", type=int, default=0, help="how many real processes to kill")
     return parser.parse_args()
@@ -79,6 +83,10 @@ def _options() -> argparse.Namespace:
 
 def _by_seed(seed: int) -> Record:
     return replace(play(draw(seed)), log=[])
+
+
+def _by_hostility(seed: int) -> Record:
+    return replace(play_hostile(draw_hostility(seed)), log=[])
 
 
 def _by_point(effect: int) -> Record:

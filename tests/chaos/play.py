@@ -62,7 +62,7 @@ def play(history: History, *, parts: Parts = SOUND) -> Record:
     """Play a history to its end, or to its first violation."""
     record = Record(seed=history.seed, takes=len(history.manifest.takes), switches=history.switches)
     with workshop() as root:
-        machine = _machine(history, root)
+        machine = machine_of(history, root)
         try:
             for violation in _violations(history, machine, record, parts):
                 record.violations.append(violation)
@@ -78,7 +78,8 @@ def play(history: History, *, parts: Parts = SOUND) -> Record:
     return record
 
 
-def _machine(history: History, root: Path) -> Machine:
+def machine_of(history: History, root: Path) -> Machine:
+    """Set up a machine, and the service of a history."""
     time = Time()
     world = World(history.settings, now=VirtualClock(time).time, synth=quick_clip)
     _crowd(world, history)
@@ -120,7 +121,7 @@ def _violations(history: History, machine: Machine, record: Record, parts: Parts
         forget(machine, life.kept, life.place)
         machine.pass_time(life.pause_s)
     if history.keeps_all or not history.silent:  # else nobody could know what was sent
-        yield from _in_peace(history, machine, record, parts)
+        yield from in_peace(history, machine, record, parts)
 
 
 def _programs(history: History, machine: Machine, parts: Parts) -> list[Program]:
@@ -133,7 +134,7 @@ def _programs(history: History, machine: Machine, parts: Parts) -> list[Program]
     return made[::-1]
 
 
-def _in_peace(history: History, machine: Machine, record: Record, parts: Parts) -> Iterator[str]:
+def in_peace(history: History, machine: Machine, record: Record, parts: Parts) -> Iterator[str]:
     """Turn the faults off: now everything has to come right, and to stay so."""
     machine.world.apply(Scenario(rules=()))
     calm = replace(history, max_units=None, hold_unclear=False, lingering=0.0, unproven=history.silent)

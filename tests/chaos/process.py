@@ -21,7 +21,7 @@ import httpx
 from kling_batch.delivery.download import Downloader, file_client
 from kling_batch.effects import Probe
 from kling_batch.errors import DiskUnusable, FolderHeld, Interrupted
-from kling_batch.events import Observer
+from kling_batch.events import Event, Observer
 from kling_batch.model import RunResult
 from kling_batch.planning.project import Project
 from kling_batch.records.account import AccountMemory
@@ -253,10 +253,13 @@ class LateJournal(Journal):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Parts:
-    """How to make the parts of the program that a mutation breaks."""
+    """How to make what a mutation breaks, and what breaks by itself: parts of the program, and what is around it."""
 
     journal: Callable[..., LateJournal] = LateJournal
     service: Callable[..., KlingService] = KlingService
+    way: Callable[..., Way] = Way
+    watch: Observer = lambda _: None
+    """Is told of every event, and may break."""
 
 
 SOUND = Parts()
@@ -314,7 +317,8 @@ class Program:
         self._history = history
         self._rng = random.Random(f"life {history.seed} {number}")
         self._body = Body(life, at_death=self._photograph, tell=machine.tell, beside=self._others(later))
-        self._way = Way(machine, self._body, history, self._rng)
+        self._watch = parts.watch
+        self._way = parts.way(machine, self._body, history, self._rng)
         access = _Way(
             machine=machine,
             history=history,
@@ -394,9 +398,13 @@ class Program:
 
     async def _main(self, held: Session) -> Outcome:
         _schedule(self._machine, self.life, self._body)
-        outcome = await held.execute(lambda event: self._machine.tell(repr(event)), _stopper(self.life))
+        outcome = await held.execute(self._observe, _stopper(self.life))
         await held.report(outcome)
         return outcome
+
+    def _observe(self, event: Event) -> None:
+        self._machine.tell(repr(event))
+        self._watch(event)
 
     def _photograph(self) -> None:
         """Copy the disk as it is at the instant of death: what the dying program does afterwards never happened."""

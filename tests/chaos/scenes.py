@@ -16,7 +16,8 @@ _DOWNLOAD = frozenset({Call.DOWNLOAD})
 _LATE = Span(low=0.0, high=4.0)
 
 
-def _jobs(project: str, count: int, takes: int) -> list[Job]:
+def jobs(project: str, count: int, takes: int) -> list[Job]:
+    """Make jobs of so many takes each."""
     return [
         Job(
             project=project,
@@ -35,7 +36,7 @@ def reference(life: Life | None = None) -> History:
     """Give 20 takes in two formats, on a service that shows tasks late and would take every duplicate."""
     return History(
         seed=0,
-        manifest=manifest_of("reference", _jobs("reference", 5, 4)),
+        manifest=manifest_of("reference", jobs("reference", 5, 4)),
         settings=WorldSettings(
             seed=0,
             concurrency=6,
@@ -90,7 +91,7 @@ def three_hundred() -> History:
     base = reference()
     return replace(
         base,
-        manifest=manifest_of("three-hundred", _jobs("three-hundred", 60, 5)),
+        manifest=manifest_of("three-hundred", jobs("three-hundred", 60, 5)),
         settings=replace(base.settings, concurrency=30),
         rules=EVERYTHING,
         lives=(Life(end=End.ITSELF),),

@@ -151,7 +151,7 @@ def test_calls_that_fail_together_are_one_lesson(scheduler_of: Any, clock: Clock
     assert len(sent(scheduler)) == 8
     clock.now += 0.1
     for work in works[2:8]:
-        scheduler.submitting -= 1
+        scheduler.submitting.discard(work)
         scheduler.no_room(began)
         scheduler.withdraw(work)
     assert scheduler.limit.refusals == 1
@@ -165,7 +165,7 @@ def test_the_first_few_refused_alike_stop_the_run(scheduler_of: Any) -> None:
     scheduler = scheduler_of(works, concurrency=3)
     sent(scheduler)
     for work in works[:3]:
-        scheduler.submitting -= 1
+        scheduler.submitting.discard(work)
         scheduler.suspect(work, refused(1201))
         scheduler.doubt(work, refused(1201))
     assert scheduler.believed() == []
@@ -178,7 +178,7 @@ def test_a_refusal_is_believed_once_a_task_was_made(scheduler_of: Any) -> None:
     works = takes(2)
     scheduler = scheduler_of(works, concurrency=2)
     sent(scheduler)
-    scheduler.submitting = 0
+    scheduler.submitting.clear()
     scheduler.submitted(works[0], Control(external_id=works[0].external_id, task_id="1"))
     scheduler.doubt(works[1], refused(1201))
     assert [work for work, _ in scheduler.believed()] == [works[1]]
@@ -189,7 +189,7 @@ def test_what_nobody_can_see_keeps_its_slot(scheduler_of: Any, clock: Clock) -> 
     works = takes(2)
     scheduler = scheduler_of(works, concurrency=1)
     sent(scheduler)
-    scheduler.submitting = 0
+    scheduler.submitting.clear()
     scheduler.leave_unknown(works[0], "lost")
     assert repr(scheduler) == "Scheduler(1 queued, 0 in flight, 1 held, Limit(1 of 1))"
     assert sent(scheduler) == []
