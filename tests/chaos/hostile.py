@@ -47,7 +47,7 @@ _VALUES: tuple[str, ...] = (
     "1e999", "-1e999", "NaN", "Infinity", _HUGE, f"-{_HUGE}", "18446744073709551616", "1e30", "true",
     '"\\ud800"', '"\\u0000\\u001b[2J\\u009b\\u202e"', '"::error::\\n::stop-commands::x"', '"../../../account/costs"',
     '".."', '"%2e%2e/"', '"http://a..b/"', '"file:///etc/passwd"', '"javascript:alert(1)"', '"https://u:p@h.test/"',
-    '"soon"', '"=1+1"', "[[1]]", '{"a": [1]}', "[" * 900 + "]" * 900, f'"{"x" * 100_000}"', f"[{'0,' * 50_000}0]",
+    '"so on"', '"=1+1"', "[[1]]", '{"a": [1]}', "[" * 900 + "]" * 900, f'"{"x" * 100_000}"', f"[{'0,' * 50_000}0]",
 )  # fmt: skip
 """What stands in for a value: it is of no type that is expected there, or of no size."""
 _BODIES: tuple[bytes, ...] = (
