@@ -149,17 +149,22 @@ def _usage(error: click.ClickException) -> UsageError:
 
 
 def _internal(error: Exception) -> int:
-    """Keep the traceback in a file, without any key, and name the file."""
-    import tempfile
+    """Say that it is our bug, and where its traceback is kept."""
     import traceback
 
-    text = "".join(traceback.format_exception(error))
+    log = keep_log("".join(traceback.format_exception(error)))
+    words = f"Internal error: {type(error).__name__}. This is a bug in kling-batch; nothing known is lost."
+    show_error(KlingBatchError(words, hint=f"Run the same command again to resume, and report it with {log}."))
+    return int(ExitStatus.INTERNAL)
+
+
+def keep_log(text: str) -> str:
+    """Keep tracebacks in a file, without any key, and name the file."""
+    import tempfile
+
     for name, value in os.environ.items():
         if name.startswith("KLING_") and name.endswith("_KEY") and value:
             text = text.replace(value, "[hidden]")
     with tempfile.NamedTemporaryFile("w", prefix="kling-batch-", suffix=".log", delete=False, encoding="utf-8") as log:
         log.write(f"kling-batch {__version__}\n{text}")
-    words = f"Internal error: {type(error).__name__}. This is a bug in kling-batch; nothing known is lost."
-    hint = f"Run the same command again to resume, and report it with {log.name}."
-    show_error(KlingBatchError(words, hint=hint))
-    return int(ExitStatus.INTERNAL)
+    return log.name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 import click
 
 from kling_batch.api.session import nobody_agreed, options_for, session_of
-from kling_batch.cli import catch_termination, github
+from kling_batch.cli import catch_termination, github, keep_log
 from kling_batch.cli.environment import own_access
 from kling_batch.cli.output import say, show_error
 from kling_batch.cli.plan_text import MOST_ASKED, columns_of, plan_lines, summary_lines
@@ -29,6 +30,20 @@ from kling_batch.running.run import Outcome, Stopper
 from kling_batch.running.session import Session
 
 _MOST_NAMED = 12
+_MOST_BUGS = 100
+
+
+class _Bugs(logging.Handler):
+    """Gathers the tracebacks of bugs that a run got over."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the first of them."""
+        if len(self.texts) < _MOST_BUGS:
+            self.texts.append(self.format(record))
 
 
 def execute(
@@ -70,11 +85,17 @@ def execute(
 
 
 def watched(held: Session, view: View) -> Outcome:
-    """Carry a plan out while somebody watches, who may stop it by a signal."""
+    """Carry a plan out while somebody watches, who may stop it by a signal. The log of bugs is named at the end."""
+    bugs, log = _Bugs(), logging.getLogger("kling_batch")
+    log.addHandler(bugs)
     try:
         return asyncio.run(_watched(held, view.show()))
     finally:
+        log.removeHandler(bugs)
         catch_termination()
+        if bugs.texts:
+            kept = keep_log("\n".join(bugs.texts))
+            say(f"A bug in kling-batch was met: report it with {kept}.", err=True)
 
 
 async def _watched(held: Session, show: Show) -> Outcome:
