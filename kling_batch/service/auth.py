@@ -116,7 +116,7 @@ class TokenSigner:
         self._now = now
         self._skew_s = 0.0
         self._token: str | None = None
-        self._secrets: tuple[str, ...] = (secret_key,)
+        self._secrets: tuple[str, ...] = (secret_key, access_key)
         self._expires = 0.0
 
     def __repr__(self) -> str:

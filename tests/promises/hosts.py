@@ -30,14 +30,16 @@ class _Host(BaseHTTPRequestHandler):
         """Stay silent."""
 
     def answer(self, call: Call, work: Callable[[], Say]) -> None:
-        meddled = self.service.meddle(call)
+        service = self.service
+        service.token = self.headers.get("Authorization", service.token).removeprefix("Bearer ")
+        meddled = service.meddle(call)
         said = work() if meddled is None or meddled.work else meddled
         said = meddled or said
         if said.status is None:
             self.close_connection = True
             return
         self.send_response(said.status)
-        for name, value in {"Content-Length": str(len(said.body)), **said.headers}.items():
+        for name, value in {"Content-Length": str(len(said.body)), **service.headers(call), **said.headers}.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(said.body)
@@ -59,8 +61,7 @@ class _Api(_Host):
             wanted = unquote(parts.path.removeprefix(f"{PATH}/"))
             self.answer(self.service.note("query", wanted), lambda: self.service.query(wanted))
         else:
-            packs = {"code": 0, "msg": "success"}
-            self.answer(self.service.note("costs"), lambda: accept(packs))
+            self.answer(self.service.note("costs"), lambda: accept(self.service.packs))
 
 
 class _Files(_Host):

@@ -134,10 +134,10 @@ class Machine:
         printed, said = process.communicate(timeout=timeout_s)
         return Ended(status=process.returncode, out=printed, said=said, report=self.report(out))
 
-    def ask(self, verb: str) -> Ended:
+    def ask(self, verb: str, *options: str) -> Ended:
         """Ask the service something that needs no manifest."""
         told = subprocess.run(
-            [sys.executable, "-m", "kling_batch", verb],
+            [sys.executable, "-m", "kling_batch", verb, *options],
             cwd=self.folder, env=self.variables(), stdin=subprocess.DEVNULL, capture_output=True, text=True,
             timeout=_LONGEST_S, check=False,
         )  # fmt: skip

@@ -99,6 +99,13 @@ class Service:
     sound: Callable[[Task, str], bytes] = lambda task, kind: sounds.sound(task.name, kind)
     stated: Callable[[Task, str], str] = lambda _, __: "3.0"
     file_address: Callable[[Task, str], str] | None = None
+    # What it says of itself
+    row: Callable[[Task, dict[str, Any]], dict[str, Any]] = lambda _, row: row
+    """What becomes of a task's row in any answer."""
+    packs: dict[str, Any] = field(default_factory=lambda: {"code": 0, "msg": "success"})
+    headers: Callable[[Call], dict[str, str]] = lambda _: {}
+    token: str = ""
+    """What the latest call was signed with."""
     # What goes wrong: called outside of the books' lock, so that it may wait for something
     meddle: Callable[[Call], Say | None] = lambda _: None
     # The books
@@ -175,7 +182,7 @@ class Service:
             flying = sum(1 for other in self.tasks if other.created <= task.created < other.ends)
             self.most_in_flight = max(self.most_in_flight, flying)
             self.changed.notify_all()
-        return accept(self._shown(task, bare=True))
+        return accept(self.row(task, self._shown(task, bare=True)))
 
     def query(self, wanted: str) -> Say:
         """Show the first task that has this id; by an external id it may take a while."""
@@ -185,7 +192,7 @@ class Service:
         for task in self.tasks:
             known = wanted == task.task_id or (self.finds_names and wanted == task.name)
             if known and not self.hidden(task, now - task.created):
-                return accept(self._shown(task))
+                return accept(self.row(task, self._shown(task)))
         return self.unknown(wanted)
 
     def unnamed(self, task: Task) -> Say:
@@ -215,7 +222,7 @@ class Service:
         return task
 
     def _listed(self, task: Task) -> dict[str, Any]:
-        shown = self._shown(task)
+        shown = self.row(task, self._shown(task))
         named = self.list_names == "all" or (self.list_names == "finished" and time.monotonic() >= task.ends)
         return shown if named else {**shown, "task_info": {}}
 

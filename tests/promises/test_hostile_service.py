@@ -5,12 +5,14 @@ from __future__ import annotations
 import gzip
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 import pytest
 
 from tests.promises import sounds
 from tests.promises.machine import Ended, Machine
-from tests.promises.service import KEY, Say, Service, refuse
+from tests.promises.service import KEY, Call, Say, Service, Task, refuse
 
 BOMB = Say(status=200, body=gzip.compress(bytes(200 << 20)), headers={"Content-Encoding": "gzip"})
 """200 MB of zeros in 200 kB."""
@@ -94,6 +96,91 @@ def test_a_key_in_a_files_address_is_shown_and_sent_nowhere(service: Service, ma
     assert ended.takes["b:1"]["status"] == "succeeded"
     assert not [call for call in service.calls if KEY in call.name]
     assert shows_no_key(machine, ended)
+
+
+class Echo:
+    """A service that repeats what it was asked with in every field of every answer, also as in a URL and in JSON.
+
+    Each task has one of its fields spoilt so; what needs no reading has it in all of them.
+    """
+
+    FIELDS = (
+        "task_id", "task_status", "task_status_msg", "external_task_id", "created_at", "updated_at",
+        "final_unit_deduction", "id", "url_mp3", "url_wav", "duration_mp3", "duration_wav",
+    )  # fmt: skip
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self.tokens: set[str] = set()
+        service.row = self.row
+        service.meddle = self.meddle
+        service.headers = lambda _: {name: f'"{self.words()}"' for name in ("ETag", "X-Request-Id", "Content-Type")}
+
+    def words(self) -> str:
+        """Repeat the key or token of the latest call."""
+        self.tokens.add(self.service.token)
+        return f"{self.service.token} {quote(self.service.token, safe='')}"
+
+    def row(self, task: Task, row: dict[str, Any]) -> dict[str, Any]:
+        """Spoil the field that a task is called after, wherever it stands."""
+        field = task.prompt.removeprefix("A sound called ").replace("-", "_")
+        return dict(self._spoilt({**row, "more": {self.words(): [self.words()]}}, field))
+
+    def _spoilt(self, value: Any, field: str) -> Any:
+        match value:
+            case dict():
+                return {
+                    name: f"{inner} {self.words()}" if name == field else self._spoilt(inner, field)
+                    for name, inner in value.items()
+                }
+            case list():
+                return [self._spoilt(each, field) for each in value]
+            case _:
+                return value
+
+    def meddle(self, call: Call) -> Say | None:
+        """Refuse some calls, and lead others astray."""
+        if call.kind == "file":
+            where = f"{self.service.files_url}/{call.name}?{quote(self.words())}"
+            strays = {1: Say(status=302, headers={"Location": where}), 2: Say(status=403, body=self.words().encode())}
+            return strays.get(call.n)
+        if call.total in {18, 24}:
+            return refuse(429, 1302, self.words())
+        return refuse(503, 5001, self.words()) if call.total in {21, 27} else None
+
+
+@pytest.fixture(params=["a key", "a token"])
+def secrets(request: pytest.FixtureRequest, machine: Machine) -> tuple[str, ...]:
+    """Give the machine a static key, or a pair that tokens are signed with; gives what must be shown nowhere."""
+    (machine.home / "tmp").mkdir(parents=True)
+    machine.environment["TMPDIR"] = str(machine.home / "tmp")
+    if request.param == "a key":
+        return (KEY,)
+    pair = {"KLING_ACCESS_KEY": "access-key-of-the-fake", "KLING_SECRET_KEY": "secret-key-of-the-fake-service-32-bytes"}
+    machine.environment.update({"KLING_API_KEY": "", **pair})
+    return tuple(pair.values())
+
+
+def test_what_every_field_of_every_answer_repeats_is_found_nowhere(
+    service: Service, machine: Machine, secrets: tuple[str, ...]
+) -> None:
+    """By a search through every byte that any command wrote or said, of key, secret and token, escaped or not."""
+    echo = Echo(service)
+    service.generation_s = 0.6
+    pack = {"resource_pack_name": secrets[0], "resource_pack_id": secrets[-1], "remaining_quantity": 1}
+    service.packs = {"code": 0, "msg": secrets[0], "resource_pack_subscribe_infos": [{**pack, "status": secrets[-1]}]}
+    machine.write("whole", *(name.replace("_", "-") for name in Echo.FIELDS))
+    options = ("--concurrency", "12", "--retries", "0", "--no-store", "--deadline")
+    ended = [machine.run("--yes", "--select", "whole", "--verbose", *options, "20")]
+    assert ended[0].done, ended[0].said
+    ended += [machine.run("--yes", "--verbose", "--log-format", "json", *options, "3")]
+    ended += [machine.run(*options, "1", verb="restore")]
+    ended += [machine.ask(*words.split()) for words in ("account", "tasks --format json", "doctor")]
+    assert not [each.said for each in ended if each.status == 8]
+    everything = written(machine.home) + "".join(each.out + each.said for each in ended).encode()
+    assert service.paid_once(1 + len(Echo.FIELDS))
+    found = {form for secret in (*secrets, *echo.tokens) for form in (secret, quote(secret, safe=""))}
+    assert [form for form in found if form.encode() in everything] == []
 
 
 @pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:9", "what://h", "http://h:x", "http://[", "http://127.0.0.1:9"])
