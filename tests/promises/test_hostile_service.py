@@ -170,10 +170,10 @@ def test_what_every_field_of_every_answer_repeats_is_found_nowhere(
     pack = {"resource_pack_name": secrets[0], "resource_pack_id": secrets[-1], "remaining_quantity": 1}
     service.packs = {"code": 0, "msg": secrets[0], "resource_pack_subscribe_infos": [{**pack, "status": secrets[-1]}]}
     machine.write("whole", *(name.replace("_", "-") for name in Echo.FIELDS))
-    options = ("--concurrency", "12", "--retries", "0", "--no-store", "--deadline")
-    ended = [machine.run("--yes", "--select", "whole", "--verbose", *options, "20")]
+    options = ("--concurrency", "12", "--retries", "0", "--no-store", "--patience")
+    ended = [machine.run("--yes", "--select", "whole", "--verbose", *options, "30")]
     assert ended[0].done, ended[0].said
-    ended += [machine.run("--yes", "--verbose", "--log-format", "json", *options, "3")]
+    ended += [machine.run("--yes", "--verbose", "--log-format", "json", *options, "4")]
     ended += [machine.run(*options, "1", verb="restore")]
     ended += [machine.ask(*words.split()) for words in ("account", "tasks --format json", "doctor")]
     assert not [each.said for each in ended if each.status == 8]
