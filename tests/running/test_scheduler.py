@@ -197,6 +197,30 @@ def test_what_nobody_can_see_keeps_its_slot(scheduler_of: Any, clock: Clock) -> 
     assert sent(scheduler) == ["job-2"]
 
 
+def test_a_bug_ends_its_take_and_leaves_its_slot_and_units_taken(scheduler_of: Any) -> None:
+    """Its task may run, and be paid for; the take is not sent again, nor ended twice, and the others go on."""
+    works = takes(3)
+    scheduler = scheduler_of(works, concurrency=2)
+    assert sent(scheduler) == ["job-1", "job-2"]
+    with scheduler.about(works[0]):
+        raise ZeroDivisionError("of all things")
+    assert works[0].status is Status.FAILED
+    assert repr(scheduler) == "Scheduler(1 queued, 1 in flight, 1 held, Limit(2 of 2))"
+    assert (scheduler.budget.spent, scheduler.unfinished) == (Decimal("0.50"), 2)
+    scheduler.end(works[0], Status.SUCCEEDED)
+    assert (works[0].status, scheduler.unfinished) == (Status.FAILED, 2)
+    assert scheduler.stopped is None
+
+
+def test_a_bug_in_a_queued_take_takes_it_off_the_queue(scheduler_of: Any) -> None:
+    """It was never sent: no slot is held for it."""
+    works = takes(2)
+    scheduler = scheduler_of(works, concurrency=1)
+    with scheduler.about(works[0]):
+        raise ZeroDivisionError("of all things")
+    assert sent(scheduler) == ["job-2"]
+
+
 def test_what_earlier_runs_began_is_gone_on_with(parts_of: Any, clock: Clock) -> None:
     """An intent is settled, and nothing is sent before the account was looked through."""
     works = takes(2)
