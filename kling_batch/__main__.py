@@ -1,15 +1,19 @@
 """The program as a process: `kling-batch` and `python -m kling_batch` begin and end here."""
 
+import gc
 import os
 import sys
 from contextlib import suppress
 
 _STDERR = 2
+_OBJECTS_BETWEEN_COLLECTIONS = 100_000
+"""The values of a large set live until the end: with Python's 700, a third of a run looks for cycles in them."""
 
 
 def main() -> int:
     """Run the command line."""
     silence_libraries()
+    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
     from kling_batch.cli import main as command_line
 
     return command_line()

@@ -45,13 +45,21 @@ class Project:
             DiskUnusable: There is one, and it cannot be read.
         """
         found = read_snapshot(self.out)
-        if found.service is not None and (found.service == SANDBOX_SERVICE) != self.sandbox:
+        self.check_service(found.service)
+        return found
+
+    def check_service(self, service: str | None) -> None:
+        """Check that the journal in the output folder belongs to the sandbox, or to a service, as the project does.
+
+        Raises:
+            UsageError: It does not.
+        """
+        if service is not None and (service == SANDBOX_SERVICE) != self.sandbox:
             whose, other = ("a sandbox", "a service") if self.sandbox else ("the service", "a sandbox")
             raise UsageError(
                 f"{self.out} holds what {other} made, and this is a run with {whose}.",
                 hint="Choose another folder with --out: what a sandbox made never counts as a real sound.",
             )
-        return found
 
     def plan(
         self,

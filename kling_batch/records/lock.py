@@ -46,12 +46,12 @@ _MARK = re.compile(r"[0-9a-z]|end(?: of .*)?")
 _TABS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _HEAD = {"lock_version", "project", "comment", "takes"}
 
-_Check: TypeAlias = Callable[[Any], bool]
+_Check: TypeAlias = Callable[[Any], object]
+"""Gives something true for a value that fits, and may raise a TypeError for one that does not."""
 
 
 def _text(pattern: str = r"(?s:.+)") -> _Check:
-    fits = re.compile(pattern).fullmatch
-    return lambda value: type(value) is str and fits(value) is not None
+    return re.compile(pattern).fullmatch
 
 
 def _number(*kinds: type, least: int, most: float = math.inf) -> _Check:
@@ -369,21 +369,26 @@ class _Reader:
 
 def _fits(item: Any, required: Mapping[str, _Check], allowed: Mapping[str, _Check]) -> bool:
     """Whether an element is exactly as the schema says."""
-    return (
-        type(item) is dict
-        and required.keys() <= item.keys() <= allowed.keys()
-        and all(allowed[name](value) for name, value in item.items())
-    )
+    if type(item) is not dict or not required.keys() <= item.keys() <= allowed.keys():
+        return False
+    try:
+        for name, value in item.items():
+            if not allowed[name](value):
+                return False
+    except TypeError:  # what is no text has no pattern
+        return False
+    return True
 
 
 def _entry(item: Mapping[str, Any]) -> LockEntry:
-    facts = {name: value for name, value in item.items() if name != "retired"}
-    return LockEntry(**facts | {"units": Decimal(item["units"]), "files": tuple(map(_file, item["files"]))})
+    facts = {**item, "units": Decimal(item["units"]), "files": tuple(map(_file, item["files"]))}
+    facts.pop("retired", None)
+    return LockEntry(**facts)
 
 
 def _file(item: Mapping[str, Any]) -> FileRecord:
-    facts = {name: value for name, value in item.items() if name != "duration"}
-    return FileRecord(**facts, duration_s=float(item["duration"]))
+    facts = dict(item)
+    return FileRecord(duration_s=float(facts.pop("duration")), **facts)
 
 
 def _next_value(text: str, position: int) -> int:

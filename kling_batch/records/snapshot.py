@@ -102,9 +102,10 @@ def _rows(connection: sqlite3.Connection, query: str, **values: str) -> Iterable
 
 
 def _attempt(row: dict[str, Any]) -> Attempt:
-    stage, units = _parsed(Stage, row["stage"]), _parsed(Decimal, row["units"])
-    kind = row["kind"] or DEFAULT
-    return Attempt(**row | {"kind": kind, "stage": stage, "units": units, "final": bool(row["final"])})
+    row["kind"] = row["kind"] or DEFAULT
+    row["stage"], row["units"] = _parsed(Stage, row["stage"]), _parsed(Decimal, row["units"])
+    row["final"] = bool(row["final"])
+    return Attempt(**row)
 
 
 def _read_files(connection: sqlite3.Connection) -> dict[str, list[PlacedFile]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -60,7 +61,8 @@ def with_rerolls(takes: Iterable[Take], lock: Lock) -> tuple[Take, ...]:
     A take that is asked for again has been rolled as often as when it was retired.
     """
     past = _retired(lock)
-    return tuple(replace(take, edition=take.job.edition + _rolls(take, lock, past)) for take in takes)
+    editions = ((take, take.job.edition + _rolls(take, lock, past)) for take in takes)
+    return tuple(take if take.edition == edition else replace(take, edition=edition) for take, edition in editions)
 
 
 def _rolls(take: Take, lock: Lock, past: _Past) -> int:
@@ -104,17 +106,25 @@ def read_states(takes: Sequence[Take], snapshot: Snapshot, lock: Lock, out: Path
         DiskUnusable: A file is there and cannot be read.
     """
     moves, past = _moves(takes, lock), _retired(lock)
-    return [_state(take, snapshot, lock, out, moves.get(take.key), past.get(take.key, ())) for take in takes]
+    return [_state(take, take.key, snapshot, lock, out, moves, past) for take in takes]
 
 
 def _state(
-    take: Take, snapshot: Snapshot, lock: Lock, out: Path, moved: LockEntry | None, past: Sequence[LockEntry]
+    take: Take,
+    key: TakeKey,
+    snapshot: Snapshot,
+    lock: Lock,
+    out: Path,
+    moves: Mapping[TakeKey, LockEntry],
+    past: _Past,
 ) -> TakeState:
     attempt = latest_attempt(take, snapshot.attempts)
-    entry = lock.entries.get(take.key)
-    locked = past if entry is None else (entry, *past)
+    entry = lock.entries.get(key)
+    retired = past.get(key, ())
+    locked = retired if entry is None else (entry, *retired)
     latest_id = attempt.external_id if attempt is not None else None
     finished = next((each for each in locked if each.external_id == latest_id or is_of(each, take)), None)
+    moved = moves.get(key)
     if finished is not None or (attempt is not None and attempt.stage is not Stage.WITHDRAWN):
         moved = None
     if moved is not None:
@@ -126,9 +136,14 @@ def _state(
         attempt = snapshot.attempts.get(sound.external_id, attempt)
         known = {record.format: record for record in sound.files}
     if attempt is not None and attempt.stage is Stage.DELIVERED:
-        placed = {file.record.format: file for file in snapshot.files.get(attempt.external_id, ())}
-        known |= {name: file.record for name, file in placed.items()}
-    looks = {name: _look(out, take.path(name), known.get(name), placed.get(name)) for name in take.job.formats}
+        for file in snapshot.files.get(attempt.external_id, ()):
+            placed[file.record.format] = file
+            known[file.record.format] = file.record
+    presence: dict[str, Presence] = {}
+    touched = False
+    for name in take.job.formats:
+        presence[name], is_touched = _look(out, take.path(name), known.get(name), placed.get(name))
+        touched |= is_touched
     latest = sound or attempt
     return TakeState(
         take=take,
@@ -138,9 +153,9 @@ def _state(
         finished=finished,
         moved=moved,
         known_files=known,
-        presence={name: presence for name, (presence, _) in looks.items()},
+        presence=presence,
         earlier_units=_earlier_units(take, attempt, snapshot.attempts),
-        touched=any(touched for _, touched in looks.values()),
+        touched=touched,
     )
 
 
@@ -202,14 +217,14 @@ def _look(out: Path, path: str, record: FileRecord | None, placed: PlacedFile | 
     """Say how a file stands, and whether it was touched since it was placed and is nevertheless what it should be."""
     if record is None:
         return Presence.NEVER, False
-    file = out / path
+    file = f"{out}/{path}"  # a Path takes longer to make than the file to look at
     try:
-        found = file.stat()
+        found = os.stat(file)  # noqa: PTH116
     except (FileNotFoundError, NotADirectoryError):
         return Presence.MISSING, False
     if found.st_size != record.bytes:
         return Presence.MODIFIED, False
     if placed is not None and placed.mtime_ns == found.st_mtime_ns and placed.record.path == path:
         return Presence.PRESENT, False
-    same = hash_file(file) == record.sha256
+    same = hash_file(Path(file)) == record.sha256
     return (Presence.PRESENT, True) if same else (Presence.MODIFIED, False)

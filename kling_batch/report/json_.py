@@ -12,6 +12,8 @@ from kling_batch.clock import iso
 from kling_batch.model import Origin, RunResult, TakeResult
 from kling_batch.report.facts import summary, units_text
 
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+"""Made once: `json.dumps` makes it anew for every take."""
 _MADE = re.compile(r'(?:,?\n)?  \{"job_id": "[^"]*", "take": \d+, "status": "succeeded", "origin": "(?!kept)(\w+)"')
 
 
@@ -27,9 +29,9 @@ def pieces(result: RunResult) -> Iterator[str]:
         "summary": summary(result),
         "limits": [{"at": iso(point.at), "limit": point.limit, "reason": point.reason} for point in result.limits],
     }
-    yield "{" + "".join(f"{_line(name)}: {_line(value)},\n " for name, value in head.items()) + '"takes": ['
+    yield "{" + "".join(f"{_encode(name)}: {_encode(value)},\n " for name, value in head.items()) + '"takes": ['
     for index, take in enumerate(result.takes):
-        yield ("," if index else "") + "\n  " + _line(_take(take))
+        yield ("," if index else "") + "\n  " + _encode(_take(take))
     yield "]}\n"
 
 
@@ -69,7 +71,3 @@ def _take(result: TakeResult) -> dict[str, Any]:
         "submitted_at": iso(result.submitted_at),
         "finished_at": iso(result.finished_at),
     }
-
-
-def _line(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)

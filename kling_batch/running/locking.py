@@ -144,9 +144,10 @@ async def to_its_end(writing: Awaitable[T]) -> T:
 def _entry_of(work: Work, base: Lock) -> LockEntry:
     """Make a finished take's entry, with what was said of it: of the take, and of the sound if it was locked before."""
     take, row = work.take, work.row
-    known = (work.moved, base.entries.get(take.key), base.retired.get(row.external_id))
-    said = next(filter(None, known), None)
-    same = next((entry for entry in known if entry is not None and entry.external_id == row.external_id), None)
+    known = [work.moved, base.entries.get(take.key), base.retired.get(row.external_id)]
+    there = [entry for entry in known if entry is not None]
+    said = there[0] if there else None
+    same = next((entry for entry in there if entry.external_id == row.external_id), None)
     made_for = (same.moved_from or same.job_id) if same is not None else take.job.id
     return LockEntry(
         job_id=take.job.id,

@@ -13,7 +13,19 @@ from kling_batch.catalog import kind
 from kling_batch.delivery.place import placed_now
 from kling_batch.errors import DiskUnusable, KlingBatchError
 from kling_batch.events import RunEnded, RunStarted, Warned
-from kling_batch.model import NOTHING, Job, LimitPoint, Manifest, Origin, RunResult, Source, Status, Take, TakeKey
+from kling_batch.model import (
+    NOTHING,
+    FileRecord,
+    Job,
+    LimitPoint,
+    Manifest,
+    Origin,
+    RunResult,
+    Source,
+    Status,
+    Take,
+    TakeKey,
+)
 from kling_batch.planning.drift import incomplete
 from kling_batch.planning.outlook import highest_price
 from kling_batch.planning.picks import bring_picks, picks_of, recorded
@@ -81,6 +93,7 @@ async def run(
     manifest: Manifest,
     plan: Plan,
     lock: Lock,
+    known: Mapping[str, Attempt],
     *,
     ports: Ports,
     options: Options,
@@ -96,6 +109,7 @@ async def run(
         manifest: What is wanted, each take with its own edition.
         plan: What to do, made from this journal and lock.
         lock: The lock as it was read for the plan.
+        known: The journal's attempts as they were read for the plan.
         ports: The world.
         options: How to do it.
         everything: Whether the plan covers the whole manifest; only then is the lock rid of what is dropped.
@@ -104,7 +118,6 @@ async def run(
     """
     started_at = ports.clock.time()
     run_id = ports.journal.start_run(started_at)
-    known = ports.journal.attempts()
     budget = Budget(most=options.max_units, spent=sum((row.counted for row in known.values()), Decimal(0)))
     works = {
         step.key: work_of(step, step.facts, run_id=run_id, order=order)
@@ -315,13 +328,24 @@ async def _keep(
             continue
         work.status = Status.SUCCEEDED
         work.origin = Origin.KEPT
-        work.files = tuple(replace(work.known_files[name], path=work.take.path(name)) for name in work.take.job.formats)
-        keeper.put(work)
+        work.files = tuple(_found_at(work.take.path(name), work.known_files[name]) for name in work.take.job.formats)
+        if not _is_locked(work, step.facts):
+            keeper.put(work)
         known = step.facts.attempt is not None and step.facts.attempt.stage is Stage.DELIVERED
         if not known or step.facts.touched:
             news.append((work.row, [placed_now(out, record, work.external_id) for record in work.files]))
     if news:
         await ports.journal.save_all(news)
+
+
+def _is_locked(work: Work, facts: TakeState) -> bool:
+    """Whether the lock says of a kept take what is so. Its name stands for what was asked for."""
+    entry = facts.entry
+    return entry is not None and entry is facts.finished and (entry.files, entry.units) == (work.files, work.units)
+
+
+def _found_at(path: str, file: FileRecord) -> FileRecord:
+    return file if file.path == path else replace(file, path=path)
 
 
 def _undelivered(works: Iterable[Work]) -> list[tuple[str, str]]:

@@ -87,6 +87,7 @@ class Session:
         self._agreed: Plan | None = None
         self._access = nobody
         self._journal: Journal
+        self._snapshot: Snapshot
         self.plan = Plan(steps=())
         self.left_out: tuple[Step, ...] = ()
         self.project = self._changed()
@@ -116,9 +117,9 @@ class Session:
             self.consent()
         if not options.frozen:
             check_lock_place(self.project.lock_path)
-        self.project.snapshot()
         self._journal = self._open_journal(self.project.out)
         try:
+            self.project.check_service(self._journal.get_meta("service"))
             self._plan_again()
             yield self
         finally:
@@ -131,6 +132,7 @@ class Session:
                 self.project.manifest,
                 self.plan,
                 self.project.lock,
+                self._snapshot.attempts,
                 ports=ports,
                 options=replace(self.options, retries=0) if self.options.locked else self.options,
                 everything=not self.options.select and self._only is None,
@@ -185,20 +187,20 @@ class Session:
             self._journal.forget_unfinished()
         self._read = self._read.current()
         self.project = self._changed()
-        snapshot = self.project.snapshot()
-        self.plan = self._made(snapshot)
+        self._snapshot = self.project.snapshot()
+        self.plan = self._made(self._snapshot)
         if self.project.sandbox and self._only is None:
             self._make_gone_ones_anew()
         agreed = self._agreed
         if agreed is None or self.plan.units > agreed.units or (self.plan.needs_consent and not agreed.needs_consent):
-            self._ask(self.plan, snapshot)
+            self._ask(self.plan, self._snapshot)
         if not self.options.frozen and self._asks_the_service():
             self._access = self._get_access()
             self._journal.bind(self._access.fingerprint)
         if self._change is not None:
             lock = update_lock(self.project.lock_path, self.project.manifest.project, self._change)
             self.project = self.project.with_lock(lock)
-            self.plan = self._made(snapshot)
+            self.plan = self._made(self._snapshot)
 
     def _asks_the_service(self) -> bool:
         """Whether there is anything to ask: a finished batch needs no keys."""
@@ -212,7 +214,8 @@ class Session:
         self._journal.forget(gone.values())
         entries = {key: entry for key, entry in self.project.lock.entries.items() if key not in gone}
         self.project = self.project.with_lock(replace(self.project.lock, entries=entries))
-        self.plan = self._made(self.project.snapshot())
+        self._snapshot = self.project.snapshot()
+        self.plan = self._made(self._snapshot)
 
     def _is_gone(self, step: Step) -> bool:
         if step.action is not Action.RESTORE or step.facts is None:
