@@ -10,7 +10,7 @@ from typing import Any
 
 from kling_batch.catalog import kind_of
 from kling_batch.identity import external_task_id
-from kling_batch.model import Take, TakeKey
+from kling_batch.model import NOTHING, Take, TakeKey
 from kling_batch.records.attempts import Attempt, Stage
 from kling_batch.records.lock import Lock, LockEntry
 from kling_batch.records.state import Presence, TakeState
@@ -140,30 +140,24 @@ def _step(facts: TakeState, retries: int, price: Decimal | None) -> Step:
     if facts.finished is not None or (attempt is not None and attempt.stage is Stage.DELIVERED):
         lacking = {name: state for name, state in facts.presence.items() if state is not Presence.PRESENT}
         if not lacking:
-            return _free(facts, Action.KEEP, "every file is in place")
-        return _free(facts, Action.RESTORE, _lacking_reason(facts, lacking), _file_changes(facts, lacking))
+            return _step_of(facts, Action.KEEP, "every file is in place")
+        return _step_of(facts, Action.RESTORE, _lacking_reason(facts, lacking), changes=_file_changes(facts, lacking))
     units = kind_of(take.job).units if price is None else price
     if attempt is None or attempt.stage is Stage.WITHDRAWN:
         changes = _request_changes(take, facts.entry) if facts.entry else ()
-        return Step(
-            key=take.key,
-            action=Action.GENERATE,
-            reason=_new_reason(facts.entry, changes),
-            external_id=facts.external_id,
-            units=units,
-            changes=changes,
-            facts=facts,
-        )
+        return _step_of(facts, Action.GENERATE, _new_reason(facts.entry, changes), units=units, changes=changes)
     return _unfinished(facts, attempt, retries, units)
 
 
-def _free(facts: TakeState, action: Action, reason: str, changes: tuple[Change, ...] = ()) -> Step:
-    """Make a step that costs nothing."""
+def _step_of(
+    facts: TakeState, action: Action, reason: str, *, units: Decimal = NOTHING, changes: tuple[Change, ...] = ()
+) -> Step:
     return Step(
         key=facts.take.key,
         action=action,
         reason=reason,
         external_id=facts.external_id,
+        units=units,
         changes=changes,
         facts=facts,
     )
@@ -172,7 +166,7 @@ def _free(facts: TakeState, action: Action, reason: str, changes: tuple[Change, 
 def _moved(facts: TakeState, entry: LockEntry) -> Step:
     old, new = entry.job_id, facts.take.job.id
     reason = f"job renamed: {old} -> {new}; the sound is adopted without paying"
-    return _free(facts, Action.MOVED, reason, (Change(name="id", old=old, new=new),))
+    return _step_of(facts, Action.MOVED, reason, changes=(Change(name="id", old=old, new=new),))
 
 
 def _unfinished(facts: TakeState, attempt: Attempt, retries: int, units: Decimal) -> Step:
@@ -182,33 +176,20 @@ def _unfinished(facts: TakeState, attempt: Attempt, retries: int, units: Decimal
             reason = f"its answer was lost and it cannot be looked for: {attempt.units} units may be paid; left unknown"
         case Stage.INTENT:
             reason = "its answer was lost: looked for on the service, sent again only if not there"
-            return replace(_free(facts, Action.RESUME, reason), units=units)
+            return _step_of(facts, Action.RESUME, reason, units=units)
         case Stage.CREATED:
             reason = f"task {attempt.task_id} is on the service"
         case Stage.SUCCEEDED:
             reason = f"task {attempt.task_id} is done and paid for; its files are fetched"
         case Stage.REFUSED if attempt.code not in ABOUT_WORDS:
-            return Step(
-                key=facts.take.key,
-                action=Action.RETRY,
-                reason=f"refused ({words}), which cost nothing: sent again",
-                external_id=attempt.external_id,
-                units=units,
-                facts=facts,
-            )
+            return _step_of(facts, Action.RETRY, f"refused ({words}), which cost nothing: sent again", units=units)
         case Stage.FAILED if not attempt.final and attempt.attempt <= retries:
-            return Step(
-                key=facts.take.key,
-                action=Action.RETRY,
-                reason=f"attempt {attempt.attempt} failed ({words})",
-                external_id=external_task_id(facts.take, attempt.attempt + 1),
-                units=units,
-                facts=facts,
-            )
+            step = _step_of(facts, Action.RETRY, f"attempt {attempt.attempt} failed ({words})", units=units)
+            return replace(step, external_id=external_task_id(facts.take, attempt.attempt + 1))
         case _:
             reason = f"failed for good ({words}): nothing is sent; change the request or raise its edition"
-            return _free(facts, Action.KEEP, reason)
-    return _free(facts, Action.RESUME, reason)
+            return _step_of(facts, Action.KEEP, reason)
+    return _step_of(facts, Action.RESUME, reason)
 
 
 def _lacking_reason(facts: TakeState, lacking: Mapping[str, Presence]) -> str:
