@@ -5,16 +5,16 @@ from __future__ import annotations
 from decimal import Decimal
 from functools import cache, cached_property
 from math import isfinite
-from re import compile as regex
-from typing import TYPE_CHECKING, Any, cast
+from re import search
+from typing import TYPE_CHECKING, Any
 
 from kling_batch.catalog import DEFAULT, kind
 from kling_batch.catalog.manifest import Part, manifest_schema
-from kling_batch.manifest.messages import Finding, report
+from kling_batch.manifest.messages import report
 from kling_batch.manifest.nodes import TEXT_FIELDS, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
     from jsonschema.exceptions import ValidationError
     from jsonschema.protocols import Validator
@@ -43,8 +43,8 @@ class Checker:
         data = plain(node, self._texts)
         if self._is_fine(data):
             return data, frozenset()
-        findings = [_finding(error) for error in self._validator.iter_errors(data)]
-        return data, frozenset().union(*(report(finding, node, page, excused=excused) for finding in findings))
+        errors = list(self._validator.iter_errors(data))
+        return data, frozenset().union(*(report(error, node, page, excused=excused) for error in errors))
 
     @cached_property
     def _validator(self) -> Validator:
@@ -80,17 +80,6 @@ def _fast(part: dict[str, Any]) -> Callable[[Any], bool] | None:
     return is_fine
 
 
-def _finding(error: ValidationError) -> Finding:
-    return Finding(
-        keyword=str(error.validator),
-        argument=error.validator_value,
-        schema=cast("Mapping[str, Any]", error.schema),
-        value=error.instance,
-        path=tuple(error.absolute_path),
-        of_name="propertyNames" in error.absolute_schema_path,
-    )
-
-
 @cache
 def _dialect() -> Callable[[dict[str, Any]], Validator]:
     """Draft 7 with decimals, finite numbers, `$` as in JavaScript, and quick `uniqueItems`.
@@ -100,13 +89,24 @@ def _dialect() -> Callable[[dict[str, Any]], Validator]:
     """
     import jsonschema
 
+    def refusing(is_wrong: Callable[[Any, Any], bool]) -> Callable[..., Iterator[ValidationError]]:
+        def check(_: Validator, argument: Any, value: Any, __: dict[str, Any]) -> Iterator[ValidationError]:
+            if is_wrong(argument, value):
+                yield jsonschema.ValidationError("")  # `messages` words it
+
+        return check
+
     base = jsonschema.Draft7Validator
     types = base.TYPE_CHECKER.redefine_many(
         {"number": lambda _, value: _is_number(value), "integer": lambda _, value: _is_integer(value)}
     )
-    keywords = {"multipleOf": _multiple_of, "pattern": _pattern, "uniqueItems": _unique}
+    keywords: dict[str, Callable[[Any, Any], bool]] = {
+        "multipleOf": _is_no_multiple,
+        "pattern": _is_unlike,
+        "uniqueItems": _has_twice,
+    }
     dialect: Callable[[dict[str, Any]], Validator] = jsonschema.validators.extend(  # type: ignore[no-untyped-call]
-        base, validators=keywords, type_checker=types
+        base, validators={name: refusing(is_wrong) for name, is_wrong in keywords.items()}, type_checker=types
     )
     return dialect
 
@@ -119,27 +119,13 @@ def _is_integer(value: object) -> bool:
     return _is_number(value) and (isinstance(value, int) or (isinstance(value, float) and value.is_integer()))
 
 
-def _multiple_of(_: Validator, step: float, value: object, __: dict[str, Any]) -> Iterator[ValidationError]:
-    from jsonschema.exceptions import ValidationError as Wrong
-
-    if _is_number(value) and Decimal(repr(value)) % Decimal(repr(step)):
-        yield Wrong(f"{value!r} is not a multiple of {step}")
+def _is_no_multiple(step: float, value: object) -> bool:
+    return _is_number(value) and Decimal(repr(value)) % Decimal(repr(step)) != 0
 
 
-def _pattern(_: Validator, pattern: str, value: object, __: dict[str, Any]) -> Iterator[ValidationError]:
-    from jsonschema.exceptions import ValidationError as Wrong
-
-    if isinstance(value, str) and not _compiled(pattern).search(value):
-        yield Wrong(f"{value!r} does not match {pattern}")
+def _is_unlike(pattern: str, value: object) -> bool:
+    return isinstance(value, str) and not search(pattern.replace("$", r"\Z"), value)
 
 
-def _unique(_: Validator, wanted: bool, value: object, __: dict[str, Any]) -> Iterator[ValidationError]:
-    from jsonschema.exceptions import ValidationError as Wrong
-
-    if wanted and isinstance(value, list) and len(set(map(repr, value))) < len(value):
-        yield Wrong("has an entry twice")
-
-
-@cache
-def _compiled(pattern: str) -> Any:
-    return regex(pattern.replace("$", r"\Z"))
+def _has_twice(wanted: bool, value: object) -> bool:
+    return wanted and isinstance(value, list) and len(set(map(repr, value))) < len(value)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from difflib import get_close_matches
 from re import IGNORECASE
 from re import compile as regex
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from kling_batch.manifest.nodes import ListNode, MapNode
 from kling_batch.manifest.scalars import number
@@ -36,6 +35,8 @@ _MEANT = {
     "key": "id", "name": "id", "type": "kind",
     "items": "jobs", "sounds": "jobs", "metadata": "meta", "notes": "meta", "variants": "matrix",
 }  # fmt: skip
+Refusal: TypeAlias = Any
+"""jsonschema's `ValidationError`: by its own types each part of it may be unset."""
 _DECIMAL_COMMA = regex(r"[0-9]+,[0-9]+")
 _LONGEST_SHOWN = 60
 _LIKENESS = 0.65
@@ -43,36 +44,21 @@ _SHORTEST_LIKE = 3
 """Two letters are like too much."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Finding:
-    """A value that a schema refuses: the keyword that refused, its argument, and the schema around it.
-
-    `path` leads to the value from the node that was checked; `of_name` tells that the value is a field's name.
-    """
-
-    keyword: str
-    argument: Any
-    schema: Mapping[str, Any]
-    value: Any
-    path: tuple[str | int, ...]
-    of_name: bool
-
-
-def report(error: Finding, node: Node, page: Page, *, excused: frozenset[str]) -> frozenset[str]:
+def report(error: Refusal, node: Node, page: Page, *, excused: frozenset[str]) -> frozenset[str]:
     """Tell the page what was found; give the names of the node's own fields that cannot be used because of it.
 
     The fields in `excused` may be missing: that is told elsewhere, once for the whole table.
     """
-    path = error.path
+    path = error.absolute_path
     here = _descend(node, path)
     top = frozenset([str(path[0])] if path else [])
-    if error.keyword == "additionalProperties" and isinstance(here, MapNode):
+    if error.validator == "additionalProperties" and isinstance(here, MapNode):
         _report_unknown(error, here, page)
         return top
-    if error.keyword == "required" and isinstance(here, MapNode):
+    if error.validator == "required" and isinstance(here, MapNode):
         return top | _report_missing(error, here, page, excused)
-    if error.of_name and isinstance(here, MapNode):
-        name = str(error.value)
+    if "propertyNames" in error.absolute_schema_path and isinstance(here, MapNode):
+        name = str(error.instance)
         page.tell(here.keys[name], f"the name {shown(name)} is not allowed here; wanted is {allowed(error.schema)}")
         return top
     where = f"`{_dotted(path)}` is" if path else "this is"
@@ -80,16 +66,16 @@ def report(error: Finding, node: Node, page: Page, *, excused: frozenset[str]) -
     return top or frozenset([""])
 
 
-def _report_unknown(error: Finding, here: MapNode, page: Page) -> None:
+def _report_unknown(error: Refusal, here: MapNode, page: Page) -> None:
     known = list(error.schema.get("properties", ()))
     patterns = [regex(pattern) for pattern in error.schema.get("patternProperties", ())]
-    extra = [name for name in error.value if name not in known and not any(p.search(name) for p in patterns)]
+    extra = [name for name in error.instance if name not in known and not any(p.search(name) for p in patterns)]
     for name in extra:
         page.tell(here.keys[name], _unknown_field(name, known, error.schema))
 
 
-def _report_missing(error: Finding, here: MapNode, page: Page, excused: frozenset[str]) -> frozenset[str]:
-    missing = [name for name in error.argument if name not in error.value]
+def _report_missing(error: Refusal, here: MapNode, page: Page, excused: frozenset[str]) -> frozenset[str]:
+    missing = [name for name in error.validator_value if name not in error.instance]
     for name in sorted(set(missing) - excused):
         title = error.schema["properties"][name].get("title", "")
         page.tell(here.keys.get(name, here.at), f"`{name}` is missing: {title}")
@@ -180,21 +166,21 @@ def _count(what: str, least: int | None, most: int | None, noun: str) -> str:
     return f"{what} {span}{noun}"
 
 
-def _found(error: Finding) -> str:
-    value = error.value
-    if error.keyword == "maxLength":
+def _found(error: Refusal) -> str:
+    value = error.instance
+    if error.validator == "maxLength":
         return f"{len(value)} characters long"
-    if error.keyword in {"minItems", "minProperties", "minLength"} and not value:
+    if error.validator in {"minItems", "minProperties", "minLength"} and not value:
         return "empty"
-    if error.keyword in {"maxItems", "maxProperties"}:
+    if error.validator in {"maxItems", "maxProperties"}:
         return f"{len(value)} entries long"
-    if error.keyword == "uniqueItems":
+    if error.validator == "uniqueItems":
         return "a list with an entry twice"
     return shown(value)
 
 
-def _wanted(error: Finding) -> str:
-    value, schema = error.value, error.schema
+def _wanted(error: Refusal) -> str:
+    value, schema = error.instance, error.schema
     wanted = f"wanted is {allowed(schema)}"
     kind = _kind(schema)
     if isinstance(value, str) and value == str(schema.get("const")):
