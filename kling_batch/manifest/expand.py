@@ -60,14 +60,6 @@ class _Words(NamedTuple):
     values: Mapping[str, str]
 
 
-class _PlainName(NamedTuple):
-    """A job whose `picked` somebody wrote, and where."""
-
-    job: Job
-    page: Page
-    at: int
-
-
 class Expansion:
     """Takes entries one by one and makes their jobs and takes. What is wrong is told to the entry's page."""
 
@@ -78,7 +70,7 @@ class Expansion:
         self._checkers: dict[str, Checker] = {}
         self._ids: dict[str, tuple[Source, Mapping[str, str]]] = {}
         self._stems: dict[str, Take] = {}
-        self._plain_names: list[_PlainName] = []
+        self._plain_names: list[tuple[Job, Page, int]] = []
         self._told: set[tuple[str, int, str]] = set()
         self._asked = 0
 
@@ -134,7 +126,7 @@ class Expansion:
         if named and settings.file is not None:
             self._add_takes(entry, job, words, settings.file)
         if settings.picked is not None and settings.picked.page is not None and job.picked_stem:
-            self._plain_names.append(_PlainName(job, entry.page, entry.at("picked")))
+            self._plain_names.append((job, entry.page, entry.at("picked")))
 
     def _claim_id(self, entry: _Entry, words: _Words, source: Source) -> bool:
         """Note that an id is in use; tell, and say no, when it is so already or cannot be one."""
@@ -225,17 +217,22 @@ def _plain_words(entry: _Entry) -> _Words:
 
 def _combinations(entry: _Entry, matrix: Mapping[str, list[str]]) -> Iterator[_Words]:
     """Fill the entry's templates with every combination, the last name changing fastest."""
+    words, names, told = _plain_words(entry), frozenset(matrix), len(entry.page.problems)
+    with_meta = names | {f"meta.{name}" for name in words.meta}
+    field = entry.kind.words
     slugs = _slugs(entry, matrix)
-    templates = _templates(entry, frozenset(matrix))
-    if slugs is None or templates is None:
+    id_template = _template(entry, "id", words.id, names)
+    wanted_template = _template(entry, field, words.wanted, with_meta)
+    tag_templates = [_template(entry, "tags", text, with_meta) for text in words.tags]
+    meta_templates = {name: _template(entry, "meta", text, names) for name, text in words.meta.items()}
+    if len(entry.page.problems) > told:
         return
     for combination in product(*matrix.values()):
         values = dict(zip(matrix, combination, strict=True))
         own_slugs = {name: slugs[value] for name, value in values.items()}
-        meta = {name: template.render(values) for name, template in templates.meta.items()}
+        meta = {name: template.render(values) for name, template in meta_templates.items()}
         scope = values | {f"meta.{name}": text for name, text in meta.items()}
-        wanted = templates.wanted.render(scope)
-        field = entry.kind.words
+        wanted = wanted_template.render(scope)
         most = entry.kind.fields[field].get("maxLength", len(wanted))
         if len(wanted) > most:
             entry.page.tell(
@@ -243,17 +240,17 @@ def _combinations(entry: _Entry, matrix: Mapping[str, list[str]]) -> Iterator[_W
                 f"{_with(values)} makes `{field}` {len(wanted)} characters long; at most {most} are allowed",
             )
         yield _Words(
-            id=templates.id.render(own_slugs),
+            id=id_template.render(own_slugs),
             wanted=wanted,
-            tags=tuple(dict.fromkeys(template.render(scope) for template in templates.tags)),
+            tags=tuple(dict.fromkeys(template.render(scope) for template in tag_templates)),
             meta=meta,
             slugs=own_slugs,
             values=values,
         )
 
 
-def _slugs(entry: _Entry, matrix: Mapping[str, list[str]]) -> dict[str, str] | None:
-    """Make every value of a matrix a slug; None when nothing is left of one."""
+def _slugs(entry: _Entry, matrix: Mapping[str, list[str]]) -> dict[str, str]:
+    """Make every value of a matrix a slug, and tell where nothing is left of one."""
     slugs = {value: slug(value) for values in matrix.values() for value in values}
     node = entry.node.items["matrix"]
     for name, values in matrix.items():
@@ -264,44 +261,20 @@ def _slugs(entry: _Entry, matrix: Mapping[str, list[str]]) -> dict[str, str] | N
                     listing.items[index].at,
                     f"nothing of {shown(value)} can stand in an id or a path; name it in letters or digits",
                 )
-    return slugs if all(slugs.values()) else None
+    return slugs
 
 
-class _Templates(NamedTuple):
-    id: Template
-    wanted: Template
-    tags: tuple[Template, ...]
-    meta: Mapping[str, Template]
-
-
-def _templates(entry: _Entry, names: frozenset[str]) -> _Templates | None:
-    """Read the templates of an entry with a matrix; None when one is wrong, which is told."""
-    words = _plain_words(entry)
-    with_meta = names | {f"meta.{name}" for name in words.meta}
-    id_ = _template(entry, "id", words.id, names)
-    wanted = _template(entry, entry.kind.words, words.wanted, with_meta)
-    tags = [_template(entry, "tags", text, with_meta) for text in words.tags]
-    meta = {name: _template(entry, "meta", text, names) for name, text in words.meta.items()}
-    if id_ is None or wanted is None or None in tags or None in meta.values():
-        return None
-    return _Templates(
-        id=id_,
-        wanted=wanted,
-        tags=tuple(template for template in tags if template),
-        meta={name: template for name, template in meta.items() if template},
-    )
-
-
-def _template(entry: _Entry, field: str, text: str, names: frozenset[str]) -> Template | None:
+def _template(entry: _Entry, field: str, text: str, names: frozenset[str]) -> Template:
+    """Read a template of an entry with a matrix, and tell what is wrong with it."""
     try:
         template = parse(text)
     except TemplateError as error:
         entry.page.tell(entry.at(field), f"`{field}`: {error}")
-        return None
-    unknown = [name for name in template.names if name not in names]
-    for name in unknown:
-        entry.page.tell(entry.at(field), f"`{field}`: {_unknown_hole(name, names)}")
-    return None if unknown else template
+        return Template(text=text, literals=(text,), names=())
+    for name in template.names:
+        if name not in names:
+            entry.page.tell(entry.at(field), f"`{field}`: {_unknown_hole(name, names)}")
+    return template
 
 
 def _unknown_hole(name: str, known: Collection[str]) -> str:
