@@ -5,15 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from yaml.events import (
-    AliasEvent,
-    DocumentStartEvent,
-    MappingEndEvent,
-    MappingStartEvent,
-    ScalarEvent,
-    SequenceEndEvent,
-    StreamEndEvent,
-)
 
 from kling_batch.manifest.nodes import MAX_DEPTH, ListNode, MapNode, Node, Scalar, Unreadable
 from kling_batch.manifest.scalars import resolve
@@ -27,12 +18,7 @@ MAX_ALIASED = 2_000_000
 """How many values aliases may stand for in all. A few lines of nested aliases can stand for billions."""
 
 _CORE = "tag:yaml.org,2002:"
-_SCALAR_TAGS: dict[str, tuple[type, ...]] = {
-    "null": (type(None),),
-    "bool": (bool,),
-    "int": (int,),
-    "float": (float, int),
-}
+_SCALAR_TAGS: dict[str, set[type]] = {"null": {type(None)}, "bool": {bool}, "int": {int}, "float": {float, int}}
 _LOADER: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -77,14 +63,11 @@ class _Builder:
         self._aliased = 0
 
     def document(self) -> Node:
-        event = self._next()
-        while not isinstance(event, DocumentStartEvent):
-            if isinstance(event, StreamEndEvent):
-                raise Unreadable(0, "the file is empty; a manifest starts with `version: 1`")
-            event = self._next()
-        root = self._node(self._next(), 0)
+        if not any(isinstance(event, yaml.DocumentStartEvent) for event in self._events):
+            raise Unreadable(0, "the file is empty; a manifest starts with `version: 1`")
+        root = self._node(next(self._events), 0)
         for after in self._events:
-            if isinstance(after, DocumentStartEvent):
+            if isinstance(after, yaml.DocumentStartEvent):
                 self._page.tell(
                     _index(after.start_mark),
                     "a second YAML document starts here; a manifest is one document: "
@@ -93,11 +76,8 @@ class _Builder:
                 break
         return root
 
-    def _next(self) -> Any:
-        return next(self._events)
-
     def _node(self, event: Any, depth: int) -> Node:
-        if isinstance(event, AliasEvent):
+        if isinstance(event, yaml.AliasEvent):
             return self._alias(event)
         self._count += 1
         if event.anchor is None:
@@ -109,16 +89,15 @@ class _Builder:
         return node
 
     def _fresh(self, event: Any, depth: int) -> Node:
-        if isinstance(event, ScalarEvent):
+        if isinstance(event, yaml.ScalarEvent):
             return self._scalar(event)
         at = event.start_mark.index
         if depth >= MAX_DEPTH:
             raise Unreadable(at, f"values are nested more than {MAX_DEPTH} deep")
-        if isinstance(event, MappingStartEvent):
-            self._check_tag(event, "map")
-            return self._mapping(at, depth + 1)
-        self._check_tag(event, "seq")
-        return self._sequence(at, depth + 1)
+        is_mapping = isinstance(event, yaml.MappingStartEvent)
+        if event.tag not in {None, "!", _CORE + ("map" if is_mapping else "seq")}:
+            self._refuse_tag(at, event.tag)
+        return self._mapping(at, depth + 1) if is_mapping else self._sequence(at, depth + 1)
 
     def _alias(self, event: Any) -> Node:
         at = event.start_mark.index
@@ -146,14 +125,13 @@ class _Builder:
             self._refuse_tag(at, tag)
             return Scalar(text, text, at)
         value = resolve(text)
-        wanted = _SCALAR_TAGS[kind]
-        if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted):
+        if type(value) not in _SCALAR_TAGS[kind]:
             self._page.tell(at, f"the tag `!!{kind}` does not fit this value; remove the tag")
         return Scalar(value, text, at)
 
     def _sequence(self, at: int, depth: int) -> ListNode:
         items: list[Node] = []
-        while not isinstance(event := self._next(), SequenceEndEvent):
+        while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
             items.append(self._node(event, depth))
         return ListNode(items, at)
 
@@ -161,13 +139,13 @@ class _Builder:
         items: dict[str, Node] = {}
         keys: dict[str, int] = {}
         merged: list[MapNode] = []
-        while not isinstance(event := self._next(), MappingEndEvent):
+        while not isinstance(event := next(self._events), yaml.MappingEndEvent):
             key_at = event.start_mark.index
             key = self._node(event, depth)
-            value = self._node(self._next(), depth)
+            value = self._node(next(self._events), depth)
             if not isinstance(key, Scalar):
                 self._page.tell(key_at, "a list or a mapping cannot be the name of a field; write a word")
-            elif key.text == "<<" and isinstance(event, ScalarEvent) and event.implicit[0]:
+            elif key.text == "<<" and isinstance(event, yaml.ScalarEvent) and event.implicit[0]:
                 merged.extend(self._merged(value))
             elif key.text in items:
                 first = self._page.line(keys[key.text])
@@ -189,10 +167,6 @@ class _Builder:
             return [item for item in value.items if isinstance(item, MapNode)]
         self._page.tell(value.at, "`<<` merges a mapping, or a list of mappings, such as `<<: *name`")
         return []
-
-    def _check_tag(self, event: Any, kind: str) -> None:
-        if event.tag is not None and event.tag not in {"!", _CORE + kind}:
-            self._refuse_tag(event.start_mark.index, event.tag)
 
     def _refuse_tag(self, at: int, tag: str) -> None:
         shown = tag.replace(_CORE, "!!", 1)
