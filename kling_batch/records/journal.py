@@ -25,7 +25,6 @@ from kling_batch.records.attempts import Attempt, PlacedFile, Stage
 from kling_batch.records.layout import FILE, FOLDER, connect, queries, sqlite_border
 from kling_batch.records.local_disk import refuse_network_disk
 from kling_batch.records.run_lock import run_lock
-from kling_batch.records.snapshot import read_attempts
 
 _TOKEN = "token"  # noqa: S105 - the key of a note
 
@@ -154,11 +153,6 @@ class Journal:
     def keep_shapes(self, shapes: Mapping[str, Shape]) -> None:
         """Keep what sounds look like, by their hashes. Before the first write of the loop."""
         self._write_now([_shape(sha256, shape) for sha256, shape in shapes.items()])
-
-    def attempts(self) -> dict[str, Attempt]:
-        """Read every attempt, by its external id."""
-        with sqlite_border(self.path):
-            return read_attempts(self._connection)
 
     def close(self) -> None:
         """Write what waits, and let the next run in."""

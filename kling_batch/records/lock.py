@@ -279,8 +279,9 @@ class _Reader:
                 continue
             if not _fits(item, _FIELDS, _ALL_FIELDS):
                 self._refuse(self._schema_words(item), self._line_of(index))
+            is_retired = item.pop("retired", False)
             entry = _entry(item)
-            if "retired" in item:
+            if is_retired:
                 before = retired.setdefault(entry.external_id, entry)
             else:
                 before = entries.setdefault(entry.key, entry)
@@ -381,9 +382,7 @@ def _fits(item: Any, required: Mapping[str, _Check], allowed: Mapping[str, _Chec
 
 
 def _entry(item: Mapping[str, Any]) -> LockEntry:
-    facts = {**item, "units": Decimal(item["units"]), "files": tuple(map(_file, item["files"]))}
-    facts.pop("retired", None)
-    return LockEntry(**facts)
+    return LockEntry(**{**item, "units": Decimal(item["units"]), "files": tuple(map(_file, item["files"]))})
 
 
 def _file(item: Mapping[str, Any]) -> FileRecord:

@@ -44,7 +44,7 @@ def read_snapshot(out: Path) -> Snapshot:
         service = [row["value"] for row in _rows(connection, "get_meta", key="service")]
         runs = [_run(row) for row in _rows(connection, "last_run")]
         return Snapshot(
-            attempts=read_attempts(connection),
+            attempts=_read_attempts(connection),
             files=_read_files(connection),
             last_run=runs[0] if runs else None,
             service=service[0] if service else None,
@@ -62,7 +62,7 @@ def read_shapes(out: Path) -> Mapping[str, Shape]:
         return {row.pop("sha256"): Shape(**row) for row in rows}
 
 
-def read_attempts(connection: sqlite3.Connection) -> dict[str, Attempt]:
+def _read_attempts(connection: sqlite3.Connection) -> dict[str, Attempt]:
     """Read every attempt, by its external id."""
     return {row["external_id"]: _attempt(row) for row in _rows(connection, "all_attempts")}
 
