@@ -6,7 +6,7 @@ import sys
 from contextlib import suppress
 
 _STDERR = 2
-_OBJECTS_BETWEEN_COLLECTIONS = 100_000
+_OBJECTS_BETWEEN_COLLECTIONS = 500_000
 """The values of a large set live until the end: with Python's 700, a third of a run looks for cycles in them."""
 
 
