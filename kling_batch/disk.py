@@ -1,4 +1,8 @@
-"""The border to the disk: what an `OSError` means to a person, and the two ways to make something last."""
+"""The border to the disk: what an `OSError` means to a person, how to make something last, and how to stay in a folder.
+
+What stands in the output folder may have come with a stranger's repository. `look` and `inside` are the way to
+everything in there: they follow no link below it, so that nothing else is read or written.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,15 @@ import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
+from stat import S_ISDIR, S_ISLNK, S_ISREG
 
 from kling_batch.effects import Probe
 from kling_batch.errors import DiskUnusable
 
+MOST_BYTES = 256 << 20
+"""Bytes of the largest file of a person's that is read."""
 CHUNK = 1 << 20
 """Bytes read at once where a whole file is read."""
 
@@ -78,5 +86,73 @@ def _sync(path: Path, flags: int) -> None:
 
 def hash_file(path: Path) -> str:
     """Hash a file with SHA-256, in hexadecimal."""
-    with path.open("rb") as file:
+    with open_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def open_file(path: Path) -> BufferedReader:
+    """Open a file to read it. What is none, such as a pipe, which could keep a reader for ever, is an `OSError`."""
+    mode = path.stat().st_mode
+    if not S_ISREG(mode) and not S_ISDIR(mode):
+        raise OSError(errno.EINVAL, "it is no file but a pipe, a socket or a device", str(path))
+    return path.open("rb")
+
+
+def stays_in(folder: Path, path: Path) -> bool:
+    """Whether a path ends in a folder, where all links are followed."""
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
+
+
+def look(folder: Path, path: str | Path) -> os.stat_result | None:
+    """Say what stands at a path below a folder, following no link; None where nothing does.
+
+    Args:
+        folder: The folder, which may be a link itself.
+        path: Relative to it.
+
+    Raises:
+        DiskUnusable: A folder on the way is a link, the path leads out, or the disk does not say.
+    """
+    relative = Path(path)
+    if relative.is_absolute() or ".." in relative.parts:
+        raise DiskUnusable(f"{folder / path} is outside of the output folder {folder}", hint=_NO_LINK)
+    at, found = folder, None
+    with disk_border(folder / relative):
+        for part in relative.parts:
+            if found is not None and S_ISLNK(found.st_mode):
+                raise _refusal(folder, at)
+            at = at / part
+            try:
+                found = os.lstat(at)
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+    return found
+
+
+def is_file(folder: Path, path: str | Path) -> bool:
+    """Whether a file stands at a path below a folder; no link counts as one. See `look`."""
+    found = look(folder, path)
+    return found is not None and S_ISREG(found.st_mode)
+
+
+def inside(folder: Path, path: str | Path) -> Path:
+    """Name a path below a folder that can be written to, or read: nothing, a file or a folder stands there.
+
+    Raises:
+        DiskUnusable: It is something else, such as a link; or see `look`.
+    """
+    found = look(folder, path)
+    if found is not None and not S_ISREG(found.st_mode) and not S_ISDIR(found.st_mode):
+        raise _refusal(folder, folder / path)
+    return folder / path
+
+
+_NO_LINK = "Replace it by a real file or folder, then run again: below the output folder, no link is followed."
+
+
+def _refusal(folder: Path, path: Path) -> DiskUnusable:
+    if path.is_symlink():
+        words = f"{path} is a symbolic link, which may lead outside of the output folder {folder}"
+    else:
+        words = f"{path} is neither a file nor a folder"
+    return DiskUnusable(words, hint=_NO_LINK)

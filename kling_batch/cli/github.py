@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kling_batch.disk import inside
 from kling_batch.errors import KlingBatchError, ManifestInvalid, Problem
 from kling_batch.model import RunResult
 
@@ -69,8 +70,7 @@ def _in_actions() -> bool:
 def _tell_totals(totals: Summary, exit_status: int, out: Path) -> None:
     from kling_batch.report import github
 
-    page = out / "report.md"
-    _append("GITHUB_STEP_SUMMARY", lambda size: github.summary_text(_text_of(page), github.SUMMARY_BYTES - size))
+    _append("GITHUB_STEP_SUMMARY", lambda size: github.summary_text(_report_in(out), github.SUMMARY_BYTES - size))
     _append("GITHUB_OUTPUT", lambda _size: github.output_lines(github.outputs_of(totals, exit_status, out)))
 
 
@@ -109,5 +109,5 @@ def _append(variable: str, text: Callable[[int], str]) -> None:
         click.echo(command(Note(level="warning", message=words, title="kling-batch")), err=True)
 
 
-def _text_of(page: Path) -> str:
-    return page.read_text(encoding="utf-8", errors="replace")
+def _report_in(out: Path) -> str:
+    return inside(out, "report.md").read_text(encoding="utf-8", errors="replace")

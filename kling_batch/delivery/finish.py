@@ -9,11 +9,10 @@ from typing import assert_never
 
 from kling_batch.delivery.place import place, placed_now, rejected_path
 from kling_batch.delivery.verify import Rejected, Suspect, Verified, verify_audio
-from kling_batch.disk import disk_border, hash_file
+from kling_batch.disk import disk_border, hash_file, inside, is_file
 from kling_batch.effects import Probe
 from kling_batch.model import FileRecord
 from kling_batch.records.attempts import PlacedFile
-from kling_batch.records.layout import FOLDER
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,17 +74,18 @@ def finish(
         DiskUnusable: Something cannot be read or written; `coming` is still there.
     """
     kept = out / rejected_path(target.path, sha256)
+    why = inside(out, _why(kept).relative_to(out))
     with disk_border(kept):
-        twice = kept.is_file() and hash_file(kept) == sha256
+        twice = is_file(out, kept.relative_to(out)) and hash_file(kept) == sha256
     sound = _sound(coming, sha256, target, twice=twice)
 
     def move(dest: Path) -> None:
-        place(coming, dest, out=out, sha256=sha256, keep_replaced_in=replaced_folder(out), probe=probe)
+        place(coming, dest, out=out, sha256=sha256, probe=probe)
 
     if isinstance(sound, Rejected):
         move(kept)
         with disk_border(kept):
-            _why(kept).write_text(f"{sound.reason}\ntask {target.task_id}\n", encoding="utf-8")
+            why.write_text(f"{sound.reason}\ntask {target.task_id}\n", encoding="utf-8")
         return Doubted(reason=sound.reason, kept=kept, twice=twice)
     size = coming.stat().st_size
     copy(coming, sha256)
@@ -103,11 +103,6 @@ def finish(
     )
     file = replace(placed_now(out, record, target.external_id), shape=sound.shape)
     return Finished(file=file, warnings=tuple(f"{target.path}: {warning}" for warning in sound.warnings))
-
-
-def replaced_folder(out: Path) -> Path:
-    """Say where files are kept that another took the place of."""
-    return out / FOLDER / "replaced"
 
 
 def _sound(coming: Path, sha256: str, target: Target, *, twice: bool) -> Verified | Rejected:

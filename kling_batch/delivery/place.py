@@ -8,19 +8,17 @@ import shutil
 import stat
 from pathlib import Path
 
-from kling_batch.disk import disk_border, hash_file, sync_file, sync_folder
+from kling_batch.disk import disk_border, hash_file, inside, is_file, look, sync_file, sync_folder
 from kling_batch.effects import Probe, no_probe
-from kling_batch.errors import DiskUnusable
 from kling_batch.model import FileRecord
 from kling_batch.records.attempts import PlacedFile
+from kling_batch.records.layout import FOLDER
 
 REJECTED = "rejected"
 """Where, under the output folder, is kept what was paid for and is no sound, each with a text that says why."""
 
 
-def place(
-    src: Path, dest: Path, *, out: Path, sha256: str, keep_replaced_in: Path, probe: Probe = no_probe
-) -> Path | None:
+def place(src: Path, dest: Path, *, out: Path, sha256: str, probe: Probe = no_probe) -> Path | None:
     """Move a file to its final name, where it appears at once and whole. Blocks: call it from a thread.
 
     A different file that stands there, perhaps edited by a person, is moved away first and never overwritten.
@@ -28,9 +26,8 @@ def place(
     Args:
         src: The verified file; gone afterwards.
         dest: Its final name. Folders are made as needed.
-        out: The output folder. Nothing is written outside of it, also not through symbolic links.
+        out: The output folder. Nothing is written outside of it, and no link in it is followed.
         sha256: The hash of `src`.
-        keep_replaced_in: Where a different file at `dest` is kept, on the same file system.
         probe: Is told of every effect.
 
     Returns:
@@ -40,10 +37,10 @@ def place(
         DiskUnusable: The file cannot be placed; `src` is still there.
     """
     with disk_border(dest):
-        _refuse_way_out(dest, out)
+        found = look(out, dest.relative_to(out))
         dest.parent.mkdir(parents=True, exist_ok=True)
         sync_file(src, probe)
-        replaced = _set_aside(dest, sha256, keep_replaced_in, probe)
+        replaced = _set_aside(dest, found, sha256, replaced_folder(out), probe)
         _rename(src, dest, probe)
         sync_folder(dest.parent, probe)
         return replaced
@@ -55,7 +52,7 @@ def placed_now(out: Path, record: FileRecord, external_id: str) -> PlacedFile:
     Raises:
         DiskUnusable: It does not stand there any more.
     """
-    path = out / record.path
+    path = inside(out, record.path)
     with disk_border(path):
         return PlacedFile(external_id=external_id, record=record, mtime_ns=path.stat().st_mtime_ns)
 
@@ -66,30 +63,38 @@ def rejected_path(path: str, sha256: str) -> str:
     return f"{REJECTED}/{stem}.{sha256[:12]}.{suffix}"
 
 
-def replaced_copy(folder: Path, sha256: str) -> Path | None:
+def replaced_folder(out: Path) -> Path:
+    """Say where files are kept that another took the place of."""
+    return inside(out, f"{FOLDER}/replaced")
+
+
+def coming_file(out: Path, name: str) -> Path:
+    """Name a file on its way to its place, in a folder that is made here.
+
+    Raises:
+        DiskUnusable: It cannot be written there.
+    """
+    folder = inside(out, f"{FOLDER}/partial")
+    with disk_border(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    inside(folder, f"{name}.etag")  # see `part`
+    return inside(folder, name)
+
+
+def replaced_copy(out: Path, sha256: str) -> Path | None:
     """Find a file among those that were set aside when another took their place."""
+    folder = replaced_folder(out)
     named = folder.glob(f"*.{sha256[:12]}.*")
-    return next((path for path in sorted(named) if path.is_file() and hash_file(path) == sha256), None)
+    return next((path for path in sorted(named) if is_file(folder, path.name) and hash_file(path) == sha256), None)
 
 
-def _refuse_way_out(dest: Path, out: Path) -> None:
-    """Refuse a path that symbolic links, or the path itself, lead out of the output folder."""
-    if dest.parent != out and not dest.parent.resolve().is_relative_to(out.resolve()):
-        raise DiskUnusable(
-            f"{dest}: its folder is really {dest.parent.resolve()}, outside of the output folder {out}",
-            hint="Replace the symbolic link in the output folder by a real folder, then run again.",
-        )
-
-
-def _set_aside(dest: Path, sha256: str, folder: Path, probe: Probe) -> Path | None:
+def _set_aside(dest: Path, there: os.stat_result | None, sha256: str, folder: Path, probe: Probe) -> Path | None:
     """Move a different file away from `dest`, under a name that tells its bytes, so that none hides another."""
-    try:
-        mode = os.lstat(dest).st_mode
-    except FileNotFoundError:
+    if there is None:
         return None
-    if stat.S_ISDIR(mode):
+    if stat.S_ISDIR(there.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(dest))
-    found = "link" if stat.S_ISLNK(mode) else hash_file(dest)
+    found = hash_file(dest) if stat.S_ISREG(there.st_mode) else "no-file"
     if found == sha256:
         return None
     folder.mkdir(parents=True, exist_ok=True)
@@ -118,6 +123,7 @@ def _rename(src: Path, dest: Path, probe: Probe) -> None:
         if error.errno != errno.EXDEV:
             raise
         beside = dest.with_name(f".{dest.name}.copy")
+        beside.unlink(missing_ok=True)
         shutil.copyfile(src, beside)
         sync_file(beside, probe)
         beside.replace(dest)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kling_batch.catalog import Kind, kind
 from kling_batch.catalog.manifest import manifest_schema
+from kling_batch.catalog.paths import path_problem
 from kling_batch.manifest.check import Checker
 from kling_batch.manifest.messages import near, shown
 from kling_batch.manifest.nodes import ListNode, MapNode
-from kling_batch.manifest.paths import path_problem
 from kling_batch.manifest.templates import Template, TemplateError, parse, slug
 from kling_batch.model import Job, Source, Take
 

@@ -14,7 +14,7 @@ from typing import TypeAlias
 from kling_batch.catalog import formats, kind_of
 from kling_batch.delivery.place import REJECTED
 from kling_batch.delivery.verify import Rejected, verify_audio
-from kling_batch.disk import hash_file
+from kling_batch.disk import hash_file, look
 from kling_batch.model import FileRecord, Take
 from kling_batch.planning.picks import Chosen, Picks
 from kling_batch.records.layout import FOLDER
@@ -61,6 +61,7 @@ def audit(
         quick: Only compare names and sizes.
 
     Raises:
+        DiskUnusable: A folder on the way to a file is a link.
         OSError: A file is there and cannot be read.
     """
     check = _size if quick else _content
@@ -99,10 +100,7 @@ def _file(take: Take, audio_format: str, entry: LockEntry, out: Path, check: _Ch
 
 
 def _size(take: Take, record: FileRecord, out: Path, path: str) -> Flaw | None:
-    try:
-        found = (out / path).stat()
-    except (FileNotFoundError, NotADirectoryError):
-        found = None
+    found = look(out, path)
     if found is None or not S_ISREG(found.st_mode):
         return Flaw(finding=Finding.MISSING, path=path, take=str(take.key), detail="there is no such file")
     if found.st_size != record.bytes:

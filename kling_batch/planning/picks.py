@@ -7,13 +7,13 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISREG
 
-from kling_batch.delivery.place import place
-from kling_batch.disk import disk_border, hash_file
+from kling_batch.delivery.place import coming_file, place
+from kling_batch.disk import disk_border, hash_file, is_file, look
 from kling_batch.effects import Probe, no_probe
 from kling_batch.model import FileRecord, Job, Take, TakeKey
 from kling_batch.planning.plan import Step
-from kling_batch.records.layout import FOLDER
 from kling_batch.records.lock import Lock, LockEntry
 from kling_batch.records.state import is_of
 
@@ -119,16 +119,14 @@ def bring_picks(chosen: Sequence[Chosen], out: Path, *, probe: Probe = no_probe)
         for record in one.records:
             source, dest = out / one.take.path(record.format), out / one.path(record)
             with disk_border(dest):
-                if _is_copy(source, dest, record):
+                if _is_copy(out, one, record):
                     continue
-                if not source.is_file() or hash_file(source) != record.sha256:
+                if not is_file(out, one.take.path(record.format)) or hash_file(source) != record.sha256:
                     lacking.append(dest)
                     continue
-                coming = out / FOLDER / "partial" / f"picked.{record.sha256}"
-                coming.parent.mkdir(parents=True, exist_ok=True)
+                coming = coming_file(out, f"picked.{record.sha256}")
                 shutil.copy2(source, coming)
-            replaced = out / FOLDER / "replaced"
-            place(coming, dest, out=out, sha256=record.sha256, keep_replaced_in=replaced, probe=probe)
+            place(coming, dest, out=out, sha256=record.sha256, probe=probe)
     return lacking
 
 
@@ -149,9 +147,10 @@ def drop_picks(job: Job, records: Iterable[FileRecord], out: Path, taken: set[st
     known = {(record.format, record.sha256) for record in records}
     stayed = []
     for audio_format in {name for name, _ in known}:
-        file = out / f"{job.picked_stem}.{audio_format}"
+        name = f"{job.picked_stem}.{audio_format}"
+        file = out / name
         with disk_border(file):
-            if not file.is_file():
+            if not is_file(out, name):
                 continue
             if (audio_format, hash_file(file)) in known:
                 file.unlink()
@@ -160,17 +159,13 @@ def drop_picks(job: Job, records: Iterable[FileRecord], out: Path, taken: set[st
     return stayed
 
 
-def _is_copy(source: Path, dest: Path, record: FileRecord) -> bool:
+def _is_copy(out: Path, one: Chosen, record: FileRecord) -> bool:
     """Whether a plain name's file is in place: by size and time if that says so, else by its hash."""
-    try:
-        there = dest.stat()
-        original = source.stat() if source.is_file() else None
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    if there.st_size != record.bytes or dest.is_symlink():
+    there, original = look(out, one.path(record)), look(out, one.take.path(record.format))
+    if there is None or not S_ISREG(there.st_mode) or there.st_size != record.bytes:
         return False
     untouched = original is not None and (there.st_mtime_ns, there.st_size) == (original.st_mtime_ns, original.st_size)
-    return untouched or hash_file(dest) == record.sha256
+    return untouched or hash_file(out / one.path(record)) == record.sha256
 
 
 def _folded(stem: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from kling_batch.disk import is_file
 from kling_batch.errors import DiskUnusable
 from kling_batch.planning.plan import Action, Plan, Step
 from kling_batch.records.state import Presence, TakeState
@@ -33,7 +34,7 @@ def _source(facts: TakeState, audio_format: str, out: Path, store: Store | None)
     known = facts.known_files.get(audio_format)
     if known is None:
         return "service"
-    if known.path != facts.take.path(audio_format) and (out / known.path).is_file():
+    if known.path != facts.take.path(audio_format) and is_file(out, known.path):
         return "disk"
     return "store" if store is not None and _has(store, known.sha256) else "service"
 

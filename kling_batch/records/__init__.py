@@ -2,6 +2,7 @@
 
 journal       this machine, in SQLite: written before an act and right after it; disposable
 attempts      its rows as values
+fields        what a field of the lock or a cell of the journal may hold
 layout        where its file is, how it is opened, and its layouts so far
 snapshot      it is read without being held
 run_lock      one run at a time in a folder, one writer at a time of a lock

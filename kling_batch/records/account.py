@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import secrets
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from kling_batch.records.fields import ID, units
+
 _MOST_BYTES = 65536
 _MOST_S = 1e12
-_MOST_UNITS = 1_000_000
-_ID = re.compile(r"[A-Za-z0-9_.:~-]{1,200}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,8 +67,8 @@ class AccountMemory:
         control = facts.get("control")
         ids = [str(control.get(name) or "") for name in ("external_id", "task_id")] if isinstance(control, dict) else []
         return Knowledge(
-            control=Control(external_id=ids[0], task_id=ids[1]) if ids and all(map(_ID.fullmatch, ids)) else None,
-            price=_units(facts.get("price")),
+            control=Control(external_id=ids[0], task_id=ids[1]) if ids and all(map(ID, ids)) else None,
+            price=units(facts.get("price")),
             longest_s=_seconds(facts.get("longest_s")),
         )
 
@@ -125,14 +124,6 @@ def state_folder(variables: Mapping[str, str]) -> Path | None:
 
 def _mark_name(project: str) -> str:
     return f"journal-{hashlib.sha256(project.encode()).hexdigest()[:24]}.json"
-
-
-def _units(value: object) -> Decimal | None:
-    try:
-        units = Decimal(value) if isinstance(value, str) else None
-    except InvalidOperation:
-        return None
-    return units if units is not None and units.is_finite() and 0 <= units < _MOST_UNITS else None
 
 
 def _seconds(value: object) -> float | None:

@@ -22,7 +22,7 @@ from kling_batch.effects import Probe, no_probe
 from kling_batch.errors import UsageError
 from kling_batch.model import LimitPoint, Shape
 from kling_batch.records.attempts import Attempt, PlacedFile, Stage
-from kling_batch.records.layout import FILE, FOLDER, connect, queries, sqlite_border
+from kling_batch.records.layout import FILE, connect, own_folder, queries, sqlite_border
 from kling_batch.records.local_disk import refuse_network_disk
 from kling_batch.records.run_lock import run_lock
 
@@ -51,7 +51,7 @@ class Journal:
         self, out: Path, *, now: float, service: str | None, probe: Probe = no_probe, threaded: bool = True
     ) -> None:
         self._probe = probe
-        self.folder = out / FOLDER
+        self.folder = own_folder(out)
         self.path = self.folder / FILE
         self._note: Callable[[str], None] | None = None
         self._writer = ThreadPoolExecutor(1, "journal") if threaded else None

@@ -20,18 +20,19 @@ import os
 import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, NoReturn
 
-from kling_batch.catalog import formats
-from kling_batch.disk import disk_border, sync_folder
+from kling_batch.disk import MOST_BYTES, disk_border, open_file, sync_folder
 from kling_batch.effects import Probe, no_probe
 from kling_batch.errors import LockInvalid, UsageError
 from kling_batch.model import FileRecord, TakeKey
+from kling_batch.records.fields import COUNT, FILE, ID, JOB_ID, Check, file_problem, fits, text
 from kling_batch.records.run_lock import alone_with
 from kling_batch.resources import schema
 
@@ -46,44 +47,39 @@ _MARK = re.compile(r"[0-9a-z]|end(?: of .*)?")
 _TABS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _HEAD = {"lock_version", "project", "comment", "takes"}
 
-_Check: TypeAlias = Callable[[Any], object]
-"""Gives something true for a value that fits, and may raise a TypeError for one that does not."""
-
-
-def _text(pattern: str = r"(?s:.+)") -> _Check:
-    return re.compile(pattern).fullmatch
-
-
-def _number(*kinds: type, least: int, most: float = math.inf) -> _Check:
-    return lambda value: type(value) in kinds and least <= value <= most
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+"""How JSON may write half of a character."""
+_LONGEST = 300
+"""Characters of what is said of one thing."""
+_DEEPEST = 8
+"""More than a request of any kind has, and less than makes Python give up."""
 
 
 def _is_true(value: Any) -> bool:
     return value is True
 
 
-_COUNT = _number(int, least=1)
-_JOB_ID = _text(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_FILE_FIELDS: dict[str, _Check] = {
-    "path": _text(r"(?![/\\]|[A-Za-z]:)(?!(.*[/\\])?\.\.([/\\]|$))[^\x00-\x1f]+"),
-    "format": lambda value: value in formats(),
-    "sha256": _text(r"[0-9a-f]{64}"),
-    "bytes": _number(int, least=0),
-    "duration": _number(int, float, least=0, most=86400),
+def _is_plain(value: Any, deepest: int = _DEEPEST) -> bool:
+    """Whether a value of a request is not nested without end."""
+    if isinstance(value, dict | list):
+        inner = value.values() if isinstance(value, dict) else value
+        return deepest > 0 and all(_is_plain(each, deepest - 1) for each in inner)
+    return True
+
+
+_FIELDS: dict[str, Check] = {
+    "job_id": JOB_ID,
+    "take": COUNT,
+    "edition": COUNT,
+    "attempt": COUNT,
+    "kind": ID,
+    "external_id": ID,
+    "task_id": ID,
+    "units": text(r"[0-9]{1,12}(?:\.[0-9]{1,12})?"),
+    "request": lambda value: type(value) is dict and _is_plain(value),
+    "files": lambda value: type(value) is list and all(fits(file, FILE, FILE) for file in value),
 }
-_FIELDS: dict[str, _Check] = {
-    "job_id": _JOB_ID,
-    "take": _COUNT,
-    "edition": _COUNT,
-    "attempt": _COUNT,
-    "kind": _text(),
-    "external_id": _text(),
-    "task_id": _text(),
-    "units": _text(r"[0-9]{1,12}(?:\.[0-9]{1,12})?"),
-    "request": lambda value: type(value) is dict,
-    "files": lambda value: type(value) is list and all(_fits(file, _FILE_FIELDS, _FILE_FIELDS) for file in value),
-}
-_ALL_FIELDS = _FIELDS | {"picked": _is_true, "rerolls": _COUNT, "moved_from": _JOB_ID, "retired": _is_true}
+_ALL_FIELDS = _FIELDS | {"picked": _is_true, "rerolls": COUNT, "moved_from": JOB_ID, "retired": _is_true}
 """What `schemas/lock.schema.json` says of a take: jsonschema needs half a minute for 100,000 of them."""
 
 
@@ -144,7 +140,8 @@ def read_lock(path: Path, *, project: str | None) -> Lock:
     """
     with disk_border(path):
         try:
-            data = path.read_bytes()
+            with open_file(path) as file:
+                data = file.read(MOST_BYTES + 1)
         except FileNotFoundError:
             if project is not None:
                 return Lock(project=project)
@@ -254,7 +251,7 @@ def _as_json(entry: LockEntry, *, retired: bool) -> dict[str, Any]:
 
 
 def _file_as_json(file: FileRecord) -> dict[str, Any]:
-    return {**{name: getattr(file, name) for name in _FILE_FIELDS if name != "duration"}, "duration": file.duration_s}
+    return {**{name: getattr(file, name) for name in FILE if name != "duration"}, "duration": file.duration_s}
 
 
 class _Reader:
@@ -267,6 +264,8 @@ class _Reader:
         except UnicodeDecodeError as error:
             self._text = ""
             self._refuse("it is not UTF-8 text", data.count(b"\n", 0, error.start) + 1)
+        if len(data) > MOST_BYTES:
+            self._refuse(f"it is larger than {MOST_BYTES >> 20} MiB", 1)
 
     def lock(self, project: str | None) -> Lock:
         """Read all of it. None takes any project's."""
@@ -274,11 +273,17 @@ class _Reader:
         self._check_head(head, project)
         entries: dict[TakeKey, LockEntry] = {}
         retired: dict[str, LockEntry] = {}
+        halves = _SURROGATE.search(self._text) is not None
         for index, item in enumerate(head["takes"]):
             if type(item) is str and _MARK.fullmatch(item):
                 continue
-            if not _fits(item, _FIELDS, _ALL_FIELDS):
+            if halves and not _is_text(item):
+                self._refuse("half of a character, such as \\ud800, has no place in a lock", self._line_of(index))
+            if not fits(item, _FIELDS, _ALL_FIELDS):
                 self._refuse(self._schema_words(item), self._line_of(index))
+            for file in item["files"]:
+                if (problem := file_problem(file["path"], file["format"])) is not None:
+                    self._refuse(f"`files`: {problem}", self._line_of(index))
             is_retired = item.pop("retired", False)
             entry = _entry(item)
             if is_retired:
@@ -306,12 +311,17 @@ class _Reader:
                 "has a line of its own. (`*.lock merge=union` in .gitattributes has git do so.)",
             )
         try:
-            return json.loads(self._text, parse_constant=_no_constant)
+            return json.loads(self._text, parse_constant=_no_constant, parse_float=self._finite)
         except json.JSONDecodeError as error:
             torn = error.pos >= len(self._text.rstrip()) or error.msg.startswith("Unterminated")
             self._refuse("the file ends in the middle" if torn else f"this is no JSON: {error.msg}", error.lineno)
         except (ValueError, RecursionError) as error:
             self._refuse(f"this is no JSON of a lock: {error}", 1)
+
+    def _finite(self, number: str) -> float:
+        if math.isinf(value := float(number)):
+            self._refuse(f"{number[:20]} is no number that a lock can have", self._line_at(self._text.index(number)))
+        return value
 
     def _check_head(self, head: Any, project: str | None) -> None:
         """Check what stands above the takes."""
@@ -323,7 +333,7 @@ class _Reader:
                 hint="Install the kling-batch that wrote it (or a later one).",
             )
         good = type(version) is int and version == LOCK_VERSION and head.keys() <= _HEAD
-        if not good or (project is None and type(head.get("project")) is not str):
+        if not good or not JOB_ID(head.get("project")):
             self._refuse(self._schema_words(head, whole=True), 1)
         if type(head.get("takes")) is not list or self._text.count('\n"takes":') > 1:
             self._refuse("it needs exactly one list `takes`", self._line_of_field("takes"))
@@ -341,11 +351,12 @@ class _Reader:
 
         rules = schema("lock")
         part = rules if whole else rules["definitions"]["take"] | {"definitions": rules["definitions"]}
-        error = next(iter(jsonschema.Draft7Validator(part).iter_errors(value)), None)
-        if error is None:
-            return "this is not as kling-batch writes it"
-        where = ".".join(str(step) for step in error.absolute_path)
-        return f"`{where}`: {error.message}" if where else error.message
+        with suppress(RecursionError):
+            for error in jsonschema.Draft7Validator(part).iter_errors(value):
+                where = ".".join(str(step) for step in error.absolute_path)
+                words = error.message if len(error.message) < _LONGEST else f"{error.message[:_LONGEST]}..."
+                return f"`{where}`: {words}" if where else words
+        return "this is not as kling-batch writes it"
 
     def _line_of(self, index: int) -> int:
         """Find an element of `takes`, in whatever way the file is laid out."""
@@ -368,19 +379,6 @@ class _Reader:
         raise LockInvalid(message, path=self._path, line=line, hint=hint or usual)
 
 
-def _fits(item: Any, required: Mapping[str, _Check], allowed: Mapping[str, _Check]) -> bool:
-    """Whether an element is exactly as the schema says."""
-    if type(item) is not dict or not required.keys() <= item.keys() <= allowed.keys():
-        return False
-    try:
-        for name, value in item.items():
-            if not allowed[name](value):
-                return False
-    except TypeError:  # what is no text has no pattern
-        return False
-    return True
-
-
 def _entry(item: Mapping[str, Any]) -> LockEntry:
     return LockEntry(**{**item, "units": Decimal(item["units"]), "files": tuple(map(_file, item["files"]))})
 
@@ -388,6 +386,15 @@ def _entry(item: Mapping[str, Any]) -> LockEntry:
 def _file(item: Mapping[str, Any]) -> FileRecord:
     facts = dict(item)
     return FileRecord(duration_s=float(facts.pop("duration")), **facts)
+
+
+def _is_text(value: Any) -> bool:
+    """Whether all texts in a value can be written as UTF-8."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except (UnicodeEncodeError, RecursionError):
+        return False
+    return True
 
 
 def _next_value(text: str, position: int) -> int:

@@ -56,7 +56,7 @@ def _holder(note: Path) -> str:
 
 
 def is_held(folder: Path) -> bool:
-    """Tell whether a run works in a folder now."""
+    """Tell whether a run works in a folder now, in which nothing leads SQLite elsewhere: see `layout.own_folder`."""
     file = folder / "hold"
     if not file.is_file():
         return False

@@ -4,19 +4,63 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from decimal import Decimal
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from kling_batch.catalog import DEFAULT
+from kling_batch.errors import ExitStatus
 from kling_batch.model import FileRecord, LimitPoint, Shape
+from kling_batch.records import fields
 from kling_batch.records.attempts import Attempt, PlacedFile, RunRow, Stage
-from kling_batch.records.layout import FILE, FOLDER, layout_of, migrate, migrations, queries, sqlite_border
+from kling_batch.records.fields import Check, file_problem
+from kling_batch.records.layout import FILE as JOURNAL
+from kling_batch.records.layout import layout_of, migrate, migrations, own_folder, queries, sqlite_border
 
-T = TypeVar("T")
+_WORDS = fields.text(r"(?s:.*)")
+_WHOLE = fields.number(int, least=-fields.MOST)
+_MAYBE_TIME = fields.optional(fields.TIME)
+_ATTEMPT: Mapping[str, Check] = {
+    "external_id": fields.ID,
+    "job_id": fields.JOB_ID,
+    "take": fields.COUNT,
+    "attempt": fields.COUNT,
+    "stage": frozenset(Stage).__contains__,
+    "units": _WORDS,
+    "run_id": fields.SIZE,
+    "task_id": fields.optional(fields.ID),
+    "code": fields.optional(_WHOLE),
+    "message": _WORDS,
+    "final": _WHOLE,
+    "sent_at": _MAYBE_TIME,
+    "created_at": _MAYBE_TIME,
+    "ended_at": _MAYBE_TIME,
+    "kind": fields.optional(fields.ID),
+}
+_PLACED: Mapping[str, Check] = {
+    "external_id": fields.ID,
+    **{name: check for name, check in fields.FILE.items() if name != "duration"},
+    "duration_s": fields.FILE["duration"],
+    "mtime_ns": fields.number(int, least=-(2**63), most=2**63),
+}
+_RUN: Mapping[str, Check] = {
+    "id": fields.COUNT,
+    "started_at": fields.TIME,
+    "finished_at": _MAYBE_TIME,
+    "exit_status": fields.optional(frozenset(ExitStatus).__contains__),
+    "api_requests": fields.SIZE,
+    "note": fields.optional(_WORDS),
+    "limits": _WORDS,
+}
+_POINT = (fields.TIME, fields.SIZE, _WORDS)
+_SHAPE: Mapping[str, Check] = {
+    "sha256": fields.FILE["sha256"],
+    "peak": fields.number(float, least=0),
+    "loudness": fields.optional(fields.number(float, least=-fields.MOST)),
+    "waveform": lambda value: type(value) is bytes,
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,8 +85,8 @@ def read_snapshot(out: Path) -> Snapshot:
     with _reading(out) as connection:
         if connection is None:
             return Snapshot()
-        service = [row["value"] for row in _rows(connection, "get_meta", key="service")]
-        runs = [_run(row) for row in _rows(connection, "last_run")]
+        service = [row["value"] for row in _rows(connection, "get_meta", {"value": _WORDS}, key="service")]
+        runs = [_run(row) for row in _rows(connection, "last_run", _RUN)]
         return Snapshot(
             attempts=_read_attempts(connection),
             files=_read_files(connection),
@@ -58,19 +102,19 @@ def read_shapes(out: Path) -> Mapping[str, Shape]:
         DiskUnusable: There is a journal, and it cannot be read.
     """
     with _reading(out) as connection:
-        rows = _rows(connection, "all_shapes") if connection is not None else ()
+        rows = _rows(connection, "all_shapes", _SHAPE) if connection is not None else ()
         return {row.pop("sha256"): Shape(**row) for row in rows}
 
 
 def _read_attempts(connection: sqlite3.Connection) -> dict[str, Attempt]:
     """Read every attempt, by its external id."""
-    return {row["external_id"]: _attempt(row) for row in _rows(connection, "all_attempts")}
+    return {row["external_id"]: _attempt(row) for row in _rows(connection, "all_attempts", _ATTEMPT)}
 
 
 @contextmanager
 def _reading(out: Path) -> Iterator[sqlite3.Connection | None]:
     """Open a folder's journal, in the newest layout, without holding or changing it; None where there is none."""
-    path = out / FOLDER / FILE
+    path = own_folder(out) / JOURNAL
     if not path.is_file():
         yield None
         return
@@ -95,23 +139,38 @@ def _migrated(connection: sqlite3.Connection, version: int) -> sqlite3.Connectio
     return copy
 
 
-def _rows(connection: sqlite3.Connection, query: str, **values: str) -> Iterable[dict[str, Any]]:
+def _rows(
+    connection: sqlite3.Connection, query: str, checks: Mapping[str, Check], **values: str
+) -> Iterator[dict[str, Any]]:
+    """Read rows, each cell of which is checked: a column's type holds nobody to it in SQLite."""
     cursor = connection.execute(queries()[query], values)
     names = [column[0] for column in cursor.description]
-    return (dict(zip(names, row, strict=True)) for row in cursor)
+    each = [checks[name] for name in names]
+    for cells in cursor:
+        for name, check, cell in zip(names, each, cells, strict=True):
+            if not check(cell):
+                raise _misplaced(name, cell)
+        yield dict(zip(names, cells, strict=True))
+
+
+def _misplaced(name: str, cell: object) -> sqlite3.DataError:
+    return sqlite3.DataError(f"it holds {str(cell)[:40]!a} where a `{name}` belongs")
 
 
 def _attempt(row: dict[str, Any]) -> Attempt:
-    row["kind"] = row["kind"] or DEFAULT
-    row["stage"], row["units"] = _parsed(Stage, row["stage"]), _parsed(Decimal, row["units"])
-    row["final"] = bool(row["final"])
-    return Attempt(**row)
+    stage, units = Stage(row["stage"]), fields.units(row["units"])
+    if units is None:
+        raise _misplaced("units", row["units"])
+    kind = row["kind"] or DEFAULT
+    return Attempt(**row | {"kind": kind, "stage": stage, "units": units, "final": bool(row["final"])})
 
 
 def _read_files(connection: sqlite3.Connection) -> dict[str, list[PlacedFile]]:
     """Read every placed file, by the external id of its attempt."""
     files: dict[str, list[PlacedFile]] = {}
-    for row in _rows(connection, "all_files"):
+    for row in _rows(connection, "all_files", _PLACED):
+        if file_problem(row["path"], row["format"]) is not None:
+            raise _misplaced("path", row["path"])
         external_id, mtime_ns = row.pop("external_id"), row.pop("mtime_ns")
         file = PlacedFile(external_id=external_id, record=FileRecord(**row), mtime_ns=mtime_ns)
         files.setdefault(external_id, []).append(file)
@@ -119,15 +178,13 @@ def _read_files(connection: sqlite3.Connection) -> dict[str, list[PlacedFile]]:
 
 
 def _run(row: dict[str, Any]) -> RunRow:
-    return RunRow(**row | {"limits": _parsed(_limits, row["limits"])})
-
-
-def _limits(history: str) -> tuple[LimitPoint, ...]:
-    return tuple(LimitPoint(at=at, limit=limit, reason=reason) for at, limit, reason in json.loads(history))
-
-
-def _parsed(kind: Callable[[str], T], text: object) -> T:
+    """Read a run, with the history of its limit."""
     try:
-        return kind(str(text))
-    except (ValueError, TypeError, ArithmeticError) as error:
-        raise sqlite3.DataError(f"it holds {str(text)[:40]!r} where no such thing belongs") from error
+        points = json.loads(row["limits"])
+        fit = all(check(cell) for point in points for check, cell in zip(_POINT, point, strict=True))
+        limits = tuple(LimitPoint(at=at, limit=limit, reason=reason) for at, limit, reason in points) if fit else None
+    except (ValueError, TypeError, RecursionError):
+        limits = None
+    if limits is None:
+        raise _misplaced("limits", row["limits"])
+    return RunRow(**row | {"limits": limits})

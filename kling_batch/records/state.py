@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import Enum, auto
 from pathlib import Path
+from stat import S_ISREG
 
-from kling_batch.disk import hash_file
+from kling_batch.disk import hash_file, look
 from kling_batch.identity import external_task_id
 from kling_batch.model import NOTHING, FileRecord, Take, TakeKey
 from kling_batch.records.attempts import Attempt, PlacedFile, Stage
@@ -217,14 +217,12 @@ def _look(out: Path, path: str, record: FileRecord | None, placed: PlacedFile | 
     """Say how a file stands, and whether it was touched since it was placed and is nevertheless what it should be."""
     if record is None:
         return Presence.NEVER, False
-    file = f"{out}/{path}"  # a Path takes longer to make than the file to look at
-    try:
-        found = os.stat(file)  # noqa: PTH116
-    except (FileNotFoundError, NotADirectoryError):
+    found = look(out, path)
+    if found is None:
         return Presence.MISSING, False
-    if found.st_size != record.bytes:
+    if found.st_size != record.bytes or not S_ISREG(found.st_mode):
         return Presence.MODIFIED, False
     if placed is not None and placed.mtime_ns == found.st_mtime_ns and placed.record.path == path:
         return Presence.PRESENT, False
-    same = hash_file(Path(file)) == record.sha256
+    same = hash_file(out / path) == record.sha256
     return (Presence.PRESENT, True) if same else (Presence.MODIFIED, False)

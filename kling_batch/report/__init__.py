@@ -20,8 +20,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
+from stat import S_ISREG
 
 from kling_batch import __version__
+from kling_batch.disk import look
 from kling_batch.model import RunResult
 from kling_batch.records.snapshot import read_shapes
 from kling_batch.report.disk import write_whole
@@ -56,7 +58,8 @@ def write_reports(result: RunResult, out: Path, *, last: str | None = None) -> s
 
     digest = hashlib.sha256(repr(_beside(result)).encode())
     write_whole(out, "report.json", _hashed(json_.pieces(result), digest))
-    if last is None or last != f"{digest.hexdigest()} {_states(out)}":
+    states = _states(out)
+    if None in states or last != f"{digest.hexdigest()} {states}":
         _write_pages(result, out)
     return f"{digest.hexdigest()} {_states(out)}"
 
@@ -78,8 +81,8 @@ def _hashed(pieces: Iterator[str], digest: hashlib._Hash) -> Iterator[str]:
 
 def _states(out: Path) -> list[tuple[int, int] | None]:
     """Tell by size and time whether the pages are those that were written."""
-    found = ((out / name).stat() if (out / name).is_file() else None for name in PAGES)
-    return [state and (state.st_mtime_ns, state.st_size) for state in found]
+    found = (look(out, name) for name in PAGES)
+    return [(state.st_mtime_ns, state.st_size) if state and S_ISREG(state.st_mode) else None for state in found]
 
 
 def _write_pages(result: RunResult, out: Path) -> None:

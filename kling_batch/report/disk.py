@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from kling_batch.disk import disk_border
+from kling_batch.disk import disk_border, inside
 
 _WORKSHOP = ".kling-batch"
 
@@ -21,7 +21,7 @@ def write_whole(out: Path, name: str, pieces: Iterable[str]) -> None:
         DiskUnusable: The disk refuses. The file of before, if any, is untouched.
     """
     final = out / name
-    partial = out / _WORKSHOP / f"{name}.{os.getpid()}.part"
+    partial = inside(out, f"{_WORKSHOP}/{name}.{os.getpid()}.part")
     with disk_border(final):
         partial.parent.mkdir(parents=True, exist_ok=True)
         try:

@@ -16,14 +16,13 @@ from typing import assert_never
 
 from kling_batch.catalog import Kind, kind_of
 from kling_batch.delivery.answer import Downloaded, DownloadFailed, UrlRefused
-from kling_batch.delivery.finish import Doubted, Finished, Target, finish, replaced_folder
-from kling_batch.delivery.place import placed_now, replaced_copy
-from kling_batch.disk import disk_border, hash_file
+from kling_batch.delivery.finish import Doubted, Finished, Target, finish
+from kling_batch.delivery.place import coming_file, placed_now, replaced_copy
+from kling_batch.disk import disk_border, hash_file, is_file
 from kling_batch.errors import DiskUnusable, KlingBatchError
 from kling_batch.events import TakeChanged, Warned
 from kling_batch.model import Audio, FileRecord, Origin, Status, TakeError, Task
 from kling_batch.records.attempts import PlacedFile, Stage
-from kling_batch.records.layout import FOLDER
 from kling_batch.records.store import Store
 from kling_batch.running.account import Shown
 from kling_batch.running.limits import wait_s
@@ -240,7 +239,6 @@ class _Delivery:
     def _bring_back(self, target: Target, known: FileRecord, coming: Path) -> bool:
         """Copy a known file from where it stood before, or from the store; False where neither has it."""
         with disk_border(coming):
-            coming.parent.mkdir(parents=True, exist_ok=True)
             old = self._here(target, known)
             if old is None:
                 return self.deliveries.fetch_copy(known.sha256, coming)
@@ -250,9 +248,9 @@ class _Delivery:
     def _here(self, target: Target, known: FileRecord) -> Path | None:
         """Find a known file on this disk: under the path that it had, or among those that another has replaced."""
         old = self.out / known.path
-        if known.path != target.path and old.is_file() and hash_file(old) == known.sha256:
+        if known.path != target.path and is_file(self.out, known.path) and hash_file(old) == known.sha256:
             return old
-        return replaced_copy(replaced_folder(self.out), known.sha256)
+        return replaced_copy(self.out, known.sha256)
 
     async def _from_service(self, formats: Sequence[str]) -> NotYet | Undelivered | None:
         """Fetch files; None when all are in place. Another try is made with fresh URLs."""
@@ -365,7 +363,7 @@ class _Delivery:
         self.scheduler.end(work, status, TakeError(code=None, message=message, hint=repair))
 
     def _partial(self, target: Target) -> Path:
-        return self.out / FOLDER / "partial" / f"{self.work.external_id}.{target.audio_format}"
+        return coming_file(self.out, f"{self.work.external_id}.{target.audio_format}")
 
     def _emit(self, detail: str) -> None:
         self.ports.observe(

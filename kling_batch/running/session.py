@@ -13,6 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Protocol, Self
 
+from kling_batch.disk import is_file
 from kling_batch.errors import DiskUnusable, UsageError
 from kling_batch.events import Observer, best_effort
 from kling_batch.model import FileRecord, RunResult
@@ -229,4 +230,4 @@ class Session:
         if self._store is not None and self._store.has(file.sha256):
             return True
         moved = step.facts is not None and file.path != step.facts.take.path(file.format)
-        return moved and (self.project.out / file.path).is_file()
+        return moved and is_file(self.project.out, file.path)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import assert_never
 
 from kling_batch.delivery.verify import Rejected, Suspect, Verified, verify_audio
-from kling_batch.disk import hash_file
+from kling_batch.disk import hash_file, is_file
 from kling_batch.model import FileRecord, RunResult, Shape
 
 
@@ -29,12 +29,13 @@ def look_at(files: Iterable[FileRecord], out: Path) -> dict[str, Shape]:
         DiskUnusable: A file is there and cannot be read.
     """
     with ThreadPoolExecutor() as pool:
-        found = pool.map(lambda file: (file.sha256, _shape(out / file.path, file)), files)
+        found = pool.map(lambda file: (file.sha256, _shape(out, file)), files)
         return {sha256: shape for sha256, shape in found if shape is not None}
 
 
-def _shape(path: Path, record: FileRecord) -> Shape | None:
-    if not path.is_file() or hash_file(path) != record.sha256:
+def _shape(out: Path, record: FileRecord) -> Shape | None:
+    path = out / record.path
+    if not is_file(out, record.path) or hash_file(path) != record.sha256:
         return None
     verdict = verify_audio(
         path,

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kling_batch.catalog.paths import path_problem
 from kling_batch.errors import ManifestInvalid
 from kling_batch.manifest import load
-from kling_batch.manifest.paths import path_problem
 from kling_batch.manifest.templates import parse, slug
 from kling_batch.model import Manifest
 

@@ -18,17 +18,18 @@ from hypothesis import strategies as st
 
 from kling_batch.errors import DiskUnusable, LockInvalid
 from kling_batch.model import FileRecord, TakeKey
-from kling_batch.records.lock import _ALL_FIELDS, _FIELDS, Lock, LockEntry, _as_json, _fits, read_lock, write_lock
+from kling_batch.records.fields import fits
+from kling_batch.records.lock import _ALL_FIELDS, _FIELDS, Lock, LockEntry, _as_json, read_lock, write_lock
 from kling_batch.resources import schema
 
-names = st.text(min_size=1, max_size=20)
+names = st.from_regex(r"[A-Za-z0-9_-][A-Za-z0-9_.:~-]{0,20}", fullmatch=True)
 numbers = st.integers(min_value=1, max_value=1000)
 job_ids = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", fullmatch=True)
 values = st.one_of(st.text(), st.integers(), st.booleans(), st.floats(allow_nan=False, allow_infinity=False))
 files = st.builds(
     FileRecord,
-    path=st.from_regex(r"[a-z]{1,8}(/[a-z.]{1,3}[a-zÀ-ÿ]{1,8}){0,2}", fullmatch=True),
-    format=st.sampled_from(["wav", "mp3"]),
+    path=st.from_regex(r"x[a-z]{1,8}(/x[a-z.]{1,3}[a-zÀ-ÿ]{1,8}){0,2}\.wav", fullmatch=True),
+    format=st.just("wav"),
     sha256=st.from_regex(r"[0-9a-f]{64}", fullmatch=True),
     bytes=st.integers(min_value=0, max_value=2**40),
     duration_s=st.floats(min_value=0, max_value=3600),
@@ -43,7 +44,7 @@ entries = st.builds(
     external_id=names,
     task_id=names,
     units=st.decimals(min_value=0, max_value=10**6, places=4),
-    request=st.dictionaries(names, values, max_size=4),
+    request=st.dictionaries(st.text(min_size=1, max_size=20), values, max_size=4),
     files=st.lists(files, max_size=3).map(tuple),
     picked=st.booleans(),
     rerolls=st.integers(min_value=0, max_value=9),
@@ -298,7 +299,7 @@ def test_another_projects_lock_is_refused(text: str, refusal: Any) -> None:
         ('"0.25"', '"NaN"', "`units`"),
         ('"0.25"', '"0.25\\n"', "this is not|`units`"),
         ('"901234567890123456"', "901234567890123456", "`task_id`"),
-        ('"wav"', '"flac"', "`files.0.format`: 'flac' is not one of"),
+        ('"wav"', '"flac"', "`files`: `flac` is not one of"),
         ("abab", "ABAB", "`files.0.sha256`"),
         ("door-02.wav", "../../door.wav", "`files.0.path`"),
         ("door-02.wav", "/etc/passwd", "`files.0.path`"),
@@ -306,7 +307,7 @@ def test_another_projects_lock_is_refused(text: str, refusal: Any) -> None:
         ("door-02.wav", "a\\\\..\\\\x.wav", "`files.0.path`"),
         ('"bytes": 1234', '"bytes": -1', "`files.0.bytes`"),
         ('"take": 2', '"retired": false, "take": 2', "`retired`: True was expected"),
-        ("5.041", "1e999", "`files.0.duration`"),
+        ("5.041", "1e999", "1e999 is no number"),
         ('"job_id": "door"', '"job_id": "../door"', "`job_id`"),
         ('{"job_id"', '7, {"job_id"', "7 is not of type 'object'"),
         ('{"job_id"', '"finish", {"job_id"', "is not of type 'object'"),
@@ -380,7 +381,7 @@ def test_the_quick_check_lets_nothing_through_that_the_schema_refuses(
     good = jsonschema.Draft7Validator(rules["definitions"]["take"] | {"definitions": rules["definitions"]}).is_valid(
         item
     )
-    assert good or not _fits(item, _FIELDS, _ALL_FIELDS)
+    assert good or not fits(item, _FIELDS, _ALL_FIELDS)
 
 
 def test_a_lock_that_cannot_be_written_is_said(tmp_path: Path) -> None:

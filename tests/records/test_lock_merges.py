@@ -29,7 +29,7 @@ def entry(name: str, units: str = "0.25") -> LockEntry:
         task_id="901234567890123456",
         units=Decimal(units),
         request={"prompt": name, "duration": 5.0},
-        files=(FileRecord(path=f"{name}.wav", format="wav", sha256="ab" * 32, bytes=9, duration_s=5.0),),
+        files=(FileRecord(path=f"{job_id}-{take or 1}.wav", format="wav", sha256="ab" * 32, bytes=9, duration_s=5.0),),
     )
 
 

@@ -11,7 +11,7 @@ from kling_batch.cli.output import print_json
 from kling_batch.clock import SystemClock, iso
 from kling_batch.model import RunResult, Status
 from kling_batch.planning.project import Project
-from kling_batch.records.layout import FOLDER
+from kling_batch.records.layout import own_folder
 from kling_batch.records.run_lock import is_held
 from kling_batch.report.facts import money, units_text
 from kling_batch.running.recount import recount
@@ -25,7 +25,7 @@ def command(project: Project, select: tuple[str, ...], output: str) -> int:
     """Show where a run stands, from the journal, also while it runs."""
     snapshot = project.snapshot()
     result = recount(project.manifest, project.plan(retries=0, expressions=select), snapshot, now=SystemClock().time())
-    running = is_held(project.out / FOLDER)
+    running = is_held(own_folder(project.out))
     if output == "json":
         print_json(_json(project, result, running=running))
         return 0

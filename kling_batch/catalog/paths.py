@@ -11,6 +11,8 @@ _RESERVED = r"(?:con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])
 _RESERVED_NAME = regex(rf"{_RESERVED} *(?:\..*)?", IGNORECASE)
 _ORDINARY = regex(rf"(?:(?!{_RESERVED}(?:/|\Z))[A-Za-z0-9_][A-Za-z0-9_-]{{0,99}}(?:/(?!\Z)|\Z)){{1,8}}", IGNORECASE)
 _FORBIDDEN = regex(r'[\x00-\x1f\x7f<>:"|?*\\]')
+_UNSEEN = regex(r"[\x80-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""Other control characters, line ends, and those that turn the direction of what is read."""
 _OUR_FOLDER = regex(r"\.kling-batch", IGNORECASE)
 _LIKE_A_FILE = regex(rf".*\.(?:{'|'.join(formats())})|report\.(?:json|csv|html|md)|junit\.xml", IGNORECASE)
 _MOST_BYTES = 200
@@ -44,6 +46,8 @@ def _component_problem(name: str) -> str | None:
         return f"`{name}` is not allowed in a path: files stay inside the output folder"
     if bad := _FORBIDDEN.search(name):
         return f"the character {bad.group()!a} is not allowed in a path: Windows has no such files"
+    if unseen := _UNSEEN.search(name):
+        return f"the character {unseen.group()!a} is not allowed in a path: it is not seen, and changes what is"
     if name.endswith((".", " ")) or name.startswith(" "):
         return f'"{name}" starts or ends with a space or ends with a dot, which Windows drops'
     if _RESERVED_NAME.fullmatch(name):
