@@ -16,7 +16,7 @@ from pathlib import Path
 from stat import S_ISDIR, S_ISLNK, S_ISREG
 
 from kling_batch.effects import Probe
-from kling_batch.errors import DiskUnusable
+from kling_batch.errors import DiskUnusable, UsageError
 
 MOST_BYTES = 256 << 20
 """Bytes of the largest file of a person's that is read."""
@@ -98,9 +98,17 @@ def open_file(path: Path) -> BufferedReader:
     return path.open("rb")
 
 
-def stays_in(folder: Path, path: Path) -> bool:
-    """Whether a path ends in a folder, where all links are followed."""
-    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
+def refuse_outside(path: Path, folder: Path, shown: str) -> None:
+    """Refuse a path that leads out of a folder, by itself or by links.
+
+    Raises:
+        UsageError: It does, and nobody allowed it.
+    """
+    if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
+        raise UsageError(
+            f"{shown} leads outside of the manifest's folder, {folder}",
+            hint="Put the file itself there; or, if you trust whoever wrote this, give --allow-outside.",
+        )
 
 
 def look(folder: Path, path: str | Path) -> os.stat_result | None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import overload
 
+from kling_batch.disk import refuse_outside
 from kling_batch.manifest import load as load_manifest
 from kling_batch.planning.plan import Action, Plan
 from kling_batch.planning.project import Project
@@ -23,6 +24,7 @@ def load(
     out: str | Path | None = None,
     lock: str | Path | None = None,
     sandbox: bool = False,
+    allow_outside: bool = False,
 ) -> Project:
     """Read a manifest and its lock.
 
@@ -33,16 +35,19 @@ def load(
         lock: The lock; without it, the manifest's path with `.lock` after it.
         sandbox: Whether everything is done with a sandbox inside the process. What it makes has a folder, a lock and a
             store of its own.
+        allow_outside: Whether manifest, tables and lock may lead outside of their folder, by `..` or by links: only
+            where you trust whoever wrote them.
 
     Raises:
         ManifestInvalid: The manifest has problems: all of them are in the error.
         UsageError: Manifest or lock is missing or cannot be relied on.
     """
     path = Path(manifest)
-    loaded = load_manifest(path, project=project)
+    loaded = load_manifest(path, project=project, allow_outside=allow_outside)
     suffix = ".sandbox" if sandbox else ""
     given = {"--project": project, "--out": out, "--lock": lock}
     place = [word for option, value in given.items() if value for word in (option, str(value))]
+    place += ["--sandbox"] * sandbox + ["--allow-outside"] * allow_outside
     opened = Project(
         manifest=loaded,
         out=Path(out) if out else Path("out") / f"{loaded.project}{suffix}",
@@ -50,8 +55,10 @@ def load(
         lock=Lock(project=loaded.project),
         sandbox=sandbox,
         seen=(0, 0),
-        place=(*place, "--sandbox") if sandbox else tuple(place),
+        place=tuple(place),
     )
+    if not allow_outside:
+        refuse_outside(opened.lock_path, opened.lock_path.parent, f"The lock {opened.lock_path}")
     return opened.current()
 
 

@@ -93,6 +93,9 @@ lock_option = click.option(
     metavar="PATH",
     help="The lock (default: the manifest's path + .lock).",
 )
+allow_outside_option = click.option(
+    "--allow-outside", is_flag=True, help="Let manifest, tables and lock lead outside of their folder."
+)
 sandbox_option = click.option(
     "--sandbox", is_flag=True, help="Use a sandbox inside the process: no keys, nothing spent, kept apart."
 )
@@ -146,11 +149,12 @@ def project_options(command: Command) -> Command:
 
     @wraps(command)
     def with_project(
-        *, manifest: Path, project: str | None, out: Path | None, lock_path: Path | None, sandbox: bool, **others: Any
+        *, manifest: Path, project: str | None, out: Path | None, lock_path: Path | None, **others: Any
     ) -> int:
         from kling_batch.api.project import load
 
-        opened = load(manifest, project=project, out=out, lock=lock_path, sandbox=sandbox)
+        flags = {name: others.pop(name) for name in ("sandbox", "allow_outside")}
+        opened = load(manifest, project=project, out=out, lock=lock_path, **flags)
         return command(project=opened, **others)
 
     return _added(
@@ -161,6 +165,7 @@ def project_options(command: Command) -> Command:
             out_option,
             lock_option,
             sandbox_option,
+            allow_outside_option,
         ),
     )
 

@@ -23,13 +23,14 @@ if TYPE_CHECKING:
 _PROJECT = regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
-def load(path: Path, *, project: str | None = None) -> Manifest:
+def load(path: Path, *, project: str | None = None, allow_outside: bool = False) -> Manifest:
     """Read a manifest, check it, and work out its jobs and takes.
 
     Args:
         path: A .yaml, .json, .jsonl or .csv file. Messages call it as it is given here.
         project: What to use for the manifest's `project`. A .csv or .jsonl file names none of its own; without
             this it is the file's name.
+        allow_outside: Whether it, or a table that it names, may be outside of its folder: by `..`, or as a link.
 
     Raises:
         ManifestInvalid: It has problems, in itself or in a table that it names: all of them are in the error.
@@ -39,10 +40,11 @@ def load(path: Path, *, project: str | None = None) -> Manifest:
         wanted = manifest_schema()["properties"]["project"]["patternErrorMessage"]
         raise UsageError(f"`{project}` cannot be a project's name", hint=f"Wanted is: {wanted}.")
     form = form_of(path)
-    document = read_document(path, shown=str(path))
+    stay_in = None if allow_outside else path.parent
+    document = read_document(path, shown=str(path), stay_in=stay_in)
     if form in {"csv", "jsonl"}:
-        return _Loading(document, path).table(project or project_of(path))
-    return _Loading(document, path).whole(project)
+        return _Loading(document, path, stay_in).table(project or project_of(path))
+    return _Loading(document, path, stay_in).whole(project)
 
 
 def project_of(path: Path) -> str:
@@ -62,9 +64,10 @@ def project_of(path: Path) -> str:
 class _Loading:
     """One manifest on its way. `_pages` are the files read so far, each with its problems; `_sources` their hashes."""
 
-    def __init__(self, document: Document, path: Path) -> None:
+    def __init__(self, document: Document, path: Path, stay_in: Path | None) -> None:
         self._document = document
         self._path = path
+        self._stay_in = stay_in
         self._pages = [document.page]
         self._sources = {str(path): document.sha256}
 
@@ -132,7 +135,7 @@ class _Loading:
             return None
         path = self._path.parent / name
         try:
-            document = read_document(path, shown=str(path))
+            document = read_document(path, shown=str(path), stay_in=self._stay_in)
         except ManifestInvalid as error:
             page.problems.extend(error.problems)
             return None

@@ -7,6 +7,7 @@ from dataclasses import replace
 from re import compile as regex
 from typing import TYPE_CHECKING
 
+from kling_batch.disk import MOST_BYTES, open_file, refuse_outside
 from kling_batch.errors import ManifestInvalid, Problem, UsageError
 from kling_batch.manifest.csv_text import csv_page, read_csv
 from kling_batch.manifest.json_text import read_json, read_jsonl
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
 FORMS = {".yaml": "yaml", ".yml": "yaml", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv"}
 """Which extension means which form."""
-
-MAX_BYTES = 256 * 1024 * 1024
 
 _BOM = b"\xef\xbb\xbf"
 _CONTROLS = bytes(code for code in (*range(32), 127) if code not in b"\t\n\r")
@@ -43,19 +42,20 @@ def form_of(path: Path) -> str:
     return form
 
 
-def read_document(path: Path, *, shown: str) -> Document:
+def read_document(path: Path, *, shown: str, stay_in: Path | None) -> Document:
     """Read a file. Problems that do not stop the reading are noted on the document's page.
 
     Args:
         path: The file.
         shown: What to call it in messages.
+        stay_in: The folder that neither its path nor a link leads out of; None where it may.
 
     Raises:
-        UsageError: It is missing, cannot be opened, or has no known extension.
+        UsageError: It is missing, leads out, cannot be opened, or has no known extension.
         ManifestInvalid: It cannot be read as what its extension says.
     """
     form = form_of(path)
-    raw = _bytes(path, shown)
+    raw = _bytes(path, shown, stay_in)
     text = _text(raw, shown)
     page = csv_page(shown, text) if form == "csv" else Page(path=shown, place=places_in(text))
     try:
@@ -75,10 +75,12 @@ def _parse(form: str, text: str, page: Page) -> Document:
     return Document(page=page, content=read_jsonl(text, page))
 
 
-def _bytes(path: Path, shown: str) -> bytes:
+def _bytes(path: Path, shown: str, stay_in: Path | None) -> bytes:
     try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
+        if stay_in is not None:
+            refuse_outside(path, stay_in, shown)
+        with open_file(path) as file:
+            raw = file.read(MOST_BYTES + 1)
     except FileNotFoundError as error:
         raise UsageError(f"{shown}: there is no such file", hint="Check the path and its spelling.") from error
     except IsADirectoryError as error:
@@ -89,10 +91,8 @@ def _bytes(path: Path, shown: str) -> bytes:
         ) from error
     except ValueError as error:  # a NUL in the path
         raise UsageError(f"{shown!r}: this is no path: {error}", hint="Give the manifest's path.") from error
-    if len(raw) > MAX_BYTES:
-        raise UsageError(
-            f"{shown}: larger than {MAX_BYTES // 1024 // 1024} MiB", hint="Split it into several manifests."
-        )
+    if len(raw) > MOST_BYTES:
+        raise UsageError(f"{shown}: larger than {MOST_BYTES >> 20} MiB", hint="Split it into several manifests.")
     return raw
 
 

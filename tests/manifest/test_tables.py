@@ -158,3 +158,59 @@ def test_a_file_that_cannot_be_read_is_wrong_usage(write: Write, name: str) -> N
         load(folder / name)
     assert caught.value.hint
     assert not isinstance(caught.value, ManifestInvalid)
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Path:
+    """A manifest's folder beside which a table stands that is not a table."""
+    (tmp_path / "secret.csv").write_text("id,prompt\nroot:x:0:0,hidden\n", encoding="utf-8")
+    (tmp_path / "shop").mkdir()
+    return tmp_path / "shop" / "m.yaml"
+
+
+def _from(manifest: Path, name: str) -> Path:
+    manifest.write_text(f"version: 1\nproject: p\njobs:\n  - from: {name}\n", encoding="utf-8")
+    return manifest
+
+
+def test_a_table_outside_of_the_manifests_folder_is_refused_at_its_line(outside: Path) -> None:
+    """By `..` or by a link: nothing of it is repeated, and the words name the option that allows it."""
+    (outside.parent / "link.csv").symlink_to("../secret.csv")
+    for name in ("../secret.csv", "link.csv"):
+        with pytest.raises(ManifestInvalid, match=r"m\.yaml:4:11: `from`: .* leads outside") as caught:
+            load(_from(outside, name))
+        assert "--allow-outside" in caught.value.message
+        assert "x:0:0" not in caught.value.message
+
+
+def test_a_table_outside_is_read_where_that_is_allowed(outside: Path) -> None:
+    """Whoever trusts the manifest may keep tables for several of them in one place."""
+    with pytest.raises(ManifestInvalid, match="root:x:0:0"):
+        load(_from(outside, "../secret.csv"), allow_outside=True)
+
+
+def test_a_link_to_a_table_in_the_folder_is_followed(outside: Path) -> None:
+    """It leads nowhere else."""
+    (outside.parent / "real.csv").write_text("id,prompt\na,x\n", encoding="utf-8")
+    (outside.parent / "link.csv").symlink_to("real.csv")
+    assert len(load(_from(outside, "link.csv")).takes) == 1
+
+
+def test_a_manifest_that_is_a_link_to_outside_is_refused(outside: Path) -> None:
+    """As its tables: `validate` must not show a stranger's choice of lines."""
+    outside.symlink_to("../secret.csv")
+    link = outside.with_suffix(".csv")
+    link.symlink_to("../secret.csv")
+    with pytest.raises(UsageError, match="leads outside") as caught:
+        load(link)
+    assert "x:0:0" not in str(caught.value)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no named pipes")
+def test_a_pipe_is_no_table_and_no_manifest(outside: Path) -> None:
+    """Nobody may ever write to it: it is refused, not waited for."""
+    os.mkfifo(outside.parent / "pipe.csv")
+    with pytest.raises(ManifestInvalid, match="a pipe, a socket or a device"):
+        load(_from(outside, "pipe.csv"))
+    with pytest.raises(UsageError, match="a pipe, a socket or a device"):
+        load(outside.parent / "pipe.csv")

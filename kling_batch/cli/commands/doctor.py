@@ -16,7 +16,7 @@ from kling_batch.api.project import open_store
 from kling_batch.cli import checks
 from kling_batch.cli.checks import Check, State
 from kling_batch.cli.environment import own_access, own_store
-from kling_batch.cli.options import out_option, project_option, text_or_json
+from kling_batch.cli.options import allow_outside_option, out_option, project_option, text_or_json
 from kling_batch.cli.output import print_json
 from kling_batch.clock import SystemClock
 from kling_batch.delivery.verify import decoders
@@ -35,15 +35,18 @@ _NO_SOUND = "0" * 64
 @click.command()
 @click.argument("manifest", metavar="[MANIFEST]", type=click.Path(path_type=Path), required=False)
 @project_option
+@allow_outside_option
 @out_option
 @click.option("--store", metavar="DIR-OR-URL", help="The store to look at (default: the user's cache).")
 @text_or_json
-def command(manifest: Path | None, project: str | None, out: Path | None, store: str | None, output: str) -> int:
+def command(
+    manifest: Path | None, project: str | None, allow_outside: bool, out: Path | None, store: str | None, output: str
+) -> int:
     """Check what a run needs: program, disk, store, keys, address, service and clock. Free; sends nothing to make.
 
     Exit status 0 when there is no problem, else 2 (configuration), 5 (account) or 6 (service or disk).
     """
-    found = list(_examined(manifest, project, out, store))
+    found = list(_examined(manifest, project, out, store, allow_outside=allow_outside))
     status = checks.exit_status(found)
     if output == "json":
         rows = [{"check": c.name, "state": c.state, "message": c.message, "hint": c.hint} for c in found]
@@ -56,11 +59,13 @@ def command(manifest: Path | None, project: str | None, out: Path | None, store:
     return int(status)
 
 
-def _examined(path: Path | None, project: str | None, out: Path | None, store: str | None) -> Iterator[Check]:
+def _examined(
+    path: Path | None, project: str | None, out: Path | None, store: str | None, *, allow_outside: bool
+) -> Iterator[Check]:
     yield checks.program()
     yield from checks.packages(*checks.installed())
     yield _sound()
-    manifest, verdict = _manifest(path, project)
+    manifest, verdict = _manifest(path, project, allow_outside=allow_outside)
     if verdict is not None:
         yield verdict
     folder = out or (Path("out") / manifest.project if manifest else Path("out"))
@@ -81,11 +86,11 @@ def _sound() -> Check:
         )
 
 
-def _manifest(path: Path | None, project: str | None) -> tuple[Manifest | None, Check | None]:
+def _manifest(path: Path | None, project: str | None, *, allow_outside: bool) -> tuple[Manifest | None, Check | None]:
     if path is None:
         return None, None
     try:
-        manifest = load(path, project=project)
+        manifest = load(path, project=project, allow_outside=allow_outside)
     except ManifestInvalid as error:
         hint = f"kling-batch validate {path} shows each at its line."
         message = f"{path}: {len(error.problems)} problems, the first: {error.problems[0].message}"

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
 from kling_batch.api.project import load
-from kling_batch.cli.options import lock_option, out_option, project_option, sandbox_option
+from kling_batch.cli.options import allow_outside_option, lock_option, out_option, project_option, sandbox_option
 from kling_batch.clock import SystemClock
 from kling_batch.disk import disk_border
 from kling_batch.errors import UsageError
 from kling_batch.model import RunResult
+from kling_batch.planning.project import Project
 from kling_batch.records.snapshot import read_shapes
 from kling_batch.report.stats import BY, WRITERS, loudness_of
 from kling_batch.report.stats import stats as make_stats
@@ -25,6 +27,7 @@ from kling_batch.running.recount import recount
 @out_option
 @lock_option
 @sandbox_option
+@allow_outside_option
 @click.option(
     "--by",
     type=click.Choice(BY),
@@ -44,6 +47,7 @@ def command(
     out: Path | None,
     lock_path: Path | None,
     sandbox: bool,
+    allow_outside: bool,
     by: Sequence[str],
     output: str,
     file: Path | None,
@@ -57,7 +61,8 @@ def command(
         raise UsageError(words, hint="Leave them out, or call it once for each.")
     if output == "parquet" and file is None:
         raise UsageError("Parquet is no text to print.", hint="Name a file: --output sounds.parquet")
-    found = [_takes(manifest, project, out, lock_path, sandbox=sandbox) for manifest in manifests]
+    place: dict[str, Any] = {"out": out, "lock": lock_path, "sandbox": sandbox, "allow_outside": allow_outside}
+    found = [_takes(load(manifest, project=project, **place)) for manifest in manifests]
     written = WRITERS[output](make_stats(found, by))
     if file is None:
         click.echo(written, nl=False)
@@ -67,9 +72,6 @@ def command(
     return 0
 
 
-def _takes(
-    manifest: Path, project: str | None, out: Path | None, lock: Path | None, *, sandbox: bool
-) -> tuple[RunResult, list[float | None]]:
-    opened = load(manifest, project=project, out=out, lock=lock, sandbox=sandbox)
+def _takes(opened: Project) -> tuple[RunResult, list[float | None]]:
     result = recount(opened.manifest, opened.plan(retries=0), opened.snapshot(), now=SystemClock().time())
     return result, loudness_of(result, read_shapes(opened.out))
