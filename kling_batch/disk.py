@@ -128,7 +128,7 @@ def look(folder: Path, path: str | Path) -> os.stat_result | None:
     with disk_border(folder / relative):
         for part in relative.parts:
             if found is not None and S_ISLNK(found.st_mode):
-                raise _refusal(folder, at)
+                raise _refusal(at)
             at = at / part
             try:
                 found = os.lstat(at)
@@ -151,16 +151,13 @@ def inside(folder: Path, path: str | Path) -> Path:
     """
     found = look(folder, path)
     if found is not None and not S_ISREG(found.st_mode) and not S_ISDIR(found.st_mode):
-        raise _refusal(folder, folder / path)
+        raise _refusal(folder / path)
     return folder / path
 
 
 _NO_LINK = "Replace it by a real file or folder, then run again: below the output folder, no link is followed."
 
 
-def _refusal(folder: Path, path: Path) -> DiskUnusable:
-    if path.is_symlink():
-        words = f"{path} is a symbolic link, which may lead outside of the output folder {folder}"
-    else:
-        words = f"{path} is neither a file nor a folder"
-    return DiskUnusable(words, hint=_NO_LINK)
+def _refusal(path: Path) -> DiskUnusable:
+    is_link = "a symbolic link, which may lead outside of the output folder"
+    return DiskUnusable(f"{path} is {is_link if path.is_symlink() else 'neither a file nor a folder'}", hint=_NO_LINK)
