@@ -1,4 +1,4 @@
-"""A stranger's repository, checked by a build machine: no command without keys leaves its folders, hangs or gives up."""
+"""A stranger's repository on a build machine: no command without keys leaves its folders, hangs or gives up."""
 
 from __future__ import annotations
 
@@ -43,8 +43,22 @@ _CALL = re.compile(r"^(?:\d+ )?(\w+)\((.*)$")
 _PLACE = re.compile(r'(?:(?:AT_FDCWD|\d+)<([^>]*)>, )?"((?:[^"\\]|\\.)*)"')
 _READ_BY_ALL = (
     *(sys.prefix, sys.base_prefix, str(CHECKOUT), "/usr", "/lib", "/bin", "/proc", "/sys", "/dev/null", "/dev/urandom"),
-    *("/etc/ld.so", "/etc/ssl", "/etc/locale.alias", "/etc/localtime", "/etc/mime.types", "/etc/apache2/mime.types", "/etc/nsswitch.conf"),
+    *(
+        "/etc/ld.so",
+        "/etc/ssl",
+        "/etc/locale.alias",
+        "/etc/localtime",
+        "/etc/mime.types",
+        "/etc/apache2/mime.types",
+        "/etc/nsswitch.conf",
+    ),
 )
+_TOUCHING = {
+    "open", "openat", "openat2", "creat", "truncate", "mkdir", "mkdirat", "rename", "renameat", "renameat2", "unlink",
+    "unlinkat", "rmdir", "link", "linkat", "symlink", "symlinkat", "chmod", "fchmodat", "chown", "fchownat", "utimensat",
+    "utime", "mknod", "mknodat", "setxattr",
+}  # fmt: skip
+
 Hostile = Callable[[Path, Path], None]
 """Changes a repository; gets its folder, and one outside of it that must stay as it is."""
 
@@ -74,6 +88,20 @@ def _gone(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     path.unlink(missing_ok=True)
+
+
+def _all(*several: Hostile) -> Hostile:
+    def change(work: Path, outside: Path) -> None:
+        for each in several:
+            each(work, outside)
+
+    return change
+
+
+def _edited(work: Path, outside: Path) -> None:
+    """Have a sound that another takes the place of."""
+    del outside
+    (work / "sounds/sub/a-01.wav").write_bytes(b"edited")
 
 
 def _on_its_way(work: Path, outside: Path) -> None:
@@ -147,9 +175,7 @@ def _deletes(work: Path, outside: Path) -> None:
         size = len(note) - len(note) % 512
         end = victim + len(victim).to_bytes(4, "big") + sum(victim).to_bytes(4, "big")
         lock_page = (0x40000000 // 4096 + 1).to_bytes(4, "big")
-        path.with_name(f"{name}-journal").write_bytes(
-            note[:size] + lock_page + end + bytes.fromhex("d9d505f920a163d7")
-        )
+        path.with_name(f"{name}-journal").write_bytes(note[:size] + lock_page + end + bytes.fromhex("d9d505f920a163d7"))
 
 
 _HOSTILE: dict[str, Hostile] = {
@@ -163,15 +189,8 @@ _HOSTILE: dict[str, Hostile] = {
     "journal's log": _link("sounds/.kling-batch/journal.sqlite3-wal", "new"),
     "folder of sounds": _link("sounds/sub", "folder"),
     "a sound": _link("sounds/sub/a-01.wav", "sound.wav"),
-    "reports": lambda work, outside: [
-        _link(f"sounds/{name}")(work, outside) for name in ("report.json", "report.html", "report.md", "junit.xml")
-    ]
-    and None,
-    "replaced": lambda work, outside: (
-        _link("sounds/.kling-batch/replaced", "folder")(work, outside),
-        (work / "sounds/sub/a-01.wav").write_bytes(b"edited"),
-    )
-    and None,
+    "reports": _all(*(_link(f"sounds/{name}") for name in ("report.json", "report.html", "report.md", "junit.xml"))),
+    "replaced": _all(_link("sounds/.kling-batch/replaced", "folder"), _edited),
     "lock": _link("set.json.lock"),
     "manifest": _link("set.json", "secret.json"),
     "table by ..": _table("../../outside/secret.csv"),
@@ -184,11 +203,7 @@ _HOSTILE: dict[str, Hostile] = {
     "journal as a pipe": _pipe("sounds/.kling-batch/journal.sqlite3"),
     "hold as a pipe": _pipe("sounds/.kling-batch/hold"),
     "report as a pipe": _pipe("sounds/report.json"),
-    "a device as a sound": lambda work, outside: (
-        (work / "sounds/sub/a-01.wav").unlink(),
-        (work / "sounds/sub/a-01.wav").symlink_to("/dev/zero"),
-    )
-    and None,
+    "a device as a sound": _link("sounds/sub/a-01.wav", "/dev/zero"),
     "an endless view": _sql(
         "DROP TABLE attempts; CREATE VIEW attempts AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)"
         " SELECT i AS external_id FROM n;"
@@ -199,7 +214,9 @@ _HOSTILE: dict[str, Hostile] = {
         " (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n); END;"
     ),
     "a huge cell": _sql("UPDATE attempts SET message = zeroblob(900000000);"),
-    "cells of other types": _sql("UPDATE attempts SET take = x'ff', sent_at = 'soon', task_id = '../../account/costs';"),
+    "cells of other types": _sql(
+        "UPDATE attempts SET take = x'ff', sent_at = 'soon', task_id = '../../account/costs';"
+    ),
     "files elsewhere": _sql("UPDATE files SET path = 'OUTSIDE/sound.wav';"),
     "a history that is none": _sql("UPDATE runs SET limits = replace(hex(zeroblob(50000)), '00', '[');"),
     "a year that is none": _sql("UPDATE runs SET started_at = 1e30, exit_status = 77;"),
@@ -248,14 +265,8 @@ def _touched(trace: Path, work: Path) -> Iterator[tuple[str, bool]]:
         changed = not opens or re.search(r"O_WRONLY|O_RDWR|O_CREAT", line) is not None
         for at, name in _PLACE.findall(call[2]):
             path = Path(at or work) / name.encode().decode("unicode_escape")
-            whole = os.path.realpath(path) if opens else os.path.join(os.path.realpath(path.parent), path.name)
+            whole = os.path.realpath(path) if opens else str(Path(os.path.realpath(path.parent)) / path.name)
             yield whole, changed
-
-
-_TOUCHING = {"open", "openat", "openat2", "creat", "truncate", "mkdir", "mkdirat", "rename", "renameat", "renameat2"} | {
-    "unlink", "unlinkat", "rmdir", "link", "linkat", "symlink", "symlinkat", "chmod", "fchmodat", "chown", "fchownat",
-    "utimensat", "utime", "mknod", "mknodat", "setxattr",
-}  # fmt: skip
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed, which sees what is opened")
