@@ -55,8 +55,8 @@ _READ_BY_ALL = (
 )
 _TOUCHING = {
     "open", "openat", "openat2", "creat", "truncate", "mkdir", "mkdirat", "rename", "renameat", "renameat2", "unlink",
-    "unlinkat", "rmdir", "link", "linkat", "symlink", "symlinkat", "chmod", "fchmodat", "chown", "fchownat", "utimensat",
-    "utime", "mknod", "mknodat", "setxattr",
+    "unlinkat", "rmdir", "link", "linkat", "symlink", "symlinkat", "chmod", "fchmodat", "chown", "fchownat",
+    "utimensat", "utime", "mknod", "mknodat", "setxattr",
 }  # fmt: skip
 
 Hostile = Callable[[Path, Path], None]
