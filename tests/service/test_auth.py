@@ -159,10 +159,10 @@ def test_the_fingerprint_names_the_account_and_gives_no_key_away() -> None:
 
 
 def test_what_must_never_be_shown_is_known() -> None:
-    """The key, and every token that was signed with it: the service may repeat an old one."""
+    """The keys, and every token that was signed with them: the service may repeat an old one."""
     assert Keys(api_key="a").signer(lambda: 0.0).secrets() == ("a",)
     signer = Keys(access_key="b", secret_key="c").signer(iter([0.0, 5000.0]).__next__)
-    assert signer.secrets() == ("c",)
+    assert signer.secrets() == ("c", "b")
     tokens = [signer.token(), signer.token()]
     assert tokens[0] != tokens[1]
-    assert signer.secrets() == ("c", *tokens)
+    assert signer.secrets() == ("c", "b", *tokens)
