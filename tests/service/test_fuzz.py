@@ -107,8 +107,8 @@ LARGE: dict[str, bytes] = {
     "words": b'{"code":0,"data":{"task_id":"7","task_status_msg":"%b"}}' % (b"\\u0000" * 1_300_000),
     "an address": b'{"code":0,"data":{"task_id":"7","task_result":{"audios":[{"url_wav":"https://%b"}]}}}'
     % (b"x" * 8_000_000),
-    "sounds": b'{"code":0,"data":{"task_id":"7","task_result":{"audios":[%b{}]}}}' % (b"{}," * 2_000_000),
-    "rows": b'{"code":0,"data":[%b{}]}' % (b'{"task_id":"7"},' * 500_000),
+    "sounds": b'{"code":0,"data":{"task_id":"7","task_result":{"audios":[%b{}]}}}' % (b"{}," * 500_000),
+    "rows": b'{"code":0,"data":[%b{}]}' % (b'{"task_id":"7"},' * 150_000),
     "depth": b'{"code":0,"data":%b}' % (b"[" * 900 + b"]" * 900),
     "more depth": b'{"code":0,"data":%b' % (b'{"a":' * 1_000_000),
 }  # fmt: skip
@@ -120,7 +120,7 @@ def test_no_answer_takes_long_or_leaves_much(body: bytes) -> None:
     began = time.process_time()
     reply = Reply(status=200, body=body, secrets=("a-secret-of-this-service",))
     _read_all(reply)
-    assert time.process_time() - began < 20
+    assert time.process_time() - began < 10
     page, found = read_list(reply), read_query(reply, "7")
     assert not isinstance(page, Page) or len(page.tasks) <= 1000
     if isinstance(found, Found):
