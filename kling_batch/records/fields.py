@@ -50,12 +50,14 @@ COUNT = number(int, least=1)
 SIZE = number(int, least=0)
 TIME = number(int, float, least=0, most=_YEAR_9999)
 """Seconds since 1970."""
+SECONDS = number(int, float, least=0, most=86400)
+"""The length of a sound."""
 FILE: Mapping[str, Check] = {
     "path": text(r"(?![/\\]|[A-Za-z]:)(?!(.*[/\\])?\.\.([/\\]|$))[^\x00-\x1f\ud800-\udfff]{1,1017}"),
     "format": text(r"[a-z0-9]{1,16}"),
     "sha256": text(r"[0-9a-f]{64}"),
     "bytes": SIZE,
-    "duration": number(int, float, least=0, most=86400),
+    "duration": SECONDS,
 }
 
 

@@ -41,8 +41,8 @@ _ATTEMPT: Mapping[str, Check] = {
 }
 _PLACED: Mapping[str, Check] = {
     "external_id": fields.ID,
-    **{name: check for name, check in fields.FILE.items() if name != "duration"},
-    "duration_s": fields.FILE["duration"],
+    **{name: fields.FILE[name] for name in ("path", "format", "sha256", "bytes")},
+    "duration_s": fields.SECONDS,
     "mtime_ns": fields.number(int, least=-(2**63), most=2**63),
 }
 _RUN: Mapping[str, Check] = {

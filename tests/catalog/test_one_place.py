@@ -21,7 +21,6 @@ EXCEPTIONS = {
     "delivery/verify.py": {"wav", "mp3"},
     "records/fields.py": {"duration"},
     "records/lock.py": {"duration"},
-    "records/snapshot.py": {"duration"},
     "report/json_.py": {"duration"},
 }
 """`verify` looks through the files of two containers before the decoder does. Records and report name the length
