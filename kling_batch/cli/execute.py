@@ -10,13 +10,11 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import click
-
 from kling_batch.api.session import nobody_agreed, options_for, session_of
 from kling_batch.cli import catch_termination, github, keep_log
 from kling_batch.cli.environment import own_access
-from kling_batch.cli.output import say, show_error
-from kling_batch.cli.plan_text import MOST_ASKED, columns_of, plan_lines, summary_lines
+from kling_batch.cli.output import confirm, say, show_error
+from kling_batch.cli.plan_text import MOST_ASKED, plan_lines, summary_lines
 from kling_batch.cli.progress import Show, View
 from kling_batch.errors import BudgetStop, Interrupted, KlingBatchError, Terminated
 from kling_batch.model import RunResult, Status
@@ -73,7 +71,7 @@ def execute(
         if plan.needs_consent and not chosen.consented:
             _ask(plan, outlook)
         elif not view.quiet:
-            say("\n".join(summary_lines(plan, outlook)), err=True)
+            say(*summary_lines(plan, outlook), err=True)
 
     session = session_of(project, chosen, agree=agree, access=own_access, store=store, change=change)
     with session.hold() as held:
@@ -115,10 +113,10 @@ def _ask(plan: Plan, outlook: Outlook) -> None:
     Raises:
         BudgetStop: Nobody agreed.
     """
-    say("\n".join(plan_lines(plan, outlook, most=MOST_ASKED, columns=columns_of(sys.stderr))), err=True)
+    say(*plan_lines(plan, outlook, most=MOST_ASKED), err=True)
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise nobody_agreed(plan, hint=_how_to_agree(plan))
-    if not click.confirm(_question(plan), default=False, err=True):
+    if not confirm(_question(plan)):
         raise BudgetStop("Nothing was sent.", hint="Run it again and agree, or add --yes.")
 
 

@@ -11,8 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
+from kling_batch.cli.output import annotate
 from kling_batch.disk import inside
 from kling_batch.errors import KlingBatchError, ManifestInvalid, Problem
 from kling_batch.model import RunResult
@@ -56,11 +55,11 @@ def tell_error(error: KlingBatchError) -> None:
     tell_notes(notes, int(error.exit_status), err=True)
 
 
-def problem_line(problem: Problem) -> str:
-    """Write a manifest's problem as an annotation."""
-    from kling_batch.report.github import command, problem_note
+def annotate_problem(problem: Problem) -> None:
+    """Print a manifest's problem as an annotation, wherever the program runs."""
+    from kling_batch.report.github import problem_note
 
-    return command(_placed(problem_note(problem)))
+    annotate(_placed(problem_note(problem)))
 
 
 def _in_actions() -> bool:
@@ -75,10 +74,10 @@ def _tell_totals(totals: Summary, exit_status: int, out: Path) -> None:
 
 
 def _annotate(notes: Iterable[Note], *, err: bool = False) -> None:
-    from kling_batch.report.github import command, within_limit
+    from kling_batch.report.github import within_limit
 
     for note in within_limit(notes):
-        click.echo(command(_placed(note)), err=err)
+        annotate(_placed(note), err=err)
 
 
 def _placed(note: Note) -> Note:
@@ -103,10 +102,10 @@ def _append(variable: str, text: Callable[[int], str]) -> None:
         with path.open("a", encoding="utf-8", errors="backslashreplace", newline="") as file:
             file.write(added)
     except OSError as error:
-        from kling_batch.report.github import Note, command
+        from kling_batch.report.github import Note
 
         words = f"${variable} cannot be written: {error.strerror or error}. The run itself is not affected."
-        click.echo(command(Note(level="warning", message=words, title="kling-batch")), err=True)
+        annotate(Note(level="warning", message=words, title="kling-batch"), err=True)
 
 
 def _report_in(out: Path) -> str:

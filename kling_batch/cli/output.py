@@ -1,20 +1,24 @@
-"""What is written to the terminal: lines, errors, JSON.
+"""The one door to the terminal: lines, errors, JSON, questions. Whatever goes through it is safe to show.
 
 Colour stands where it is wanted, and never carries a meaning alone: without it, every word and sign says the same.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import Enum
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
 from kling_batch.errors import KlingBatchError
+from kling_batch.text import json_shown, shown
+
+if TYPE_CHECKING:
+    from kling_batch.report.github import Note
 
 _NO = {"", "0"}
 
@@ -26,7 +30,20 @@ class Tone(Enum):
     CAUTION = "yellow"
     NEW = "green"
     UNDER_WAY = "cyan"
-    PLACE = "blue"
+    PLAIN = None
+
+
+@dataclass(frozen=True, slots=True)
+class Toned:
+    """A piece of a line, in the colour of a tone where the stream takes it."""
+
+    text: str
+    tone: Tone = Tone.PLAIN
+    bold: bool = False
+
+
+Line = str | Sequence[str | Toned]
+"""A line of output, or its pieces."""
 
 
 def wanted(stream: TextIO, environment: Mapping[str, str] = os.environ) -> bool:
@@ -47,24 +64,55 @@ def redraws(stream: TextIO, environment: Mapping[str, str] = os.environ) -> bool
     return stream.isatty() and environment.get("TERM") != "dumb"
 
 
-def toned(text: str, tone: Tone, *, bold: bool = False) -> str:
-    """Give text the colour of a tone. What prints it takes the colour out where none is wanted: see `say`."""
-    return click.style(text, fg=tone.value, bold=bold or None)
-
-
-def say(text: str, *, err: bool = False) -> None:
-    """Print a line, in colour where the stream takes it."""
-    click.echo(text, err=err, color=wanted(sys.stderr if err else sys.stdout))
+def say(*lines: Line, err: bool = False) -> None:
+    """Print lines. A line break inside of one is shown as a blank, and does not end it."""
+    stream = sys.stderr if err else sys.stdout
+    if lines:
+        _write("\n".join(painted(line, stream) for line in lines), err=err)
 
 
 def show_error(error: KlingBatchError) -> None:
     """Say what is wrong, where and why, and below it what to do: every error has this shape."""
     first, *rest = error.message.split("\n")
-    say("\n".join([toned(first, Tone.WRONG, bold=True), *rest]), err=True)
+    say([Toned(first, Tone.WRONG, bold=True)], *rest, err=True)
     if error.hint:
         say(f"  {error.hint}", err=True)
 
 
-def print_json(data: Any) -> None:
+def print_json(data: Any, *, indent: int | None = 2, err: bool = False) -> None:
     """Print data for a program."""
-    click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+    _write(json_shown(data, indent=indent), err=err)
+
+
+def print_own(text: str) -> None:
+    """Print a text of the program's own, such as a schema, as it is."""
+    _write(text.removesuffix("\n"))
+
+
+def annotate(note: Note, *, err: bool = False) -> None:
+    """Print a command for GitHub's runner."""
+    from kling_batch.report.github import command
+
+    _write(command(note), err=err)
+
+
+def confirm(question: str) -> bool:
+    """Ask, on stderr, for yes or no."""
+    return click.confirm(shown(question), default=False, err=True)
+
+
+def painted(line: Line, stream: TextIO) -> str:
+    """Write a line out, in colour where a stream takes it."""
+    colour = wanted(stream)
+    pieces = (Toned(line),) if isinstance(line, str) else line
+    return "".join(_painted(Toned(piece) if isinstance(piece, str) else piece, colour) for piece in pieces)
+
+
+def _painted(piece: Toned, colour: bool) -> str:
+    text = shown(piece.text)
+    plain = not colour or (piece.tone is Tone.PLAIN and not piece.bold)
+    return text if plain else click.style(text, fg=piece.tone.value, bold=piece.bold or None)
+
+
+def _write(text: str, *, err: bool = False) -> None:
+    click.echo(text, err=err, color=True)

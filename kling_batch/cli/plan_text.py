@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import textwrap
 from collections.abc import Iterator
 from decimal import ROUND_HALF_UP, Decimal
-from typing import Any, TextIO
+from typing import Any
 
-import click
-
-from kling_batch.cli.output import Tone, toned
+from kling_batch.cli.output import Line, Tone, Toned
 from kling_batch.planning.outlook import Outlook
 from kling_batch.planning.plan import Action, Plan, Step
 from kling_batch.report.facts import units_text
@@ -31,7 +27,6 @@ _SHOWN = {
 }
 """What a plan says of each action: its sign, the words for it, and its tone."""
 _WIDEST_KEY = 40
-_LEAST_COLUMN = 20
 _MINUTE_S = 60
 _HOUR_S = 3600
 
@@ -64,74 +59,43 @@ def plan_json(plan: Plan, outlook: Outlook) -> dict[str, Any]:
     }
 
 
-def plan_lines(plan: Plan, outlook: Outlook, *, most: int | None = None, columns: int | None = None) -> list[str]:
-    """Write the plan for people: what changes, in groups by what is done, then the sum.
-
-    `most` limits each group. `columns` is the width of the terminal, in which reasons stay in their column.
-    """
-    lines: list[str] = []
+def plan_lines(plan: Plan, outlook: Outlook, *, most: int | None = None) -> Iterator[Line]:
+    """Write the plan for people: what changes, in groups by what is done, then the sum. `most` limits each group."""
     for action in Action:
         steps = [step for step in plan.steps if step.action is action and (action is not Action.KEEP or step.failed)]
         if steps:
-            lines += [*_group(steps, most, columns), ""]
-    for line in summary_lines(plan, outlook):
-        first, *rest = _wrapped(line, columns, 2)
-        lines += [first, *(f"  {one}" for one in rest)]
-    return lines
+            yield from _group(steps, most)
+            yield ""
+    yield from summary_lines(plan, outlook)
 
 
-def _group(steps: list[Step], most: int | None, columns: int | None) -> Iterator[str]:
+def _group(steps: list[Step], most: int | None) -> Iterator[Line]:
     action = steps[0].action
     heading = "that failed for good and are left" if action is Action.KEEP else _SHOWN[action][1]
-    yield click.style(f"{_takes(len(steps))} {heading}:", bold=True)
+    yield [Toned(f"{_takes(len(steps))} {heading}:", bold=True)]
     shown = steps[:most]
     width = min(_WIDEST_KEY, max((len(str(step.key)) for step in shown if not _by_field(step)), default=0))
     for step in shown:
-        yield from _step_lines(step, width, columns)
+        yield from _step_lines(step, width)
     if len(steps) > len(shown):
         yield f"    … and {len(steps) - len(shown)} more: kling-batch plan lists them"
 
 
-def _step_lines(step: Step, width: int, columns: int | None) -> Iterator[str]:
+def _step_lines(step: Step, width: int) -> Iterator[Line]:
     """Write a step: on a line its reason, or under it a line for every field that changed."""
     sign, _, tone = _SHOWN[step.action]
     sign = "!" if step.action is Action.KEEP else sign
     if not _by_field(step):
-        yield from _beside(f"  {toned(f'{sign} {step.key!s:<{width}}', tone)}  ", step.reason, columns)
+        yield ["  ", Toned(f"{sign} {step.key!s:<{width}}", tone), f"  {step.reason}"]
         return
-    yield f"  {toned(f'{sign} {step.key}', tone)}"
+    yield ["  ", Toned(f"{sign} {step.key}", tone)]
     name_width = max(len(change.name) for change in step.changes)
     for change in step.changes:
-        head = f"      ~ {change.name:<{name_width}}  "
-        line = f"{head}{change.old} -> {change.new}"
-        if columns is None or len(line) <= columns:
-            yield line
-        else:
-            yield from _beside(head, change.old, columns)
-            yield from _beside(f"{'-> ':>{len(head)}}", change.new, columns)
-
-
-def _beside(head: str, text: str, columns: int | None) -> Iterator[str]:
-    """Put a text beside its head, its further lines below its first."""
-    first, *rest = _wrapped(text, columns, len(click.unstyle(head)))
-    yield f"{head}{first}"
-    yield from (" " * len(click.unstyle(head)) + line for line in rest)
+        yield f"      ~ {change.name:<{name_width}}  {change.old} -> {change.new}"
 
 
 def _by_field(step: Step) -> bool:
     return step.action is Action.GENERATE and bool(step.changes)
-
-
-def _wrapped(text: str, columns: int | None, indent: int) -> list[str]:
-    """Break a text into lines that fit beside an indent, where there is a width and enough of it."""
-    if columns is None or columns - indent < _LEAST_COLUMN:
-        return [text]
-    return textwrap.wrap(text, columns - indent) or [""]
-
-
-def columns_of(stream: TextIO) -> int | None:
-    """Say how wide a terminal is; None for anything else."""
-    return os.get_terminal_size(stream.fileno()).columns if stream.isatty() else None
 
 
 def summary_lines(plan: Plan, outlook: Outlook) -> list[str]:

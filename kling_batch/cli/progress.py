@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from typing import Any
 
-import click
-
-from kling_batch.cli.output import redraws, say, wanted
+from kling_batch.cli.output import Line, Tone, Toned, painted, print_json, redraws, say, wanted
 from kling_batch.clock import Clock, SystemClock, iso
 from kling_batch.events import Event, LimitChanged, Looking, RunStarted, TakeChanged, TakeEnded, Waiting, Warned
 from kling_batch.model import Status, TakeKey
@@ -49,7 +46,7 @@ class Tally:
     def _count(self, *states: str) -> int:
         return sum(1 for state in self.states.values() if state in states)
 
-    def words(self) -> str:
+    def line(self, before: str = "") -> Line:
         """Say what is under way, what failed, and what was spent."""
         in_flight, downloading = (
             self._count("submitting", "in-flight", "settling"),
@@ -58,9 +55,9 @@ class Tally:
         waiting = max(0, self.takes - sum(self.ended.values()) - in_flight - downloading)
         failed = [f"{count} {status}" for status in (Status.FAILED, Status.UNKNOWN) if (count := self.ended[status])]
         parts = [f"{in_flight} in flight", f"{downloading} downloading", f"{waiting} waiting"]
-        if failed:
-            parts.append(click.style(", ".join(failed), fg="red"))
-        return f"{', '.join(parts)}, {self.units:.2f} units"
+        listed = f"{before}{', '.join(parts)}, "
+        wrong: list[str | Toned] = [Toned(", ".join(failed), Tone.WRONG), ", "] if failed else []
+        return [listed, *wrong, f"{self.units:.2f} units"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,7 +111,7 @@ class JsonLines(Show):
     def __call__(self, event: Event) -> None:
         """Show an event."""
         facts = {name: _plain(value) for name, value in asdict(event).items() if name != "at"}
-        say(json.dumps({"at": iso(event.at), "event": type(event).__name__, **facts}), err=True)
+        print_json({"at": iso(event.at), "event": type(event).__name__, **facts}, indent=None, err=True)
 
 
 class Heartbeat(Show):
@@ -135,7 +132,7 @@ class Heartbeat(Show):
         while True:
             await self._clock.sleep(HEARTBEAT_S)
             done, takes = self._tally.ended[Status.SUCCEEDED], self._tally.takes
-            say(f"{done} of {takes} takes done, {self._tally.words()}", err=True)
+            say(self._tally.line(f"{done} of {takes} takes done, "), err=True)
 
 
 class Bar(Heartbeat):
@@ -148,7 +145,7 @@ class Bar(Heartbeat):
     def __call__(self, event: Event) -> None:
         """Show an event."""
         super().__call__(event)
-        words = self._tally.words() if wanted(sys.stderr) else click.unstyle(self._tally.words())
+        words = painted(self._tally.line(), sys.stderr)
         if isinstance(event, RunStarted):
             from tqdm import tqdm
 
@@ -172,7 +169,8 @@ class Bar(Heartbeat):
         if self._bar is None:
             super().say(words)
         else:
-            self._bar.write(words, file=sys.stderr)
+            with self._bar.external_write_mode(file=sys.stderr):
+                super().say(words)
 
     async def beat(self) -> None:
         """Draw it anew every second: time goes on, also where nothing happens."""

@@ -1,7 +1,6 @@
 """From a run's result to what people and machines read.
 
     facts      what every report says in the same words: totals, reasons, what to do
-    text       foreign words, made safe to print
     disk       whole files only
     json_      for programs, to `schemas/report.schema.json`
     csv_       for spreadsheets

@@ -1,8 +1,7 @@
 """What GitHub Actions reads: annotations as workflow commands, a step's outputs, and a page for its summary.
 
-A workflow command is one line, `::error file=...,line=...::message`. `%`, CR and LF are written as `%25`, `%0D` and
-`%0A`, in a property also `:` and `,` [documented, and read from the runner's source]. GitHub shows the first 10
-errors and the first 10 warnings of a step, and refuses a summary of more than 1 MiB.
+A workflow command is one line, `::error file=...,line=...::message`. GitHub shows the first 10 errors and the first 10
+warnings of a step, and refuses a summary of more than 1 MiB.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from typing import Literal
 from kling_batch.errors import ExitStatus, Problem
 from kling_batch.model import RunResult, Source, Status, TakeResult
 from kling_batch.report.facts import Summary, problems, reason, repair
-from kling_batch.report.text import one_line, printable
+from kling_batch.text import one_line, runner_command
 
 MOST_OF_A_LEVEL = 10
 """Errors, and warnings, that GitHub shows of a step."""
@@ -46,9 +45,7 @@ def command(note: Note) -> str:
         properties |= {"col": str(note.source.column)} if note.source.column > 1 else {}
     if note.title:
         properties["title"] = one_line(note.title, _LONGEST_MESSAGE)
-    listed = ",".join(f"{name}={_escaped_property(value)}" for name, value in properties.items() if value)
-    head = f"{note.level} {listed}" if listed else note.level
-    return f"::{head}::{_escaped(note.message)}"
+    return runner_command(note.level, properties, note.message)
 
 
 def notes_of(result: RunResult) -> Iterator[Note]:
@@ -150,11 +147,3 @@ def _output(name: str, value: str) -> str:
         return f"{name}={value}\n"
     mark = f"end-{hashlib.sha256(value.encode('utf-8', 'backslashreplace')).hexdigest()}"
     return f"{name}<<{mark}\n{value}\n{mark}\n"
-
-
-def _escaped(text: str) -> str:
-    return printable(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-
-
-def _escaped_property(text: str) -> str:
-    return _escaped(text).replace(":", "%3A").replace(",", "%2C")

@@ -26,7 +26,7 @@ from kling_batch.model import RunResult, Shape, Status, TakeKey, TakeResult
 from kling_batch.report.facts import headline, money, problems, reason, repair, span_s, summary
 from kling_batch.report.page_chart import chart, time_text
 from kling_batch.report.page_data import blocks
-from kling_batch.report.text import printable
+from kling_batch.text import printable
 
 if TYPE_CHECKING:
     from jinja2 import Environment

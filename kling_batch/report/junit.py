@@ -18,7 +18,7 @@ from junitparser import Attr, Error, Failure, IntAttr, JUnitXml, Skipped, TestCa
 from kling_batch.catalog import WORDS, kind_of
 from kling_batch.model import RunResult, Status, TakeResult
 from kling_batch.report.facts import reason, repair, span_s, units_text
-from kling_batch.report.text import printable
+from kling_batch.text import printable
 
 _Verdict = type[Failure] | type[Error] | type[Skipped]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from kling_batch.catalog import LENGTH, WORDS, kind_of
 from kling_batch.model import RunResult, TakeResult
 from kling_batch.report.facts import headline, money, problems, reason, repair, summary, units_text
-from kling_batch.report.text import one_line
+from kling_batch.text import one_line
 
 MOST_ROWS = 100
 """Rows a table has at most: all of them at their longest stay under 1 MiB."""

@@ -16,7 +16,7 @@ from typing import Any
 from kling_batch.catalog import kind_of
 from kling_batch.model import Job, Origin, RunResult, Shape, Status, TakeResult
 from kling_batch.report.facts import by_job, reason, repair, units_text
-from kling_batch.report.text import printable
+from kling_batch.text import printable
 
 _BLOCK = 20_000  # characters, from which on a block is closed
 _LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from kling_batch.errors import UsageError
 from kling_batch.model import RunResult, Shape, Status
 from kling_batch.report.csv_ import defused
-from kling_batch.report.text import printable
+from kling_batch.text import printable
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -70,7 +70,7 @@ def table(rows: DataFrame) -> bytes:
 
 def csv(rows: DataFrame) -> bytes:
     """Write rows for a spreadsheet, cells that it would run as a formula defused."""
-    return _with_words(rows, defused).to_csv(index=False).encode()
+    return _with_words(rows, defused).to_csv(index=False).encode("utf-8", "backslashreplace")
 
 
 def parquet(rows: DataFrame) -> bytes:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 FLOORS = [
-    {"", "errors", "model", "events", "clock", "effects", "resources", "identity", "http", "disk"},
+    {"", "errors", "model", "events", "clock", "effects", "resources", "identity", "http", "disk", "text"},
     {"catalog"},
     {"manifest", "service", "records"},
     {"delivery"},

@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from kling_batch.cli.output import Tone, say, toned, wanted
+from kling_batch.cli.output import Tone, Toned, say, wanted
 
 
 class Terminal(io.StringIO):
@@ -40,7 +40,7 @@ def test_colour_is_taken_out_where_none_is_wanted(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The words stay the same."""
-    say(toned("gone", Tone.WRONG))
+    say([Toned("gone", Tone.WRONG)])
     monkeypatch.setenv("FORCE_COLOR", "1")
-    say(toned("gone", Tone.WRONG), err=True)
+    say([Toned("gone", Tone.WRONG)], err=True)
     assert capsys.readouterr() == ("gone\n", "\x1b[31mgone\x1b[0m\n")

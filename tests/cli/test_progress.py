@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import Iterable
 from decimal import Decimal
 
-import click
 import pytest
 
+from kling_batch.cli.output import painted
 from kling_batch.cli.progress import Heartbeat, Tally
 from kling_batch.events import Event, RunStarted, TakeChanged, TakeEnded
 from kling_batch.model import Status, TakeKey
@@ -42,7 +43,7 @@ BUSY: list[Event] = [
 
 def test_every_take_is_counted_once() -> None:
     """What was in place before is done, what failed for good before has failed, and a retry waits again."""
-    words = click.unstyle(tallied(BUSY).words())
+    words = painted(tallied(BUSY).line(), io.StringIO())
     assert words == "1 in flight, 2 downloading, 12 waiting, 2 failed, 0.50 units"
 
 

@@ -195,15 +195,3 @@ def test_a_warning_stands_above_the_bar(tavern: Any, serve: Any, on_terminal: St
     warned = next(n for n, line in enumerate(screen.lines) if line.startswith("Nothing more is kept in the store: "))
     assert any(bar in screen.lines[warned + 1 :] for bar in screen.bars)
     assert all(bar.startswith("  0%") is (" 0/7 done" in bar) for bar in screen.bars)
-
-
-def test_a_plan_keeps_to_the_width_of_the_terminal(tavern: Any, serve: Any, on_terminal: Start) -> None:
-    """Reasons and changes stay in their column."""
-    serve()
-    tavern.run()
-    longer = tavern.manifest.read_text().replace("Footsteps on", "Very slow and heavy footsteps of a giant on")
-    tavern.manifest.write_text(longer.replace("id: door", "id: gate"))
-    screen = on_terminal("plan", "tavern.yaml", columns=60)
-    assert screen.read_all() == 0
-    assert [line for line in screen.lines if len(line) > 60] == []
-    assert any(line.startswith("             -> ") for line in screen.lines)

@@ -9,7 +9,7 @@ import click
 
 from kling_batch.cli.environment import ask
 from kling_batch.cli.options import text_or_json
-from kling_batch.cli.output import print_json
+from kling_batch.cli.output import print_json, say
 from kling_batch.clock import SystemClock, iso
 
 _YEAR_S = 366 * 86_400
@@ -27,9 +27,9 @@ def command(output: str) -> int:
         print_json({"packs": rows})
         return 0
     if not rows:
-        click.echo("The account has no resource pack.")
+        say("The account has no resource pack.")
     for row in rows:
-        click.echo(_line(row))
+        say(_line(row))
     return 0
 
 

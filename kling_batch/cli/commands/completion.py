@@ -6,6 +6,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from kling_batch.cli import PROGRAM, cli
+from kling_batch.cli.output import print_own
 
 _VARIABLE = "_KLING_BATCH_COMPLETE"
 """Where the script puts its question: click answers it before any command runs."""
@@ -20,5 +21,5 @@ def command(shell: str) -> int:
     """
     completer = get_completion_class(shell)
     assert completer is not None  # noqa: S101 - click has one for each of the choices
-    click.echo(completer(cli, {}, PROGRAM, _VARIABLE).source())
+    print_own(completer(cli, {}, PROGRAM, _VARIABLE).source())
     return 0

@@ -17,7 +17,7 @@ from kling_batch.cli import checks
 from kling_batch.cli.checks import Check, State
 from kling_batch.cli.environment import own_access, own_store
 from kling_batch.cli.options import allow_outside_option, out_option, project_option, text_or_json
-from kling_batch.cli.output import print_json
+from kling_batch.cli.output import print_json, say
 from kling_batch.clock import SystemClock
 from kling_batch.delivery.verify import decoders
 from kling_batch.disk import disk_border
@@ -54,8 +54,8 @@ def command(
         print_json(told)
     else:
         for check in found:
-            click.echo(_line(check))
-    click.echo(_conclusion(found), err=True)
+            say(*_lines(check))
+    say(_conclusion(found), err=True)
     return int(status)
 
 
@@ -180,9 +180,10 @@ async def _ask(
     return outcome, ahead_s
 
 
-def _line(check: Check) -> str:
-    head = f"{check.state:<8} {check.name:<9} {check.message}"
-    return f"{head}\n{'':<18} {check.hint}" if check.hint else head
+def _lines(check: Check) -> Iterator[str]:
+    yield f"{check.state:<8} {check.name:<9} {check.message}"
+    if check.hint:
+        yield f"{'':<18} {check.hint}"
 
 
 def _conclusion(found: Sequence[Check]) -> str:

@@ -9,6 +9,7 @@ import click
 
 from kling_batch import resources
 from kling_batch.catalog.manifest import manifest_schema_text
+from kling_batch.cli.output import say
 from kling_batch.disk import disk_border
 
 MANIFEST = "sounds.yaml"
@@ -35,9 +36,9 @@ def command(folder: Path) -> int:
         (wrote if _write_new(folder / name, text) else left).append(name)
     (wrote if _add_lines(folder / _IGNORE_FILE, IGNORED) else left).append(_IGNORE_FILE)
     for name in wrote:
-        click.echo(f"wrote {folder / name}")
+        say(f"wrote {folder / name}")
     for name in left:
-        click.echo(f"left  {folder / name}: it is there already")
+        say(f"left  {folder / name}: it is there already")
     _say_what_next(folder)
     return 0
 
@@ -79,14 +80,14 @@ def _add_lines(path: Path, lines: Iterable[str]) -> bool:
 def _say_what_next(folder: Path) -> None:
     root = next((parent for parent in folder.resolve().parents if (parent / ".git").exists()), None)
     if root is not None and not (folder / ".git").exists():
-        click.echo(
-            f"\nGitHub reads workflows at the root of the repository alone: move {folder / WORKFLOW} to "
+        say(
+            "",
+            f"GitHub reads workflows at the root of the repository alone: move {folder / WORKFLOW} to "
             f"{root / WORKFLOW}, and give its jobs this folder as `defaults: run: working-directory`.",
             err=True,
         )
     steps = [f"cd {folder}"] if folder != Path() else []
     steps += [f"kling-batch validate {MANIFEST}", f"kling-batch run {MANIFEST} --sandbox"]
-    click.echo("\nNext, without keys and without paying:", err=True)
-    for step in steps:
-        click.echo(f"  {step}", err=True)
-    click.echo("Then take a key, set KLING_API_KEY, and kling-batch doctor tells whether all is ready.", err=True)
+    next_steps = (f"  {step}" for step in steps)
+    then = "Then take a key, set KLING_API_KEY, and kling-batch doctor tells whether all is ready."
+    say("", "Next, without keys and without paying:", *next_steps, then, err=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from kling_batch.cli.options import project_options
+from kling_batch.cli.output import say
 from kling_batch.cli.take_names import locked_takes, parse_key
 from kling_batch.clock import SystemClock
 from kling_batch.errors import FolderHeld, UsageError
@@ -48,14 +49,14 @@ def command(project: Project, choices: tuple[str, ...], table: Path | None, clea
         journal = Journal(picked.out, now=SystemClock().time(), service=None)
     except FolderHeld as error:
         files = "The choice is in the lock; its files come with the end of that run, or with kling-batch restore."
-        click.echo(f"{error.message} {files}", err=True)
+        say(f"{error.message} {files}", err=True)
     else:
         try:
             _move(picked, one_a_job, cleared)
         finally:
             journal.close()
     for key in one_a_job.values():
-        click.echo(f"{key.job_id}: take {key.number}")
+        say(f"{key.job_id}: take {key.number}")
     return 0
 
 
@@ -82,10 +83,10 @@ def _move(project: Project, chosen: Mapping[str, TakeKey], cleared: AbstractSet[
         if job.id in cleared:
             records = (file for key, entry in entries.items() if key.job_id == job.id for file in entry.files)
             for file in drop_picks(job, records, project.out, taken_names(project.manifest.takes)):
-                click.echo(f"{file} was edited, and stays.", err=True)
+                say(f"{file} was edited, and stays.", err=True)
     fresh = [one for one in picks_of(project.manifest.takes, project.lock).chosen if one.take.job.id in chosen]
     for path in bring_picks(fresh, project.out):
-        click.echo(f"{path} is not there yet: kling-batch restore or run puts it in place.", err=True)
+        say(f"{path} is not there yet: kling-batch restore or run puts it in place.", err=True)
 
 
 def with_picks(lock: Lock, chosen: Mapping[str, TakeKey], cleared: AbstractSet[str]) -> Lock:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
@@ -17,7 +16,7 @@ from kling_batch.cli.options import (
     text_or_json,
 )
 from kling_batch.cli.output import print_json, say
-from kling_batch.cli.plan_text import columns_of, plan_json, plan_lines
+from kling_batch.cli.plan_text import plan_json, plan_lines
 from kling_batch.planning.project import Project
 
 
@@ -46,5 +45,5 @@ def command(
     if output == "json":
         print_json(plan_json(plan, outlook))
     else:
-        say("\n".join(plan_lines(plan, outlook, columns=columns_of(sys.stdout))))
+        say(*plan_lines(plan, outlook))
     return 0

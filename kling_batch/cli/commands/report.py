@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from kling_batch.cli.options import project_options, select_option
+from kling_batch.cli.output import say
 from kling_batch.clock import SystemClock
 from kling_batch.errors import DiskUnusable, FolderHeld
 from kling_batch.model import RunResult
@@ -32,7 +33,7 @@ def command(project: Project, select: tuple[str, ...]) -> int:
     told = recount(project.manifest, plan, project.snapshot(), now=SystemClock().time())
     _look(told, project.out)
     write_reports(replace(told, place=project.place), project.out)
-    click.echo(f"Report: {project.out / 'report.html'}", err=True)
+    say(f"Report: {project.out / 'report.html'}", err=True)
     return 0
 
 
@@ -44,10 +45,10 @@ def _look(result: RunResult, out: Path) -> None:
     try:
         journal = Journal(out, now=SystemClock().time(), service=None)
     except (FolderHeld, DiskUnusable) as error:
-        click.echo(f"Without the waveforms of {len(files)} sounds: {error.message}", err=True)
+        say(f"Without the waveforms of {len(files)} sounds: {error.message}", err=True)
         return
     try:
-        click.echo(f"Looking at {len(files)} sounds, once, for their waveforms.", err=True)
+        say(f"Looking at {len(files)} sounds, once, for their waveforms.", err=True)
         journal.keep_shapes(look_at(files, out))
     finally:
         journal.close()

@@ -17,7 +17,7 @@ from kling_batch.cli import github
 from kling_batch.cli.environment import own_access
 from kling_batch.cli.execute import watched
 from kling_batch.cli.options import fetching_options, project_options, select_option, text_or_json
-from kling_batch.cli.output import print_json, show_error
+from kling_batch.cli.output import print_json, say, show_error
 from kling_batch.cli.progress import View
 from kling_batch.errors import Drift, ExitStatus, KlingBatchError, UsageError
 from kling_batch.model import Status, Take
@@ -59,17 +59,17 @@ def command(project: Project, options: Options, view: View, store: str | Path | 
         print_json({"restored": not lost, "lost": shown})
     else:
         for one in lost:
-            click.echo(_line(one, price))
+            say(_line(one, price))
     status = _status(lost, restoring.stopped)
     github.tell_notes(_notes(lost, restoring.stopped), int(status), err=output == "json")
     if restoring.stopped is not None:
         show_error(restoring.stopped)
     elif lost:
         words = f"{len(lost)} takes cannot be had; making them anew would cost {units_text(price * len(lost))} units."
-        click.echo(words, err=True)
-        click.echo("  kling-batch plan shows what a run would do; kling-batch run does it, by consent.", err=True)
+        say(words, err=True)
+        say("  kling-batch plan shows what a run would do; kling-batch run does it, by consent.", err=True)
     else:
-        click.echo(f"Every locked file is in place: {restoring.restored} takes restored.", err=True)
+        say(f"Every locked file is in place: {restoring.restored} takes restored.", err=True)
     return int(status)
 
 

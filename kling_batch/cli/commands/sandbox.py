@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kling_batch.cli.output import say
 from kling_batch.errors import UsageError
 
 if TYPE_CHECKING:
@@ -55,8 +56,8 @@ def command(port: int, concurrency: int | None, generation_seconds: float | None
         queue = scenario.queue or Span.fixed(0.0)
         settings = replace(settings, generation=Span.fixed(generation_seconds), queue=queue)
     server = SandboxServer(settings, port=port, rules=scenario.rules or ())
-    click.echo("\n".join([server.url, *keys]))
-    click.echo(f"The ledger of what it did: {server.url}/sandbox/ledger. Stop it with Ctrl-C.", err=True)
+    say(server.url, *keys)
+    say(f"The ledger of what it did: {server.url}/sandbox/ledger. Stop it with Ctrl-C.", err=True)
     server.run()
     return 0
 

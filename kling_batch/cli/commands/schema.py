@@ -6,6 +6,7 @@ import click
 
 from kling_batch import resources
 from kling_batch.catalog.manifest import manifest_schema_text
+from kling_batch.cli.output import print_own
 from kling_batch.errors import UsageError
 
 
@@ -14,7 +15,7 @@ from kling_batch.errors import UsageError
 def command(name: str) -> int:
     """Print one of the schemas that the program validates with, such as `manifest` or `report`."""
     try:
-        click.echo(manifest_schema_text() if name == "manifest" else resources.schema_text(name), nl=False)
+        print_own(manifest_schema_text() if name == "manifest" else resources.schema_text(name))
     except FileNotFoundError:
         names = ", ".join(resources.schema_names())
         raise UsageError(f"There is no schema {name!r}.", hint=f"There are: {names}.") from None

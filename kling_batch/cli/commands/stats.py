@@ -10,6 +10,7 @@ import click
 
 from kling_batch.api.project import load
 from kling_batch.cli.options import allow_outside_option, lock_option, out_option, project_option, sandbox_option
+from kling_batch.cli.output import say
 from kling_batch.clock import SystemClock
 from kling_batch.disk import disk_border
 from kling_batch.errors import UsageError
@@ -65,7 +66,7 @@ def command(
     found = [_takes(load(manifest, project=project, **place)) for manifest in manifests]
     written = WRITERS[output](make_stats(found, by))
     if file is None:
-        click.echo(written, nl=False)
+        say(*written.decode().removesuffix("\n").split("\n"))
     else:
         with disk_border(file, option="--output"):
             file.write_bytes(written)

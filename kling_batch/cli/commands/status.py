@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from kling_batch.cli.options import project_options, select_option, text_or_json
-from kling_batch.cli.output import print_json
+from kling_batch.cli.output import print_json, say
 from kling_batch.clock import SystemClock, iso
 from kling_batch.model import RunResult, Status
 from kling_batch.planning.project import Project
@@ -30,16 +30,16 @@ def command(project: Project, select: tuple[str, ...], output: str) -> int:
         print_json(_json(project, result, running=running))
         return 0
     if snapshot.last_run is None:
-        click.echo(f"{project.out}: no run yet")
+        say(f"{project.out}: no run yet")
     else:
         ended = "running" if running else f"ended {iso(snapshot.last_run.finished_at) or 'without saying how'}"
-        click.echo(f"{project.out}: run {snapshot.last_run.id}, begun {iso(snapshot.last_run.started_at)}, {ended}")
+        say(f"{project.out}: run {snapshot.last_run.id}, begun {iso(snapshot.last_run.started_at)}, {ended}")
     counts = ", ".join(f"{result.count(status)} {status.value}" for status in Status)
-    click.echo(f"{len(result.takes)} takes: {counts}; {money(result)}")
+    say(f"{len(result.takes)} takes: {counts}; {money(result)}")
     for take in result.takes:
         if take.status in {Status.FAILED, Status.UNKNOWN}:
             words = take.error.message if take.error else ""
-            click.echo(f"  {take.take.key}: {take.status.value}: {words}")
+            say(f"  {take.take.key}: {take.status.value}: {words}")
     return 0
 
 

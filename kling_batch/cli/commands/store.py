@@ -11,7 +11,7 @@ import click
 from kling_batch.api.project import open_store
 from kling_batch.cli.environment import own_store
 from kling_batch.cli.options import text_or_json
-from kling_batch.cli.output import print_json
+from kling_batch.cli.output import print_json, say
 from kling_batch.clock import SystemClock
 from kling_batch.errors import LockInvalid, UsageError
 from kling_batch.records.lock import read_lock
@@ -41,9 +41,9 @@ def command() -> None:
 def path(store: str | None, sandbox: bool) -> int:
     """Print where the store is, in the words that `--store` takes."""
     opened = open_store(store or own_store(), sandbox=sandbox)
-    click.echo(opened.location)
+    say(opened.location)
     whose = "the sandbox" if sandbox else "real runs"
-    click.echo(f"What {whose} made is in {'sandbox' if sandbox else 'live'}/ there.", err=True)
+    say(f"What {whose} made is in {'sandbox' if sandbox else 'live'}/ there.", err=True)
     return 0
 
 
@@ -57,7 +57,7 @@ def stats(store: str | None, sandbox: bool, output: str) -> int:
     if output == "json":
         print_json({"location": opened.location, "sandbox": sandbox, **_total(entries)})
     else:
-        click.echo(f"{opened.location}: {_words(entries)}")
+        say(f"{opened.location}: {_words(entries)}")
     return 0
 
 
@@ -136,8 +136,8 @@ def _show(gone: Sequence[StoreEntry], *, kept: int, dry_run: bool, output: str) 
         print_json({"dry_run": dry_run, "kept": kept, **_total(gone), "removed": removed})
     else:
         for entry in gone:
-            click.echo(f"{entry.sha256}  {entry.bytes}")
-    click.echo(f"{_words(gone)} {'would be removed' if dry_run else 'removed'}, {kept} kept.", err=True)
+            say(f"{entry.sha256}  {entry.bytes}")
+    say(f"{_words(gone)} {'would be removed' if dry_run else 'removed'}, {kept} kept.", err=True)
 
 
 def _total(entries: Sequence[StoreEntry]) -> dict[str, int]:

@@ -9,7 +9,7 @@ import click
 from kling_batch.catalog import DEFAULT, kind, kinds
 from kling_batch.cli.environment import ask
 from kling_batch.cli.options import text_or_json
-from kling_batch.cli.output import print_json
+from kling_batch.cli.output import print_json, say
 from kling_batch.clock import iso
 from kling_batch.model import Task
 from kling_batch.service.client import LONGEST_PAGE
@@ -41,8 +41,8 @@ def command(kind_name: str, page: int, page_size: int, output: str) -> int:
         return 0
     for task in found.tasks:
         words = f"  {task.message}" if task.message else ""
-        click.echo(f"{task.task_id}  {task.status.value:<10}  {_created(task)}  {task.external_id or '-'}{words}")
-    click.echo(f"{len(found.tasks)} tasks on page {page}.", err=True)
+        say(f"{task.task_id}  {task.status.value:<10}  {_created(task)}  {task.external_id or '-'}{words}")
+    say(f"{len(found.tasks)} tasks on page {page}.", err=True)
     return 0
 
 

@@ -9,7 +9,7 @@ import click
 
 from kling_batch.cli import github
 from kling_batch.cli.options import allow_outside_option, project_option
-from kling_batch.cli.output import print_json
+from kling_batch.cli.output import print_json, say
 from kling_batch.errors import ExitStatus, ManifestInvalid, Problem
 from kling_batch.manifest import load
 
@@ -51,9 +51,12 @@ def command(manifests: Sequence[Path], project: str | None, allow_outside: bool,
         print_json({"valid": not problems, "problems": shown})
     else:
         for problem in problems:
-            click.echo(github.problem_line(problem) if output == "github" else str(problem))
+            if output == "github":
+                github.annotate_problem(problem)
+            else:
+                say(str(problem))
     for line in good:
-        click.echo(f"{line}: valid", err=True)
+        say(f"{line}: valid", err=True)
     if problems:
-        click.echo(f"{len(problems)} problem{'s' if len(problems) > 1 else ''} found.", err=True)
+        say(f"{len(problems)} problem{'s' if len(problems) > 1 else ''} found.", err=True)
     return int(ExitStatus.INVALID if problems else ExitStatus.DONE)

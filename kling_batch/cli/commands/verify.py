@@ -9,7 +9,7 @@ import click
 
 from kling_batch.cli import github
 from kling_batch.cli.options import project_options, select_option, text_or_json
-from kling_batch.cli.output import print_json
+from kling_batch.cli.output import print_json, say
 from kling_batch.errors import ExitStatus
 from kling_batch.model import Take
 from kling_batch.planning.project import Project
@@ -43,15 +43,15 @@ def command(
     else:
         for flaw in flaws:
             name = flaw.path or flaw.take
-            click.echo(f"{flaw.finding.value}: {name}: {flaw.detail}")
+            say(f"{flaw.finding.value}: {name}: {flaw.detail}")
     status = ExitStatus.DRIFT if flaws else ExitStatus.DONE
     github.tell_notes(_notes(flaws, takes), int(status), err=output == "json")
     if flaws:
-        click.echo(f"{len(flaws)} of what is asked for or found is not what is locked.", err=True)
-        click.echo("  kling-batch run puts back what is missing or modified; kling-batch plan shows how.", err=True)
+        say(f"{len(flaws)} of what is asked for or found is not what is locked.", err=True)
+        say("  kling-batch run puts back what is missing or modified; kling-batch plan shows how.", err=True)
         return int(status)
     checked = "by name and size" if quick else "by hash and by decoding"
-    click.echo(f"{len(takes)} takes verified, {checked}.", err=True)
+    say(f"{len(takes)} takes verified, {checked}.", err=True)
     return int(status)
 
 
