@@ -41,7 +41,10 @@ class SystemClock:
 
 
 def iso(seconds: float | None) -> str | None:
-    """Write a Unix time as UTC with milliseconds, such as `2026-01-31T08:15:02.120Z`."""
+    """Write a Unix time as UTC with milliseconds, such as `2026-01-31T08:15:02.120Z`; None beyond the calendar."""
     if seconds is None:
         return None
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    try:
+        return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    except (OverflowError, ValueError, OSError):
+        return None

@@ -58,8 +58,14 @@ def disk_border(path: Path, *, option: str = "--out") -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        cause, hint = _MEANINGS.get(error.errno or 0, (error.strerror or str(error), _OTHER))
-        raise DiskUnusable(f"{path}: {cause}", hint=hint.format(option=option)) from error
+        cause, hint = disk_words(error, option=option)
+        raise DiskUnusable(f"{path}: {cause}", hint=hint) from error
+
+
+def disk_words(error: OSError, *, option: str) -> tuple[str, str]:
+    """Word an error, and what to do about it."""
+    cause, hint = _MEANINGS.get(error.errno or 0, (error.strerror or str(error), _OTHER))
+    return cause, hint.format(option=option)
 
 
 def sync_folder(folder: Path, probe: Probe) -> None:

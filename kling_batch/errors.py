@@ -79,12 +79,22 @@ class Problem(NamedTuple):
         return f"{self.path}:{self.line}:{self.column}: {self.message}"
 
 
-class ManifestInvalid(UsageError):
-    """A manifest has problems: all of them, in the order of the file."""
+MOST_PROBLEMS = 1000
+"""Problems that are told of a file. The entries after them are counted, and not looked at."""
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
-        self.problems = tuple(sorted(set(problems)))
-        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+class ManifestInvalid(UsageError):
+    """A manifest has problems: all of them, or so many that nobody reads more, in the order of the file.
+
+    `left_out` counts further ones, and entries that nobody looked at any more.
+    """
+
+    def __init__(self, problems: Sequence[Problem], *, left_out: int = 0) -> None:
+        found = sorted(set(problems))
+        self.problems = tuple(found[:MOST_PROBLEMS])
+        self.left_out = len(found) - len(self.problems) + left_out
+        more = [f"… and {self.left_out} more"] if self.left_out else []
+        super().__init__("\n".join([*map(str, self.problems), *more]))
 
 
 class LockInvalid(UsageError):

@@ -11,18 +11,30 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from kling_batch import __version__
-from kling_batch.cli.output import show_error
-from kling_batch.errors import ExitStatus, Interrupted, KlingBatchError, Terminated, UsageError
+from kling_batch.cli.output import say, show_error
+from kling_batch.disk import disk_words
+from kling_batch.errors import (
+    DiskUnusable,
+    ExitStatus,
+    Interrupted,
+    KlingBatchError,
+    NotFinished,
+    Terminated,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 PROGRAM = "kling-batch"
+ENDS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+"""The signals by which the system asks the program to end."""
 COMMANDS = {
     "init": "Write a starter manifest, .gitignore lines and a CI workflow.",
     "validate": "Check manifests and report every problem at its line.",
@@ -91,20 +103,33 @@ class _Commands(click.Group):
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name=PROGRAM)
-def cli() -> None:
+@click.pass_context
+def cli(ctx: click.Context) -> None:
     """Turn a manifest of prompts into verified sound files, and never pay twice for a sound.
 
     Try it without keys: kling-batch run MANIFEST --sandbox
     """
+    from kling_batch.cli.log import LOG, begin
+
+    begin()
+    ctx.call_on_close(lambda: say(*([f"More is in the log: {LOG.path}"] if LOG.path else []), err=True))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program. Gives the exit status; every error is worded here."""
-    catch_termination()
+    catch_signals()
+    status = _status(argv)
+    sys.stdout.flush()
+    lost = getattr(getattr(getattr(sys.stdout, "buffer", None), "raw", None), "lost", None)
+    if status == ExitStatus.DONE and lost is not None and not isinstance(lost, BrokenPipeError):
+        words = f"The output cannot be written: {lost.strerror}."
+        return _told(DiskUnusable(words, hint="What was to be done is done: mend it, and run the same command again."))
+    return status
+
+
+def _status(argv: Sequence[str] | None) -> int:
     try:
-        result = cli.main(args=argv, prog_name=PROGRAM, standalone_mode=False)
-        sys.stdout.flush()
-        return int(result or 0)
+        return int(cli.main(args=argv, prog_name=PROGRAM, standalone_mode=False) or 0)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         return int(ExitStatus.INVALID)
@@ -114,31 +139,55 @@ def main(argv: Sequence[str] | None = None) -> int:
     except click.exceptions.Exit as error:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
+        _end_at_once_next()
         show_error(Interrupted("Interrupted.", hint="Run the same command again: it goes on where this one stopped."))
         return int(ExitStatus.INTERRUPTED)
+    except Ended:
+        show_error(Terminated("Terminated.", hint="Run the same command again: it resumes where this one stopped."))
+        return int(ExitStatus.TERMINATED)
     except KlingBatchError as error:
-        show_error(error)
-        from kling_batch.cli.github import tell_error
-
-        tell_error(error)
-        return int(error.exit_status)
-    except BrokenPipeError:
-        # Whoever read our output has gone: there is nobody to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return int(ExitStatus.DONE)
+        return _told(error)
     except Exception as error:  # noqa: BLE001 - the one handler that turns a bug into a line and a log file
-        return _internal(error)
+        lacking = _lacking(error)
+        return _internal(error) if lacking is None else _told(lacking)
 
 
-def catch_termination() -> None:
-    """Have SIGTERM end the program by itself, with its own exit status. A run's event loop does so in its own way."""
+def _told(error: KlingBatchError) -> int:
+    from kling_batch.cli.github import tell_error
+
+    show_error(error)
+    tell_error(error)
+    return int(error.exit_status)
+
+
+class Ended(SystemExit):
+    """The system asked the program to end. No other exception is sure to come out of an event loop."""
+
+
+def catch_signals() -> None:
+    """Have SIGTERM, and a hang-up of the terminal, end the program. A run's event loop does so in its own way.
+
+    A hang-up that is ignored, as under `nohup`, stays ignored.
+    """
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _terminate)
+        for number in ENDS:
+            if signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, _end)
 
 
-def _terminate(number: int, frame: object) -> None:
+def _end(number: int, frame: object) -> None:
     del number, frame
-    raise Terminated("Terminated.", hint="Run the same command again: it resumes where this one stopped.")
+    _end_at_once_next()
+    raise Ended
+
+
+def _end_at_once_next() -> None:
+    """Have the next signal end the program wherever it is."""
+    if threading.current_thread() is threading.main_thread():
+        for number in ENDS:
+            if signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, lambda *_: os._exit(ExitStatus.TERMINATED))
+        signal.signal(signal.SIGINT, lambda *_: os._exit(ExitStatus.INTERRUPTED))
 
 
 def _usage(error: click.ClickException) -> UsageError:
@@ -148,23 +197,30 @@ def _usage(error: click.ClickException) -> UsageError:
     return UsageError(error.format_message(), hint=f"{where} --help says what it takes.")
 
 
+def _lacking(error: Exception) -> KlingBatchError | None:
+    """Word what the machine would not give; None where that is not what went wrong."""
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    if isinstance(error, OSError):
+        try:
+            Path.cwd()
+        except OSError:
+            return UsageError("The working folder is gone.", hint="Change to a folder that is there, then run again.")
+        what, hint = disk_words(error, option="--out")
+        return DiskUnusable(f"{error.filename or 'The system'}: {what}.", hint=hint)
+    if isinstance(error, MemoryError) or "can't start new thread" in str(error):
+        words = "The machine gives no more memory or threads."
+        return NotFinished(words, hint="Raise the limit (ulimit -a shows it), then run the same command again.")
+    return None
+
+
 def _internal(error: Exception) -> int:
-    """Say that it is our bug, and where its traceback is kept."""
-    import traceback
+    """Keep the traceback in a file, and name the file."""
+    from kling_batch.cli.log import LOG, LOGGER, begin
 
-    log = keep_log("".join(traceback.format_exception(error)))
+    begin()
+    LOGGER.error("The program met a bug", exc_info=error)
     words = f"Internal error: {type(error).__name__}. This is a bug in kling-batch; nothing known is lost."
-    show_error(KlingBatchError(words, hint=f"Run the same command again to resume, and report it with {log}."))
+    kept = f"report it with {LOG.path}" if LOG.path else "report it: no log file could be written"
+    show_error(KlingBatchError(words, hint=f"Run the same command again to resume, and {kept}."))
     return int(ExitStatus.INTERNAL)
-
-
-def keep_log(text: str) -> str:
-    """Keep tracebacks in a file, without any key, and name the file."""
-    import tempfile
-
-    for name, value in os.environ.items():
-        if name.startswith("KLING_") and name.endswith("_KEY") and value:
-            text = text.replace(value, "[hidden]")
-    with tempfile.NamedTemporaryFile("w", prefix="kling-batch-", suffix=".log", delete=False, encoding="utf-8") as log:
-        log.write(f"kling-batch {__version__}\n{text}")
-    return log.name

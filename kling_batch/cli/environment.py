@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from kling_batch.api.access import Access
 from kling_batch.clock import SystemClock
+from kling_batch.errors import UsageError
 from kling_batch.records.store import default_store_root
 from kling_batch.running.reading import insist
 from kling_batch.service.client import KlingService
@@ -32,8 +33,17 @@ def own_access() -> Access:
 
 
 def own_store() -> Path:
-    """Say where the store is when nobody says otherwise: in the user's cache folder."""
-    return default_store_root(os.environ, platform=sys.platform, home=Path.home())
+    """Say where the store is when nobody says otherwise: in the user's cache folder.
+
+    Raises:
+        UsageError: There is no home folder.
+    """
+    try:
+        home = Path.home()
+    except RuntimeError:
+        words = "There is no home folder in which to keep the store."
+        raise UsageError(words, hint="Set HOME, name a store with --store, or do without one: --no-store.") from None
+    return default_store_root(os.environ, platform=sys.platform, home=home)
 
 
 def ask(call: Callable[[KlingService], Awaitable[T | Refused | ReadFailed]]) -> T:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import signal
 import sys
@@ -11,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from kling_batch.api.session import nobody_agreed, options_for, session_of
-from kling_batch.cli import catch_termination, github, keep_log
+from kling_batch.cli import ENDS, catch_signals, github
 from kling_batch.cli.environment import own_access
 from kling_batch.cli.output import confirm, say, show_error
 from kling_batch.cli.plan_text import MOST_ASKED, plan_lines, summary_lines
@@ -28,20 +27,6 @@ from kling_batch.running.run import Outcome, Stopper
 from kling_batch.running.session import Session
 
 _MOST_NAMED = 12
-_MOST_BUGS = 100
-
-
-class _Bugs(logging.Handler):
-    """Gathers the tracebacks of bugs that a run got over."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.ERROR)
-        self.texts: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep the first of them."""
-        if len(self.texts) < _MOST_BUGS:
-            self.texts.append(self.format(record))
 
 
 def execute(
@@ -83,17 +68,11 @@ def execute(
 
 
 def watched(held: Session, view: View) -> Outcome:
-    """Carry a plan out while somebody watches, who may stop it by a signal. The log of bugs is named at the end."""
-    bugs, log = _Bugs(), logging.getLogger("kling_batch")
-    log.addHandler(bugs)
+    """Carry a plan out while somebody watches, who may stop it by a signal."""
     try:
         return asyncio.run(_watched(held, view.show()))
     finally:
-        log.removeHandler(bugs)
-        catch_termination()
-        if bugs.texts:
-            kept = keep_log("\n".join(bugs.texts))
-            say(f"A bug in kling-batch was met: report it with {kept}.", err=True)
+        catch_signals()
 
 
 async def _watched(held: Session, show: Show) -> Outcome:
@@ -172,8 +151,8 @@ def _catch_signals(stopper: Stopper, show: Show) -> None:
     loop = asyncio.get_running_loop()
     caught: list[int] = []
 
-    def stop(number: signal.Signals, error: KlingBatchError) -> None:
-        if caught:
+    def stop(number: int, error: KlingBatchError) -> None:
+        if caught and number not in ENDS[1:]:  # a hang-up often comes twice
             os._exit(int(error.exit_status))
         caught.append(number)
         show.say("Stopping: saving what is known. Once more stops at once.")
@@ -182,9 +161,11 @@ def _catch_signals(stopper: Stopper, show: Show) -> None:
     hint = "Run the same command again: it resumes where this one stopped."
     errors = {
         signal.SIGINT: Interrupted("Interrupted.", hint=hint),
-        signal.SIGTERM: Terminated("Terminated.", hint=hint),
+        **{number: Terminated("Terminated.", hint=hint) for number in ENDS},
     }
     for number, error in errors.items():
+        if number in ENDS and signal.getsignal(number) == signal.SIG_IGN:
+            continue
         try:
             loop.add_signal_handler(number, stop, number, error)
         except NotImplementedError:

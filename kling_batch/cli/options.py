@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import fields
 from decimal import Decimal
 from functools import wraps
+from math import isfinite
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +18,8 @@ from kling_batch.running.options import BOUNDS, RETRIES, Options
 
 F = TypeVar("F", bound=Callable[..., Any])
 Command = Callable[..., int]
+
+_MOST_UNITS = 10**12
 
 
 class _Concurrency(click.ParamType[int | str]):
@@ -28,8 +32,9 @@ class _Concurrency(click.ParamType[int | str]):
         least, most = BOUNDS["concurrency"]
         if value == "auto":
             return "auto"
-        if most is not None and str(value).isdigit() and least <= int(value) <= most:
-            return int(value)
+        with suppress(ValueError):  # too long a number is none, either
+            if most is not None and least <= int(value) <= most:
+                return int(value)
         return self.fail(f"{value!r} is neither auto nor a number from {least} to {most}.", param, ctx)
 
 
@@ -44,13 +49,22 @@ class _Units(click.ParamType[Decimal]):
             units = Decimal(str(value))
         except ArithmeticError:
             units = Decimal("NaN")
-        if not units.is_finite() or units < 0:
+        if not units.is_finite() or not 0 <= units < _MOST_UNITS:
             self.fail(f"{value!r} is not an amount of units, such as 2.50.", param, ctx)
         return units
 
 
+class Finite(click.FloatRange):
+    """A number within bounds, which neither `nan` nor `inf` is."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read it."""
+        number = float(super().convert(value, param, ctx))
+        return number if isfinite(number) else self.fail(f"{value!r} is no number of use.", param, ctx)
+
+
 def _seconds(option: str, name: str, help_text: str, **settings: Any) -> Callable[[F], F]:
-    bounds = click.FloatRange(*BOUNDS[name])
+    bounds = Finite(*BOUNDS[name])
     return click.option(option, name, type=bounds, metavar="S", help=help_text, **settings)
 
 

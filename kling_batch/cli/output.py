@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from enum import Enum
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 import click
 
@@ -33,16 +32,15 @@ class Tone(Enum):
     PLAIN = None
 
 
-@dataclass(frozen=True, slots=True)
-class Toned:
-    """A piece of a line, in the colour of a tone where the stream takes it."""
+class Toned(NamedTuple):
+    """A piece of a line, in the colour of a tone where the stream takes it. A tuple, since `--help` waits for it."""
 
     text: str
     tone: Tone = Tone.PLAIN
     bold: bool = False
 
 
-Line = str | Sequence[str | Toned]
+Line = str | list[str | Toned]
 """A line of output, or its pieces."""
 
 

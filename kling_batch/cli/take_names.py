@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from kling_batch.errors import UsageError
@@ -10,6 +11,7 @@ from kling_batch.planning.project import Project
 from kling_batch.records.state import is_of
 
 _SHOWN = 12
+_NUMBER = re.compile(r"[0-9]{1,9}")
 
 
 def parse_key(text: str, separator: str) -> TakeKey:
@@ -19,7 +21,7 @@ def parse_key(text: str, separator: str) -> TakeKey:
         UsageError: It is none.
     """
     job_id, found, number = text.rpartition(separator)
-    if not found or not job_id or not number.isascii() or not number.isdigit():
+    if not found or not job_id or not _NUMBER.fullmatch(number):
         raise UsageError(f"{text!r} names no take.", hint=f"Write JOB{separator}TAKE, such as door-creak{separator}2.")
     return TakeKey(job_id, int(number))
 

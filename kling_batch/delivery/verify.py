@@ -6,6 +6,7 @@ Soundfile is used here alone, and loaded with the first file, as is numpy.
 from __future__ import annotations
 
 import io
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
@@ -151,7 +152,8 @@ def _decode(file: Path | io.BytesIO, audio_format: str, *, with_shape: bool) -> 
     import soundfile  # takes 0.15 s to load, with numpy
 
     try:
-        with soundfile.SoundFile(file) as sound:
+        # soundfile itself cannot encode a name that is no UTF-8
+        with soundfile.SoundFile(os.fsencode(file) if isinstance(file, Path) and os.name != "nt" else file) as sound:
             if sound.format not in _containers(audio_format):
                 return Rejected(reason=f"it is {sound.format}, not {audio_format.upper()}")
             return _read_through(sound, with_shape=with_shape)

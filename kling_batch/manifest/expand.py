@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from kling_batch.catalog import Kind, kind
 from kling_batch.catalog.manifest import manifest_schema
 from kling_batch.catalog.paths import path_problem
+from kling_batch.errors import MOST_PROBLEMS
 from kling_batch.manifest.check import Checker
 from kling_batch.manifest.messages import near, shown
 from kling_batch.manifest.nodes import ListNode, MapNode
@@ -73,9 +74,13 @@ class Expansion:
         self._plain_names: list[tuple[Job, Page, int]] = []
         self._told: set[tuple[str, int, str]] = set()
         self._asked = 0
+        self.passed_over = 0
 
     def add(self, node: Node, page: Page, settings: Settings, *, excused: frozenset[str] = frozenset()) -> None:
         """Take one entry: check it by the schema, then make what it asks for. For `excused` see `Checker.check`."""
+        if len(page.problems) >= MOST_PROBLEMS:
+            self.passed_over += 1
+            return
         of_kind = settings.kind_at(node)
         if of_kind not in self._checkers:
             self._checkers[of_kind] = Checker("job", of_kind)

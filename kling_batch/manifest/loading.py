@@ -150,7 +150,7 @@ class _Loading:
         expansion.finish()
         problems = [problem for page in self._pages for problem in page.problems]
         if problems:
-            raise ManifestInvalid(problems)
+            raise ManifestInvalid(problems, left_out=expansion.passed_over)
         return Manifest(
             path=str(self._path),
             project=expansion.project,

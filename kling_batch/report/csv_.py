@@ -27,7 +27,9 @@ COLUMNS = (
 """The header, in order."""
 
 _INVISIBLE = r"\s\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff"
-_FORMULA = re.compile(rf"(^|;)(?=[{_INVISIBLE}]*[=+\-@＝＋－＠]|[\t\r\n])")  # noqa: RUF001 - spreadsheets take full-width ones too
+_INVISIBLE += r"\u115f\u1160\u2800\u3164\ufe00-\ufe0f\uffa0"
+_SIGNS = r"=+\-@＝＋－＠﹢﹣﹦﹫−"  # noqa: RUF001 - spreadsheets take full-width and small ones too
+_FORMULA = re.compile(rf"(^|;)(?=[{_INVISIBLE}]*[{_SIGNS}]|[\t\r\n])")
 
 
 def pieces(result: RunResult) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from kling_batch.catalog import LENGTH, WORDS, kind_of
@@ -14,6 +15,7 @@ MOST_ROWS = 100
 
 _LONGEST_CELL = 300
 _BREAK = "&#8203;"  # an invisible space: keeps @name and #12 from becoming a mention or a link
+_RUNS = re.compile(r"(?i)(?<=script):|(?<=data):")  # the colon of a link that runs something
 _ESCAPES = str.maketrans(
     {
         **{mark: f"\\{mark}" for mark in "\\*_[]~!"},
@@ -40,7 +42,7 @@ def pieces(result: RunResult) -> Iterator[str]:
 
 def escaped(text: str) -> str:
     """Make a text stand as it is in Markdown, also in a table's cell: one line, no markup, no mentions."""
-    return one_line(text, _LONGEST_CELL).translate(_ESCAPES)
+    return _RUNS.sub("&#58;", one_line(text, _LONGEST_CELL).translate(_ESCAPES))
 
 
 def _totals(result: RunResult) -> Iterator[str]:

@@ -16,7 +16,7 @@ from tests.run.conftest import TAKES, Serve, Tavern
 
 def _log(said: str) -> str:
     """Read the log file that is named."""
-    named = re.search(r"report it with (.+\.log)\.", said)
+    named = re.search(r"(?:report it with|in the log:) (\S+\.log)", said)
     assert named is not None, said
     path = Path(named[1])
     text = path.read_text(encoding="utf-8")

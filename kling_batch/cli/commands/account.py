@@ -13,6 +13,7 @@ from kling_batch.cli.output import print_json, say
 from kling_batch.clock import SystemClock, iso
 
 _YEAR_S = 366 * 86_400
+_LAST_MS = 2.5e14
 
 
 @click.command()
@@ -35,6 +36,6 @@ def command(output: str) -> int:
 
 def _line(row: Mapping[str, Any]) -> str:
     until = row.get("invalid_time")
-    ends = f", until {iso(until / 1000)}" if isinstance(until, int | float) else ""
+    ends = f", until {iso(until / 1000)}" if isinstance(until, int | float) and abs(until) < _LAST_MS else ""
     left, total = row.get("remaining_quantity"), row.get("total_quantity")
     return f"{row.get('resource_pack_name')}: {left} of {total} units left, {row.get('status')}{ends}"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kling_batch.cli.options import Finite
 from kling_batch.cli.output import say
 from kling_batch.errors import UsageError
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 @click.option(
     "--concurrency", type=click.IntRange(1, 10_000), help="Most tasks in flight that it allows (default: 10)."
 )
-@click.option("--generation-seconds", type=click.FloatRange(0, 86_400), help="How long a task takes (default: 2).")
+@click.option("--generation-seconds", type=Finite(0, 86_400), help="How long a task takes (default: 2).")
 @click.option(
     "--faults",
     type=click.Path(path_type=Path),

@@ -10,7 +10,7 @@ import click
 
 from kling_batch.api.project import open_store
 from kling_batch.cli.environment import own_store
-from kling_batch.cli.options import text_or_json
+from kling_batch.cli.options import Finite, text_or_json
 from kling_batch.cli.output import print_json, say
 from kling_batch.clock import SystemClock
 from kling_batch.errors import LockInvalid, UsageError
@@ -74,7 +74,7 @@ def stats(store: str | None, sandbox: bool, output: str) -> int:
 @click.option(
     "--older-than",
     "older_than_days",
-    type=click.FloatRange(min=0),
+    type=Finite(min=0),
     default=0.0,
     show_default=True,
     metavar="DAYS",

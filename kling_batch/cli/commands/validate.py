@@ -38,17 +38,19 @@ def command(manifests: Sequence[Path], project: str | None, allow_outside: bool,
     Needs no keys and no network. Exit status 0 when every manifest is valid, else 2.
     """
     problems: list[Problem] = []
+    left_out = 0
     good: list[str] = []
     for path in manifests:
         try:
             manifest = load(path, project=project, allow_outside=allow_outside)
         except ManifestInvalid as error:
             problems += error.problems
+            left_out += error.left_out
         else:
             good.append(f"{path}: {len(manifest.jobs)} jobs, {len(manifest.takes)} takes")
     if output == "json":
         shown = [{"path": p.path, "line": p.line, "column": p.column, "message": p.message} for p in problems]
-        print_json({"valid": not problems, "problems": shown})
+        print_json({"valid": not problems, "problems": shown, "left_out": left_out})
     else:
         for problem in problems:
             if output == "github":
@@ -58,5 +60,6 @@ def command(manifests: Sequence[Path], project: str | None, allow_outside: bool,
     for line in good:
         say(f"{line}: valid", err=True)
     if problems:
-        say(f"{len(problems)} problem{'s' if len(problems) > 1 else ''} found.", err=True)
+        more = f", and {left_out} more" if left_out else ""
+        say(f"{len(problems)} problem{'s' if len(problems) > 1 else ''}{more} found.", err=True)
     return int(ExitStatus.INVALID if problems else ExitStatus.DONE)
