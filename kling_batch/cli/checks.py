@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import platform
-import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from importlib import metadata
 from typing import Any
 
 from kling_batch import __version__, catalog
@@ -33,7 +31,6 @@ _USUAL_S = 10.0
 """The length that is reckoned with where a job does not say one."""
 _COPIES = 2
 """The output folder's and the store's."""
-_OWN_EXTRAS = ("sandbox", "s3", "speed")
 _ORDER = (ExitStatus.INVALID, ExitStatus.ACCOUNT, ExitStatus.NOT_FINISHED)
 """What has to be mended first decides how the command ends."""
 
@@ -73,57 +70,6 @@ def program() -> Check:
     """Name what runs."""
     python = f"Python {platform.python_version()} ({sys.executable})"
     return Check(name="program", message=f"kling-batch {__version__}, {python}, {platform.platform()}")
-
-
-def packages(requirements: Iterable[str], versions: Mapping[str, str]) -> list[Check]:
-    """Look whether everything that is needed is installed, and which extras are.
-
-    Args:
-        requirements: As a package's metadata has them: `httpx>=0.27`, `obstore>=0.12; extra == "s3"`.
-        versions: Of what is installed, by normal name.
-    """
-    needed: list[str] = []
-    extras: dict[str, list[str]] = {name: [] for name in _OWN_EXTRAS}
-    for requirement in requirements:
-        name = re.match(r"[A-Za-z0-9._-]+", requirement)
-        extra = re.search(r"extra == ['\"]([^'\"]+)['\"]", requirement)
-        if name and (extra is None or extra[1] in extras):
-            (needed if extra is None else extras[extra[1]]).append(normal(name[0]))
-    return [_needed(needed, versions), _extras(extras, versions)]
-
-
-def installed() -> tuple[list[str], dict[str, str]]:
-    """Ask the installation for what `packages` wants to know."""
-    try:
-        requirements = metadata.requires("kling-batch") or []
-    except metadata.PackageNotFoundError:
-        requirements = []
-    return requirements, {normal(found.name): found.version for found in metadata.distributions() if found.name}
-
-
-def normal(name: str) -> str:
-    """Write a package's name as indexes compare it: `PyYAML` is `pyyaml`, `jsonschema_rs` is `jsonschema-rs`."""
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def _needed(names: Iterable[str], versions: Mapping[str, str]) -> Check:
-    missing = [name for name in names if name not in versions]
-    if missing:
-        return Check(
-            name="packages",
-            state=State.PROBLEM,
-            message=f"not installed: {', '.join(missing)}",
-            hint="Install the program anew: pip install --force-reinstall kling-batch",
-        )
-    return Check(name="packages", message=", ".join(f"{name} {versions[name]}" for name in names) or "none named")
-
-
-def _extras(extras: Mapping[str, list[str]], versions: Mapping[str, str]) -> Check:
-    parts = []
-    for extra, names in extras.items():
-        there = all(name in versions for name in names)
-        parts.append(f"{extra} installed" if there else f"{extra} not installed (pip install 'kling-batch[{extra}]')")
-    return Check(name="extras", message=", ".join(parts))
 
 
 def sound(version: str, formats: frozenset[str]) -> Check:

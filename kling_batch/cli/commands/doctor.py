@@ -63,7 +63,6 @@ def _examined(
     path: Path | None, project: str | None, out: Path | None, store: str | None, *, allow_outside: bool
 ) -> Iterator[Check]:
     yield checks.program()
-    yield from checks.packages(*checks.installed())
     yield _sound()
     manifest, verdict = _manifest(path, project, allow_outside=allow_outside)
     if verdict is not None:
