@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kling_batch.api.access import Access
 from kling_batch.api.session import options_for, session_of
 from kling_batch.catalog import LENGTH, WORDS, kind_of
 from kling_batch.cli import github
@@ -51,8 +50,18 @@ def command(project: Project, options: Options, view: View, store: str | Path | 
     would cost to make it anew (exit status 3, or 6 where trying again later may help).
     """
     chosen = replace(options_for(project, options), consented=True, retries=0)
-    restoring = _Restoring(project, chosen, view, store)
-    lost = restoring.go()
+    tried = here = _attempt(project, replace(chosen, frozen=True), view, store, _had)
+    if here.lost and here.stopped is None and not project.sandbox:
+        keys = {one.take.key for one in here.lost}
+        try:
+            own_access()
+        except UsageError as error:
+            why = f"neither disk nor store has it, and the service cannot be asked: {error.message}"
+            tried = replace(here, restored=0, lost=[Lost(take=one.take, reason=why) for one in here.lost])
+        else:
+            tried = _attempt(project, chosen, view, store, lambda step: step.key in keys)
+    lost = [*here.never_made, *tried.lost]
+    restored = here.restored + (0 if tried is here else tried.restored)
     price = project.outlook(project.snapshot(), None).units
     if output == "json":
         shown = [_json(one, price) for one in lost]
@@ -60,16 +69,16 @@ def command(project: Project, options: Options, view: View, store: str | Path | 
     else:
         for one in lost:
             say(_line(one, price))
-    status = _status(lost, restoring.stopped)
-    github.tell_notes(_notes(lost, restoring.stopped), int(status), err=output == "json")
-    if restoring.stopped is not None:
-        show_error(restoring.stopped)
+    status = _status(lost, tried.stopped)
+    github.tell_notes(_notes(lost, tried.stopped), int(status), err=output == "json")
+    if tried.stopped is not None:
+        show_error(tried.stopped)
     elif lost:
         words = f"{len(lost)} takes cannot be had; making them anew would cost {units_text(price * len(lost))} units."
         say(words, err=True)
         say("  kling-batch plan shows what a run would do; kling-batch run does it, by consent.", err=True)
     else:
-        say(f"Every locked file is in place: {restoring.restored} takes restored.", err=True)
+        say(f"Every locked file is in place: {restored} takes restored.", err=True)
     return int(status)
 
 
@@ -90,59 +99,41 @@ def _notes(lost: Sequence[Lost], stopped: KlingBatchError | None) -> Iterator[No
         yield Note(level="error", message=one.reason, title=f"{one.take.key} lost", source=one.take.job.source)
 
 
-class _Restoring:
-    """One call of the command: without the service first, then with it for what is left."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Tried:
+    """What an attempt brought back, what could not be had, what nobody made, and what stopped it, if something did."""
 
-    def __init__(self, project: Project, options: Options, view: View, store: str | Path | None) -> None:
-        self.project = project
-        self.options = options
-        self.view = view
-        self.store = store
-        self.stopped: KlingBatchError | None = None
-        """What stopped it, if something did."""
-        self.restored = 0
+    restored: int
+    lost: list[Lost]
+    never_made: list[Lost]
+    stopped: KlingBatchError | None
 
-    def go(self) -> list[Lost]:
-        """Bring back what can be had, and name the rest."""
-        left, never = self._attempt(_had, None)
-        lost = [Lost(take=step.facts.take, reason=step.reason) for step in never if step.facts]
-        if left and self.stopped is None and not self.project.sandbox:
-            try:
-                access = own_access()
-            except UsageError as error:
-                why = f"neither disk nor store has it, and the service cannot be asked: {error.message}"
-                return [*lost, *(Lost(take=one.take, reason=why) for one in left)]
-            keys = {one.take.key for one in left}
-            left, _ = self._attempt(lambda step: step.key in keys, access)
-        return [*lost, *left]
 
-    def _attempt(self, only: Callable[[Step], bool], access: Access | None) -> tuple[list[Lost], tuple[Step, ...]]:
-        """Bring back what `only` chooses. Gives what could not be had, and what was not chosen."""
-        session = session_of(
-            self.project,
-            replace(self.options, frozen=access is None),
-            agree=lambda _plan, _outlook: None,
-            access=own_access,
-            store=self.store,
-            only=only,
-        )
-        with session.hold() as held:
-            outcome = watched(held, self.view)
-        if not isinstance(outcome.stopped, Drift):
-            self.stopped = outcome.stopped
-        brought = {step.key for step in session.plan.steps if step.action is not Action.KEEP}
-        done = [result for result in outcome.result.takes if result.status is Status.SUCCEEDED]
-        self.restored += sum(1 for result in done if result.take.key in brought)
-        lost = [
+def _attempt(
+    project: Project, options: Options, view: View, store: str | Path | None, only: Callable[[Step], bool]
+) -> _Tried:
+    """Bring back what `only` chooses."""
+    session = session_of(
+        project, options, agree=lambda _plan, _outlook: None, access=own_access, store=store, only=only
+    )
+    with session.hold() as held:
+        outcome = watched(held, view)
+    brought = {step.key for step in session.plan.steps if step.action is not Action.KEEP}
+    results = outcome.result.takes
+    return _Tried(
+        restored=sum(1 for one in results if one.status is Status.SUCCEEDED and one.take.key in brought),
+        lost=[
             Lost(
-                take=result.take,
-                reason=result.error.message if result.error else "the work stopped before",
-                passing=result.status is not Status.FAILED,
+                take=one.take,
+                reason=one.error.message if one.error else "the work stopped before",
+                passing=one.status is not Status.FAILED,
             )
-            for result in outcome.result.takes
-            if result.status is not Status.SUCCEEDED
-        ]
-        return lost, session.left_out
+            for one in results
+            if one.status is not Status.SUCCEEDED
+        ],
+        never_made=[Lost(take=step.facts.take, reason=step.reason) for step in session.left_out if step.facts],
+        stopped=None if isinstance(outcome.stopped, Drift) else outcome.stopped,
+    )
 
 
 def _had(step: Step) -> bool:
