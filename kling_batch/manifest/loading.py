@@ -74,10 +74,7 @@ class _Loading:
     def table(self, project: str) -> Manifest:
         """Take every row as a job."""
         expansion = Expansion(project)
-        settings = settings_of()
-        nodes, excused = rows(self._document, None, settings.kind)
-        for row in nodes:
-            expansion.add(row, self._document.page, settings, excused=excused)
+        _add_rows(self._document, None, settings_of(), expansion)
         if not self._document.page.problems and not expansion.jobs:
             self._document.page.tell(self._document.start, "there is no job in this file; write one a row")
         return self._manifest(expansion, None)
@@ -122,9 +119,7 @@ class _Loading:
             columns = Columns(names=data["columns"], node=node, page=page)
         before = len(table.page.problems)
         count = len(expansion.jobs)
-        nodes, excused = rows(table, columns, settings.kind)
-        for row in nodes:
-            expansion.add(row, table.page, settings, excused=excused)
+        _add_rows(table, columns, settings, expansion)
         if len(table.page.problems) == before == 0 and len(expansion.jobs) == count:
             page.tell(entry.items["from"].at, f"there is no row in {table.page.path}")
 
@@ -159,6 +154,12 @@ class _Loading:
             concurrency=concurrency,
             sources=self._sources,
         )
+
+
+def _add_rows(table: Document, columns: Columns | None, settings: Settings, expansion: Expansion) -> None:
+    nodes, excused = rows(table, columns, settings.kind)
+    for row in nodes:
+        expansion.add(row, table.page, settings, excused=excused)
 
 
 def _head(root: MapNode) -> MapNode:

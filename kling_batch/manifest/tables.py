@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple
 
 from kling_batch.catalog import DEFAULT
 from kling_batch.catalog.manifest import manifest_schema
@@ -19,10 +19,8 @@ if TYPE_CHECKING:
 
 _COLUMNS = manifest_schema()["definitions"][DEFAULT]["from"]["properties"]["columns"]
 FIELDS = tuple(_COLUMNS["properties"])
+_LISTS = {"formats", "tags"}
 _META = "meta."
-
-_Plan: TypeAlias = list[tuple[str, int, bool, Callable[[str, int], Node]]]
-"""For each column of use: its field, its place in the row, whether the field is a note, how its cells are read."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,8 +51,7 @@ def rows(document: Document, columns: Columns | None, of_kind: str) -> Rows:
             plan = _own_plan(content, document.page, required)
         else:
             plan = _asked_plan(content, document.page, columns, required)
-        steps = _planned(plan)
-        nodes = (_from_cells(at, cells, steps) for at, cells in content.records)
+        nodes = (_from_cells(at, cells, plan) for at, cells in content.records)
         return Rows(nodes=nodes, excused=required - plan.keys())
     if not isinstance(content, ListNode):
         document.page.tell(content.at, "this is no table; a table is a list of rows")
@@ -111,36 +108,26 @@ def _usable(columns: Columns, there: Collection[str], page: Page, required: Coll
     return {field: column for field, column in columns.names.items() if column in there}
 
 
-def _planned(plan: Mapping[str, int]) -> _Plan:
-    return [
-        (field.removeprefix(_META), ordinal, field.startswith(_META), _list if field in _LISTS else _scalar)
-        for field, ordinal in plan.items()
-    ]
-
-
-def _from_cells(at: int, cells: list[str], plan: _Plan) -> MapNode:
-    """Make a row's fields. An empty cell is a field not given, but its place is kept."""
+def _from_cells(at: int, cells: list[str], plan: Mapping[str, int]) -> MapNode:
+    """Make a row's fields, each from the column in its place. An empty cell is a field not given, its place is kept."""
     items: dict[str, Node] = {}
     keys: dict[str, int] = {}
     meta = MapNode({}, {}, at)
-    for name, ordinal, into_meta, reader in plan:
+    for field, ordinal in plan.items():
         cell = cells[ordinal]
         place = at + ordinal
         given = cell and not cell.isspace()
-        if into_meta:
+        if not field.startswith(_META):
+            keys[field] = place
             if given:
-                meta.items[name] = Scalar(cell, cell, place)
-                meta.keys[name] = place
-            continue
-        keys[name] = place
-        if given:
-            items[name] = reader(cell, place)
+                items[field] = _list(cell, place) if field in _LISTS else _scalar(cell, place)
+        elif given:
+            name = field.removeprefix(_META)
+            meta.items[name] = Scalar(cell, cell, place)
+            meta.keys[name] = place
     if meta.items:
         items["meta"] = meta
     return MapNode(items, keys, at)
-
-
-_LISTS = {"formats", "tags"}
 
 
 def _scalar(cell: str, at: int) -> Node:

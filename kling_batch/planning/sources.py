@@ -11,8 +11,6 @@ from kling_batch.planning.plan import Action, Plan, Step
 from kling_batch.records.state import Presence, TakeState
 from kling_batch.records.store import Store
 
-_WORDS = {"disk": "another place on the disk", "store": "the store", "service": "the service"}
-
 
 def with_sources(plan: Plan, out: Path, store: Store | None) -> Plan:
     """Say in the reason of every step that brings files back where they come from. Looks at disk and store."""
@@ -27,16 +25,16 @@ def _with_source(step: Step, out: Path, store: Store | None) -> Step:
     sources = dict.fromkeys(_source(facts, name, out, store) for name in lacking)
     if not sources:
         return step
-    return replace(step, reason=f"{step.reason} (from {' and '.join(_WORDS[name] for name in sources)})")
+    return replace(step, reason=f"{step.reason} (from {' and '.join(sources)})")
 
 
 def _source(facts: TakeState, audio_format: str, out: Path, store: Store | None) -> str:
     known = facts.known_files.get(audio_format)
     if known is None:
-        return "service"
+        return "the service"
     if known.path != facts.take.path(audio_format) and is_file(out, known.path):
-        return "disk"
-    return "store" if store is not None and _has(store, known.sha256) else "service"
+        return "another place on the disk"
+    return "the store" if store is not None and _has(store, known.sha256) else "the service"
 
 
 def _has(store: Store, sha256: str) -> bool:

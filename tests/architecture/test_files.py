@@ -39,7 +39,7 @@ ELSEWHERE = {
     "cli/commands/init": "begins a project",
     "cli/commands/stats": "writes where it is told to",
     "cli/commands/pick": "reads the list of picks that it is told to",
-    "cli/__init__": "the log file of a bug, and the null device",
+    "cli/log": "the log file",
     "__main__": "the null device",
     "running/session": "opens the service",
     "report/csv_": "empties a piece of text",
