@@ -111,6 +111,11 @@ def cli(ctx: click.Context) -> None:
     """
     from kling_batch.cli.log import LOG, begin
 
+    try:
+        Path.cwd()
+    except OSError:
+        gone = "Change to a folder that is there, then run again."
+        raise UsageError("The working folder is gone.", hint=gone) from None
     begin()
     ctx.call_on_close(lambda: say(*([f"More is in the log: {LOG.path}"] if LOG.path else []), err=True))
 
@@ -202,10 +207,6 @@ def _lacking(error: Exception) -> KlingBatchError | None:
     while isinstance(error, ExceptionGroup):
         error = error.exceptions[0]
     if isinstance(error, OSError):
-        try:
-            Path.cwd()
-        except OSError:
-            return UsageError("The working folder is gone.", hint="Change to a folder that is there, then run again.")
         what, hint = disk_words(error, option="--out")
         return DiskUnusable(f"{error.filename or 'The system'}: {what}.", hint=hint)
     if isinstance(error, MemoryError) or "can't start new thread" in str(error):

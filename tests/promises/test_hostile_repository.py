@@ -39,7 +39,7 @@ for line in sys.argv[1:]:
     print(f"== {line}: {main(line.split())}", file=sys.stderr, flush=True)
 """
 _LONGEST_S = 100.0
-_CALL = re.compile(r"^(?:\d+ )?(\w+)\((.*)$")
+_CALL = re.compile(r"^(?:\d+ +)?(\w+)\((.*)$")
 _PLACE = re.compile(r'(?:(?:AT_FDCWD|\d+)<([^>]*)>, )?"((?:[^"\\]|\\.)*)"')
 _READ_BY_ALL = (
     *(sys.prefix, sys.base_prefix, str(CHECKOUT), "/usr", "/lib", "/bin", "/proc", "/sys", "/dev/null", "/dev/urandom"),
