@@ -48,7 +48,7 @@ def json_shown(data: Any, *, indent: int | None = None) -> str:
 
 def runner_command(name: str, properties: Mapping[str, str], message: str) -> str:
     """Write a command for GitHub's runner: one line, whatever stands in it."""
-    listed = ",".join(f"{key}={_escaped_property(value)}" for key, value in properties.items() if value)
+    listed = ",".join(f"{key}={_escaped_property(value)}" for key, value in properties.items() if value.strip())
     return f"::{name} {listed}".rstrip() + f"::{_escaped(message)}"
 
 
