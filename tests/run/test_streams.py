@@ -94,9 +94,11 @@ def test_a_hang_up_is_a_termination(tavern: Any, serve: Any) -> None:
     """The terminal is closed, twice said: everything known is saved and reported, 143."""
     serve(seconds=3.0)
     ours, theirs = pty.openpty()
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under `nohup`, which is inherited
     process = subprocess.Popen(
         RUN.split(), cwd=tavern.folder, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
     )
+    signal.signal(signal.SIGHUP, before)
     os.close(theirs)
     said = b""
     while b"in-flight" not in said:
