@@ -14,7 +14,6 @@ from kling_batch.delivery.place import placed_now
 from kling_batch.errors import DiskUnusable, KlingBatchError
 from kling_batch.events import RunEnded, RunStarted, Warned
 from kling_batch.model import (
-    NOTHING,
     FileRecord,
     Job,
     LimitPoint,
@@ -259,6 +258,9 @@ async def _keep_deadline(scheduler: Scheduler, ports: Ports, seconds: float, sta
 def work_of(step: Step, facts: TakeState, *, run_id: int, order: int) -> Work:
     """Make a take's record, from what is known of it."""
     take, attempt, finished = facts.take, facts.attempt, facts.finished or facts.moved
+    earlier_units = facts.earlier_units
+    if attempt is not None and (step.action is Action.RETRY or (finished and attempt.attempt < finished.attempt)):
+        earlier_units += attempt.units
     if step.action is Action.RETRY and attempt is not None and attempt.stage is Stage.REFUSED:
         row = withdrawn(attempt)
     elif step.action is Action.RETRY and attempt is not None:
@@ -268,15 +270,14 @@ def work_of(step: Step, facts: TakeState, *, run_id: int, order: int) -> Work:
     elif finished is not None:
         row = _row_of(finished, attempt.run_id if attempt and attempt.external_id == finished.external_id else 0)
         # The lock counts failed attempts in; what the journal knows of them is not counted twice.
-        row = replace(row, units=max(Decimal(0), row.units - facts.earlier_units))
+        row = replace(row, units=max(Decimal(0), row.units - earlier_units))
     else:
         row = first_row(take, run_id)
-    failed = attempt.units if step.action is Action.RETRY and attempt is not None else NOTHING
     return Work(
         take=take,
         row=row,
         order=order,
-        earlier_units=facts.earlier_units + failed if failed else facts.earlier_units,
+        earlier_units=earlier_units,
         known_files=facts.known_files,
         present=frozenset(name for name, state in facts.presence.items() if state is Presence.PRESENT) or _NONE,
         moved=facts.moved,
