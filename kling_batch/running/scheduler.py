@@ -235,11 +235,6 @@ class Scheduler:
         ready = (work for work in self.works if work.row.stage is Stage.WITHDRAWN and work.status is None)
         return [work for work in ready if id(work) not in doubted and not work.orphan]
 
-    @property
-    def takes_wait(self) -> bool:
-        """Whether takes are queued."""
-        return bool(self._queue)
-
     def start_sending(self) -> None:
         """Queue what is to be sent."""
         self.sending = True

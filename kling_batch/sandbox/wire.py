@@ -91,9 +91,6 @@ CODES: Mapping[int, CodeRow] = {
 }
 """What the service can refuse with."""
 
-INTERNAL_MESSAGE = "Internal error, please contact Kling customer service."
-"""What a task that broke says, exactly."""
-
 
 class Refusal(Exception):
     """A call is refused with a code. `message` replaces the code's usual words."""
