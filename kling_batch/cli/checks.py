@@ -54,10 +54,19 @@ class Check:
     exit_status: ExitStatus = ExitStatus.INVALID
 
     @staticmethod
-    def of(name: str, error: KlingBatchError, *, state: State = State.PROBLEM) -> Check:
-        """Take the verdict from an error."""
-        status = error.exit_status
-        return Check(name=name, state=state, message=error.message, hint=error.hint, exit_status=status)
+    def of(name: str, error: KlingBatchError) -> Check:
+        """Take the problem from an error."""
+        return Check.problem(name, error.message, error.hint, error.exit_status)
+
+    @staticmethod
+    def problem(name: str, message: str, hint: str | None, exit_status: ExitStatus = ExitStatus.INVALID) -> Check:
+        """Say what keeps a run from its beginning."""
+        return Check(name=name, state=State.PROBLEM, message=message, hint=hint, exit_status=exit_status)
+
+    @staticmethod
+    def warning(name: str, message: str, hint: str | None = None) -> Check:
+        """Say what a run can begin with."""
+        return Check(name=name, state=State.WARNING, message=message, hint=hint)
 
 
 def exit_status(checks: Iterable[Check]) -> ExitStatus:
@@ -77,12 +86,8 @@ def sound(version: str, formats: frozenset[str]) -> Check:
     wanted = sorted(catalog.formats(), reverse=True)
     lacking = [name for name in wanted if name not in formats]
     if lacking:
-        return Check(
-            name="sound",
-            state=State.WARNING,
-            message=f"libsndfile {version} does not read {', '.join(lacking)}: such files cannot be verified",
-            hint="Install a newer one: pip install --upgrade soundfile",
-        )
+        message = f"libsndfile {version} does not read {', '.join(lacking)}: such files cannot be verified"
+        return Check.warning("sound", message, "Install a newer one: pip install --upgrade soundfile")
     return Check(name="sound", message=f"libsndfile {version} reads {' and '.join(wanted)}")
 
 
@@ -94,10 +99,9 @@ def room(free: float, manifest: Manifest | None) -> Check:
     words += f"; {len(takes)} takes may need {_size(need)}, copies in the store included" if takes else ""
     hint = "Make room, or choose a folder on another disk with --out (and --store)."
     if free < _LEAST_ROOM:
-        status = ExitStatus.NOT_FINISHED
-        return Check(name="room", state=State.PROBLEM, message=words, hint=hint, exit_status=status)
+        return Check.problem("room", words, hint, ExitStatus.NOT_FINISHED)
     if free < max(need, _GB):
-        return Check(name="room", state=State.WARNING, message=words, hint=hint)
+        return Check.warning("room", words, hint)
     return Check(name="room", message=words)
 
 
@@ -114,12 +118,8 @@ def _size(count: float) -> str:
 def address(base_url: str) -> Check:
     """Say which of the service's addresses is asked."""
     if base_url == _REPLACED:
-        return Check(
-            name="address",
-            state=State.WARNING,
-            message=f"{base_url} is the service's old address, which it has replaced",
-            hint=f"Unset KLING_BASE_URL, which leaves {DEFAULT_BASE_URL}, or set it to {BEIJING}.",
-        )
+        hint = f"Unset KLING_BASE_URL, which leaves {DEFAULT_BASE_URL}, or set it to {BEIJING}."
+        return Check.warning("address", f"{base_url} is the service's old address, which it has replaced", hint)
     return Check(name="address", message=f"{base_url}: {_REGIONS.get(base_url, 'none of the known regions')}")
 
 
@@ -128,13 +128,9 @@ def service(outcome: Mapping[str, Any] | Refused | ReadFailed, base_url: str) ->
     if isinstance(outcome, ReadFailed) and outcome.code == _TOO_FAST:
         return _put_off(outcome.reason)
     if isinstance(outcome, ReadFailed):
-        return Check(
-            name="service",
-            state=State.PROBLEM,
-            message=f"{base_url} gives no answer that says anything: {outcome.reason}",
-            hint="Check the network, the proxy and KLING_BASE_URL; if they are right, try again later.",
-            exit_status=ExitStatus.NOT_FINISHED,
-        )
+        message = f"{base_url} gives no answer that says anything: {outcome.reason}"
+        hint = "Check the network, the proxy and KLING_BASE_URL; if they are right, try again later."
+        return Check.problem("service", message, hint, ExitStatus.NOT_FINISHED)
     if isinstance(outcome, Refused):
         return _refused(outcome, base_url)
     rows = outcome.get("resource_pack_subscribe_infos")
@@ -150,8 +146,9 @@ _TOO_FAST = 1302
 
 def _put_off(reason: str) -> Check:
     """Judge a service that answers, but not the question: a run can begin all the same."""
-    message = f"The service answers, and puts the question off with {reason}"
-    return Check(name="service", state=State.WARNING, message=message, hint="Ask again in a minute.")
+    return Check.warning(
+        "service", f"The service answers, and puts the question off with {reason}", "Ask again in a minute."
+    )
 
 
 def _refused(refused: Refused, base_url: str) -> Check:
@@ -164,22 +161,22 @@ def _refused(refused: Refused, base_url: str) -> Check:
             f"Either the key is wrong, or it belongs to another region than {base_url}: copy the key anew from the "
             f"console, or set KLING_BASE_URL to the region where it was made: {others}."
         )
-        return Check(name="service", state=State.PROBLEM, message=stop.message, hint=hint, exit_status=stop.exit_status)
+        return Check.problem("service", stop.message, hint, stop.exit_status)
     return Check.of("service", stop)
 
 
 def clock(ahead_s: float | None) -> Check:
     """Judge how far this machine's clock is ahead of the service's; None where the service did not say its time."""
     if ahead_s is None:
-        return Check(name="clock", state=State.WARNING, message="the service did not say its time", hint=None)
+        return Check.warning("clock", "the service did not say its time")
     if abs(ahead_s) < 1:
         return Check(name="clock", message="as the service's, within a second")
     words = f"about {abs(ahead_s):.0f} s {'ahead of' if ahead_s > 0 else 'behind'} the service's"
     hint = "Set this machine's clock right, and keep it so with NTP."
     if ahead_s > BACKDATED_S:
         words += f": a token from more than {BACKDATED_S} s ahead is refused as not valid yet (1003)"
-        return Check(name="clock", state=State.WARNING, message=words, hint=hint)
+        return Check.warning("clock", words, hint)
     if ahead_s < -_SLOW_S:
         words += f": from {TOKEN_LIFE_S // 60} minutes on a token is refused as expired (1004)"
-        return Check(name="clock", state=State.WARNING, message=words, hint=hint)
+        return Check.warning("clock", words, hint)
     return Check(name="clock", message=words)

@@ -50,8 +50,7 @@ def command(
     status = checks.exit_status(found)
     if output == "json":
         rows = [{"check": c.name, "state": c.state, "message": c.message, "hint": c.hint} for c in found]
-        told = {"fine": status is ExitStatus.DONE, "exit_status": int(status), "checks": rows}
-        print_json(told)
+        print_json({"fine": status is ExitStatus.DONE, "exit_status": int(status), "checks": rows})
     else:
         for check in found:
             say(*_lines(check))
@@ -77,12 +76,8 @@ def _sound() -> Check:
     try:
         return checks.sound(*decoders())
     except (ImportError, OSError) as error:
-        return Check(
-            name="sound",
-            state=State.PROBLEM,
-            message=f"the sound library cannot be loaded: {error}",
-            hint="Install it anew: pip install --force-reinstall soundfile (on Linux it may need libsndfile1).",
-        )
+        hint = "Install it anew: pip install --force-reinstall soundfile (on Linux it may need libsndfile1)."
+        return Check.problem("sound", f"the sound library cannot be loaded: {error}", hint)
 
 
 def _manifest(path: Path | None, project: str | None, *, allow_outside: bool) -> tuple[Manifest | None, Check | None]:
@@ -93,7 +88,7 @@ def _manifest(path: Path | None, project: str | None, *, allow_outside: bool) ->
     except ManifestInvalid as error:
         hint = f"kling-batch validate {path} shows each at its line."
         message = f"{path}: {len(error.problems)} problems, the first: {error.problems[0].message}"
-        return None, Check(name="manifest", state=State.PROBLEM, message=message, hint=hint)
+        return None, Check.problem("manifest", message, hint)
     except UsageError as error:
         return None, Check.of("manifest", error)
     words = f"{path}: {len(manifest.jobs)} jobs, {len(manifest.takes)} takes"
@@ -139,7 +134,7 @@ def _store(location: str | None) -> Check:
             root = Path(store.location)
             _try_to_write(next(place for place in (root, *root.parents) if place.exists()), option="--store")
     except DiskUnusable as error:
-        return Check.of("store", error, state=State.WARNING)
+        return Check.warning("store", error.message, error.hint)
     except KlingBatchError as error:
         return Check.of("store", error)
     return Check(name="store", message=f"{store.location}: can be reached")
