@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,9 +61,25 @@ class Access:
         """What this machine knows of the account."""
         return AccountMemory(self.state, self.fingerprint)
 
-    def open(self, journal: Journal, store: Store | None, observe: Observer) -> Connection:
+    @asynccontextmanager
+    async def open(self, journal: Journal, store: Store | None, observe: Observer) -> AsyncIterator[Ports]:
         """Open the clients of a run."""
-        return Connection(self, journal, store, observe)
+        from kling_batch.delivery.download import Downloader
+
+        clock, rng = SystemClock(), random.Random()  # noqa: S311 - jitter of waits, no secret
+        service, http = self.service()
+        async with http, self.files() as files:
+            yield Ports(
+                service=service,
+                files=Downloader(files, clock=clock, rng=rng),
+                journal=journal,
+                store=store,
+                clock=clock,
+                rng=rng,
+                offload=asyncio.to_thread,
+                probe=no_probe,
+                observe=observe,
+            )
 
     def service(self) -> tuple[KlingService, httpx.AsyncClient]:
         """Open the API's client; whoever asks for it closes it."""
@@ -101,36 +117,3 @@ def sandbox_access() -> Access:
 def no_access() -> Access:
     """Stand in for a service that nobody will ask: a batch that is finished."""
     return Access(base_url="https://nobody.invalid", keys=Keys(api_key="none"), fingerprint="")
-
-
-class Connection:
-    """The open clients of a run: an async context manager that gives its ports."""
-
-    def __init__(self, access: Access, journal: Journal, store: Store | None, observe: Observer) -> None:
-        self._access = access
-        self._journal = journal
-        self._store = store
-        self._observe = observe
-        self._open = AsyncExitStack()
-
-    async def __aenter__(self) -> Ports:
-        from kling_batch.delivery.download import Downloader
-
-        clock, rng = SystemClock(), random.Random()  # noqa: S311 - jitter of waits, no secret
-        service, http = self._access.service()
-        await self._open.enter_async_context(http)
-        files = await self._open.enter_async_context(self._access.files())
-        return Ports(
-            service=service,
-            files=Downloader(files, clock=clock, rng=rng),
-            journal=self._journal,
-            store=self._store,
-            clock=clock,
-            rng=rng,
-            offload=asyncio.to_thread,
-            probe=no_probe,
-            observe=self._observe,
-        )
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._open.aclose()

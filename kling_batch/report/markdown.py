@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from kling_batch.catalog import LENGTH, WORDS, kind_of
 from kling_batch.model import RunResult, TakeResult
@@ -35,9 +35,10 @@ def pieces(result: RunResult) -> Iterator[str]:
     if result.note:
         yield f"**{escaped(result.note)}**\n\n"
     yield from _totals(result)
-    yield from _problems(problems(result))
-    yield from _warnings([take for take in result.takes if take.warnings])
-    yield from _takes(result.takes)
+    yield from _table("What needs you", ("status", "why", "what to do", "task"), problems(result), _problem)
+    warned = [take for take in result.takes if take.warnings]
+    yield from _table("Warnings", ("listen to it, since",), warned, lambda take: ["; ".join(take.warnings)])
+    yield from _table("Takes", ("status", "origin", WORDS, LENGTH, "units", "files"), result.takes, _facts)
 
 
 def escaped(text: str) -> str:
@@ -58,52 +59,31 @@ def _totals(result: RunResult) -> Iterator[str]:
     yield f"\nManifest {escaped(result.manifest)}, exit status {result.exit_status}; {money(result)}.\n"
 
 
-def _problems(takes: Sequence[TakeResult]) -> Iterator[str]:
+def _table(
+    heading: str, columns: Sequence[str], takes: Sequence[TakeResult], cells: Callable[[TakeResult], Iterable[str]]
+) -> Iterator[str]:
+    """Write a chapter with a row a take, each with the take's name first; nothing where there are none."""
     if not takes:
         return
-    yield "\n## What needs you\n\n"
-    yield _row("take", "status", "why", "what to do", "task")
-    yield _rule(5)
+    yield f"\n## {heading}\n\n"
+    yield _row("take", *columns)
+    yield _rule(len(columns) + 1)
     for take in takes[:MOST_ROWS]:
-        task = take.task_id or take.external_id
-        yield _row(_name(take), take.status, escaped(reason(take)), escaped(repair(take)), escaped(task))
-    yield from _more(len(takes))
+        yield _row(escaped(str(take.take.key)), *map(escaped, cells(take)))
+    if len(takes) > MOST_ROWS:
+        yield f"\n… and {len(takes) - MOST_ROWS} more: see report.html or report.csv.\n"
 
 
-def _warnings(takes: Sequence[TakeResult]) -> Iterator[str]:
-    if not takes:
-        return
-    yield "\n## Warnings\n\n"
-    yield _row("take", "listen to it, since")
-    yield _rule(2)
-    for take in takes[:MOST_ROWS]:
-        yield _row(_name(take), escaped("; ".join(take.warnings)))
-    yield from _more(len(takes))
+def _problem(take: TakeResult) -> Iterable[str]:
+    return take.status, reason(take), repair(take), take.task_id or take.external_id
 
 
-def _takes(takes: Sequence[TakeResult]) -> Iterator[str]:
-    if not takes:
-        return
-    yield "\n## Takes\n\n"
-    yield _row("take", "status", "origin", WORDS, LENGTH, "units", "files")
-    yield _rule(7)
-    for take in takes[:MOST_ROWS]:
-        job = take.take.job
-        files = ", ".join(file.path for file in take.files)
-        yield _row(
-            _name(take),
-            take.status,
-            take.origin or "",
-            escaped(kind_of(job).words_of(job)),
-            "" if (length := kind_of(job).length_of(job)) is None else f"{length} s",
-            units_text(take.units),
-            escaped(files),
-        )
-    yield from _more(len(takes))
-
-
-def _name(take: TakeResult) -> str:
-    return escaped(str(take.take.key))
+def _facts(take: TakeResult) -> Iterable[str]:
+    job, kind = take.take.job, kind_of(take.take.job)
+    length = kind.length_of(job)
+    seconds = "" if length is None else f"{length} s"
+    files = ", ".join(file.path for file in take.files)
+    return take.status, take.origin or "", kind.words_of(job), seconds, units_text(take.units), files
 
 
 def _row(*cells: str) -> str:
@@ -112,8 +92,3 @@ def _row(*cells: str) -> str:
 
 def _rule(columns: int) -> str:
     return "|" + " --- |" * columns + "\n"
-
-
-def _more(takes: int) -> Iterator[str]:
-    if takes > MOST_ROWS:
-        yield f"\n… and {takes - MOST_ROWS} more: see report.html or report.csv.\n"

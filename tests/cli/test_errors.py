@@ -42,7 +42,7 @@ def test_every_error_says_what_to_do() -> None:
 @pytest.mark.parametrize(
     ("words", "wrong"),
     [
-        ("rum m.yaml", "There is no command 'rum'. Did you mean 'run'?"),
+        ("rum m.yaml", "No such command 'rum'. Did you mean 'run'?"),
         ("run", "Missing argument 'MANIFEST'."),
         ("run m.yaml --max-unit 3", "Did you mean"),
         ("run m.yaml --retries 31", "31"),
