@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from kling_batch.model import Manifest, Origin, RunResult, Status, TakeResult
+from collections.abc import Sequence
+
+from kling_batch.model import Origin, RunResult, Status, TakeResult
 from kling_batch.planning.picks import recorded
-from kling_batch.planning.plan import Plan, Step
+from kling_batch.planning.plan import Step
+from kling_batch.planning.project import Project
 from kling_batch.planning.select import status_of
 from kling_batch.records.attempts import Stage
 from kling_batch.records.snapshot import Snapshot
@@ -13,9 +16,20 @@ from kling_batch.running.run import work_of
 from kling_batch.running.work import Work
 
 
-def recount(manifest: Manifest, plan: Plan, snapshot: Snapshot, *, now: float) -> RunResult:
-    """Tell the latest run's result again. Times of a run that was killed end `now`, in Unix seconds."""
-    run = snapshot.last_run
+def recount(
+    project: Project, expressions: Sequence[str] = (), snapshot: Snapshot | None = None, *, now: float
+) -> RunResult:
+    """Tell the latest run's result again.
+
+    Args:
+        project: What is wanted, and where.
+        expressions: Which takes are meant; none means all.
+        snapshot: The journal, if it was read a moment ago.
+        now: When a run that was killed counts as ended, in Unix seconds.
+    """
+    snapshot = snapshot or project.snapshot()
+    plan = project.plan(retries=0, expressions=expressions, snapshot=snapshot)
+    manifest, run = project.manifest, snapshot.last_run
     takes = tuple(_result(step, run.id if run else 0) for step in plan.steps if step.facts is not None)
     return RunResult(
         project=manifest.project,

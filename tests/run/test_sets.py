@@ -63,6 +63,19 @@ def test_a_set_comes_back_byte_for_byte_from_lock_and_store(
     assert sum(server.world.ledger.requests.values()) == requests
 
 
+def test_nobody_is_asked_for_what_the_store_has(tavern: Any, serve: Any) -> None:
+    """Keys that are set change nothing about it, and the page tells of what came back."""
+    server = serve()
+    tavern.run("--store", "store")
+    before, requests = _bytes(tavern.out), sum(server.world.ledger.requests.values())
+    shutil.rmtree(tavern.out)
+    assert main(["restore", str(tavern.manifest), "--store", "store"]) == 0
+    assert _bytes(tavern.out) == before
+    assert sum(server.world.ledger.requests.values()) == requests
+    assert tavern.report()["summary"]["succeeded"] == TAKES
+    assert "door-01.wav" in (tavern.out / "report.html").read_text()
+
+
 def test_what_the_store_has_not_is_fetched_from_the_service(tavern: Any, serve: Any) -> None:
     """With keys a restore gets the rest from the tasks that are paid for, and sends nothing new."""
     server = serve()

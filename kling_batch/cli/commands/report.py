@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from kling_batch.cli.options import project_options, select_option
 from kling_batch.cli.output import say
+from kling_batch.cli.reports import refresh
 from kling_batch.clock import SystemClock
 from kling_batch.errors import DiskUnusable, FolderHeld
 from kling_batch.model import RunResult
@@ -27,12 +27,8 @@ def command(project: Project, select: tuple[str, ...]) -> int:
 
     A sound whose waveform is not known yet, since it came with a checkout, is looked at first, unless a run is at work.
     """
-    from kling_batch.report import write_reports
-
-    plan = project.plan(retries=0, expressions=select)
-    told = recount(project.manifest, plan, project.snapshot(), now=SystemClock().time())
-    _look(told, project.out)
-    write_reports(replace(told, place=project.place), project.out)
+    _look(recount(project, select, now=SystemClock().time()), project.out)
+    refresh(project, select)
     say(f"Report: {project.out / 'report.html'}", err=True)
     return 0
 

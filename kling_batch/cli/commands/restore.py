@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
@@ -18,8 +18,9 @@ from kling_batch.cli.execute import watched
 from kling_batch.cli.options import fetching_options, project_options, select_option, text_or_json
 from kling_batch.cli.output import print_json, say, show_error
 from kling_batch.cli.progress import View
+from kling_batch.cli.reports import refresh
 from kling_batch.errors import Drift, ExitStatus, KlingBatchError, UsageError
-from kling_batch.model import Status, Take
+from kling_batch.model import Origin, Status, Take, TakeResult
 from kling_batch.planning.plan import Action, Step
 from kling_batch.planning.project import Project
 from kling_batch.report.facts import units_text
@@ -49,19 +50,17 @@ def command(project: Project, options: Options, view: View, store: str | Path | 
     Keys are needed only for what neither disk nor store has. What cannot be had is listed, with its prompt and what it
     would cost to make it anew (exit status 3, or 6 where trying again later may help).
     """
-    chosen = replace(options_for(project, options), consented=True, retries=0)
-    tried = here = _attempt(project, replace(chosen, frozen=True), view, store, _had)
-    if here.lost and here.stopped is None and not project.sandbox:
-        keys = {one.take.key for one in here.lost}
-        try:
-            own_access()
-        except UsageError as error:
-            why = f"neither disk nor store has it, and the service cannot be asked: {error.message}"
-            tried = replace(here, restored=0, lost=[Lost(take=one.take, reason=why) for one in here.lost])
-        else:
-            tried = _attempt(project, chosen, view, store, lambda step: step.key in keys)
-    lost = [*here.never_made, *tried.lost]
-    restored = here.restored + (0 if tried is here else tried.restored)
+    unasked = _why_unasked(project)
+    frozen = project.sandbox or unasked is not None
+    chosen = replace(options_for(project, options), consented=True, retries=0, frozen=frozen)
+    session = session_of(project, chosen, agree=lambda *_: None, access=own_access, store=store, only=_had)
+    with session.hold() as held:
+        outcome = watched(held, view)
+        refresh(held.project.current())
+    results = outcome.result.takes
+    stopped = None if isinstance(outcome.stopped, Drift) else outcome.stopped
+    lost = [Lost(take=step.facts.take, reason=step.reason) for step in session.left_out if step.facts]
+    lost += [_lost(one, unasked) for one in results if one.status is not Status.SUCCEEDED]
     price = project.outlook(project.snapshot(), None).units
     if output == "json":
         shown = [_json(one, price) for one in lost]
@@ -69,17 +68,33 @@ def command(project: Project, options: Options, view: View, store: str | Path | 
     else:
         for one in lost:
             say(_line(one, price))
-    status = _status(lost, tried.stopped)
-    github.tell_notes(_notes(lost, tried.stopped), int(status), err=output == "json")
-    if tried.stopped is not None:
-        show_error(tried.stopped)
+    status = _status(lost, stopped)
+    github.tell_notes(_notes(lost, stopped), int(status), err=output == "json")
+    if stopped is not None:
+        show_error(stopped)
     elif lost:
         words = f"{len(lost)} takes cannot be had; making them anew would cost {units_text(price * len(lost))} units."
         say(words, err=True)
         say("  kling-batch plan shows what a run would do; kling-batch run does it, by consent.", err=True)
     else:
+        restored = sum(one.origin is not Origin.KEPT for one in results)
         say(f"Every locked file is in place: {restored} takes restored.", err=True)
     return int(status)
+
+
+def _why_unasked(project: Project) -> str | None:
+    """Say why the service cannot be asked; None where it can, and for a sandbox, which is gone."""
+    try:
+        if not project.sandbox:
+            own_access()
+    except UsageError as error:
+        return f"neither disk nor store has it, and the service cannot be asked: {error.message}"
+    return None
+
+
+def _lost(result: TakeResult, unasked: str | None) -> Lost:
+    reason = unasked or (result.error.message if result.error else "the work stopped before")
+    return Lost(take=result.take, reason=reason, passing=result.status is not Status.FAILED)
 
 
 def _status(lost: Sequence[Lost], stopped: KlingBatchError | None) -> ExitStatus:
@@ -97,43 +112,6 @@ def _notes(lost: Sequence[Lost], stopped: KlingBatchError | None) -> Iterator[No
         yield Note(level="error", message=f"{stopped.message} {stopped.hint or ''}".rstrip(), title="kling-batch")
     for one in lost:
         yield Note(level="error", message=one.reason, title=f"{one.take.key} lost", source=one.take.job.source)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Tried:
-    """What an attempt brought back, what could not be had, what nobody made, and what stopped it, if something did."""
-
-    restored: int
-    lost: list[Lost]
-    never_made: list[Lost]
-    stopped: KlingBatchError | None
-
-
-def _attempt(
-    project: Project, options: Options, view: View, store: str | Path | None, only: Callable[[Step], bool]
-) -> _Tried:
-    """Bring back what `only` chooses."""
-    session = session_of(
-        project, options, agree=lambda _plan, _outlook: None, access=own_access, store=store, only=only
-    )
-    with session.hold() as held:
-        outcome = watched(held, view)
-    brought = {step.key for step in session.plan.steps if step.action is not Action.KEEP}
-    results = outcome.result.takes
-    return _Tried(
-        restored=sum(1 for one in results if one.status is Status.SUCCEEDED and one.take.key in brought),
-        lost=[
-            Lost(
-                take=one.take,
-                reason=one.error.message if one.error else "the work stopped before",
-                passing=one.status is not Status.FAILED,
-            )
-            for one in results
-            if one.status is not Status.SUCCEEDED
-        ],
-        never_made=[Lost(take=step.facts.take, reason=step.reason) for step in session.left_out if step.facts],
-        stopped=None if isinstance(outcome.stopped, Drift) else outcome.stopped,
-    )
 
 
 def _had(step: Step) -> bool:

@@ -74,5 +74,5 @@ def command(
 
 
 def _takes(opened: Project) -> tuple[RunResult, list[float | None]]:
-    result = recount(opened.manifest, opened.plan(retries=0), opened.snapshot(), now=SystemClock().time())
+    result = recount(opened, now=SystemClock().time())
     return result, loudness_of(result, read_shapes(opened.out))

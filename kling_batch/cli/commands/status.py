@@ -24,7 +24,7 @@ from kling_batch.running.recount import recount
 def command(project: Project, select: tuple[str, ...], output: str) -> int:
     """Show where a run stands, from the journal, also while it runs."""
     snapshot = project.snapshot()
-    result = recount(project.manifest, project.plan(retries=0, expressions=select), snapshot, now=SystemClock().time())
+    result = recount(project, select, snapshot, now=SystemClock().time())
     running = is_held(own_folder(project.out))
     if output == "json":
         print_json(_json(project, result, running=running))
