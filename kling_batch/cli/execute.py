@@ -21,7 +21,7 @@ from kling_batch.planning.outlook import Outlook
 from kling_batch.planning.plan import Action, Plan
 from kling_batch.planning.project import Project
 from kling_batch.records.lock import Lock
-from kling_batch.report.facts import money, problems, reason, repair, units_text
+from kling_batch.report.facts import grouped, money, problems, units_text
 from kling_batch.running.options import Options
 from kling_batch.running.run import Outcome, Stopper
 from kling_batch.running.session import Session
@@ -120,13 +120,10 @@ def _question(plan: Plan) -> str:
 
 def _problems(result: RunResult) -> Iterator[KlingBatchError]:
     """Word what went wrong with single takes, the worst first: those with one reason and one repair together."""
-    groups: dict[tuple[str, str, str], list[str]] = {}
-    for take in problems(result):
-        if take.error is not None:
-            groups.setdefault((take.status.value, reason(take), repair(take)), []).append(str(take.take.key))
-    for (status, why, what_to_do), keys in groups.items():
-        more = f" and {len(keys) - _MOST_NAMED} more" if len(keys) > _MOST_NAMED else ""
-        yield KlingBatchError(f"{', '.join(keys[:_MOST_NAMED])}{more}: {status}: {why}", hint=what_to_do)
+    for group in grouped(take for take in problems(result) if take.error is not None):
+        named = ", ".join(map(str, group.takes[:_MOST_NAMED]))
+        more = f" and {len(group.takes) - _MOST_NAMED} more" if len(group.takes) > _MOST_NAMED else ""
+        yield KlingBatchError(f"{named}{more}: {group.status}: {group.reason}", hint=group.repair)
 
 
 def _how_to_agree(plan: Plan) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import TypedDict
 
-from kling_batch.model import Job, RunResult, Status, TakeResult
+from kling_batch.model import Job, RunResult, Status, TakeKey, TakeResult
 
 PROBLEMS_FIRST = (Status.FAILED, Status.UNKNOWN, Status.PENDING)
 """The ways of having no sound, the most urgent first."""
@@ -74,6 +75,26 @@ def money(result: RunResult) -> str:
 def problems(result: RunResult) -> list[TakeResult]:
     """List the takes without a sound, the most urgent first, else in the order of the run."""
     return [take for status in PROBLEMS_FIRST for take in result.takes if take.status is status]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Problem:
+    """Takes that have no sound for one reason."""
+
+    status: Status
+    reason: str
+    repair: str
+    takes: list[TakeKey]
+
+
+def grouped(takes: Iterable[TakeResult]) -> list[Problem]:
+    """Put takes that lack a sound for the same reason together: a hundred of them are one thing to mend."""
+    groups: dict[tuple[Status, str, str], Problem] = {}
+    for take in takes:
+        key = (take.status, reason(take), repair(take))
+        problem = groups.setdefault(key, Problem(status=key[0], reason=key[1], repair=key[2], takes=[]))
+        problem.takes.append(take.take.key)
+    return list(groups.values())
 
 
 def by_job(result: RunResult) -> list[tuple[Job, Sequence[TakeResult]]]:

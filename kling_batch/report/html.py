@@ -14,7 +14,6 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -22,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from kling_batch.catalog import kind_of
-from kling_batch.model import RunResult, Shape, Status, TakeKey, TakeResult
-from kling_batch.report.facts import headline, money, problems, reason, repair, span_s, summary
+from kling_batch.model import RunResult, Shape, Status
+from kling_batch.report.facts import grouped, headline, money, problems, span_s, summary
 from kling_batch.report.page_chart import chart, time_text
 from kling_batch.report.page_data import blocks
 from kling_batch.text import printable
@@ -40,16 +39,6 @@ _LISTED = 200
 """Takes of the plain list, which appears where the script does not run, as on a CI that keeps scripts out."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Problem:
-    """Takes that have no sound for one reason."""
-
-    status: Status
-    reason: str
-    repair: str
-    takes: list[TakeKey]
-
-
 def pieces(result: RunResult, shapes: Mapping[str, Shape] | None = None) -> Iterator[str]:
     """Write the page, some takes at a time.
 
@@ -57,7 +46,7 @@ def pieces(result: RunResult, shapes: Mapping[str, Shape] | None = None) -> Iter
         result: The run.
         shapes: What sounds look like, by their hashes, where that is known.
     """
-    found = _grouped(take for take in problems(result) if take.status is not Status.PENDING)
+    found = grouped(take for take in problems(result) if take.status is not Status.PENDING)
     template = _environment().get_template("report.html.j2")
     yield from template.generate(
         result=result,
@@ -84,16 +73,6 @@ def href(path: str) -> str:
 
 def _when(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def _grouped(takes: Iterable[TakeResult]) -> list[_Problem]:
-    """Put takes that lack a sound for the same reason together: a hundred of them are one thing to mend."""
-    groups: dict[tuple[Status, str, str], _Problem] = {}
-    for take in takes:
-        key = (take.status, reason(take), repair(take))
-        problem = groups.setdefault(key, _Problem(status=key[0], reason=key[1], repair=key[2], takes=[]))
-        problem.takes.append(take.take.key)
-    return list(groups.values())
 
 
 def _policy() -> str:
