@@ -6,13 +6,14 @@ A position is one number, which the document turns into line and column when it 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from re import compile as regex
 from typing import Any, NamedTuple, TypeAlias
 
 from kling_batch.errors import Problem
+from kling_batch.manifest.scalars import number
 from kling_batch.model import Source
 
 MAX_DEPTH = 64
@@ -94,6 +95,18 @@ class Table:
 
     header: tuple[tuple[str, int], ...]
     records: list[tuple[int, list[str]]]
+
+    def rows(self) -> Iterator[MapNode]:
+        """Give each row by its columns. An empty cell is a field not given, and its place is kept."""
+        columns = [(ordinal, name) for ordinal, (name, _) in enumerate(self.header)]
+        columns.reverse()  # of two columns with one name the first counts
+        for at, cells in self.records:
+            keys = {name: at + ordinal for ordinal, name in columns}
+            items: dict[str, Node] = {}
+            for ordinal, name in columns:
+                if text := cells[ordinal].strip():
+                    items[name] = Scalar(number(text), text, at + ordinal)
+            yield MapNode(items, keys, at)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,16 +10,15 @@ from kling_batch.catalog import DEFAULT
 from kling_batch.catalog.manifest import manifest_schema
 from kling_batch.manifest.messages import shown, unknown_name
 from kling_batch.manifest.nodes import ListNode, MapNode, Node, Scalar, Table
-from kling_batch.manifest.scalars import number
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterable
 
     from kling_batch.manifest.nodes import Document, Page
 
 _COLUMNS = manifest_schema()["definitions"][DEFAULT]["from"]["properties"]["columns"]
 FIELDS = tuple(_COLUMNS["properties"])
-_LISTS = {"formats", "tags"}
+_LISTS = frozenset({"formats", "tags"})
 _META = "meta."
 
 
@@ -35,8 +34,8 @@ class Columns:
 class Rows(NamedTuple):
     """A table's rows. `excused` are fields that no row can have, which is told once for all of them."""
 
-    nodes: Iterator[Node]
-    excused: frozenset[str]
+    nodes: Iterable[Node]
+    excused: frozenset[str] = frozenset()
 
 
 def rows(document: Document, columns: Columns | None, of_kind: str) -> Rows:
@@ -44,63 +43,53 @@ def rows(document: Document, columns: Columns | None, of_kind: str) -> Rows:
 
     `of_kind` is the kind of a row that names none.
     """
-    content = document.content
-    if isinstance(content, Table):
-        required = _required([name for name, _ in content.header] if columns is None else columns.names, of_kind)
+    content, page = document.content, document.page
+    if isinstance(content, ListNode):
         if columns is None:
-            plan = _own_plan(content, document.page, required)
-        else:
-            plan = _asked_plan(content, document.page, columns, required)
-        nodes = (_from_cells(at, cells, plan) for at, cells in content.records)
-        return Rows(nodes=nodes, excused=required - plan.keys())
-    if not isinstance(content, ListNode):
-        document.page.tell(content.at, "this is no table; a table is a list of rows")
-        return Rows(nodes=iter(()), excused=frozenset())
-    if columns is None:
-        return Rows(nodes=iter(content.items), excused=frozenset())
-    there = {name for row in content.items if isinstance(row, MapNode) for name in row.items}
-    required = _required(columns.names, of_kind)
-    excused = required - _usable(columns, there, document.page, required).keys()
-    return Rows(nodes=(_renamed(row, columns.names) for row in content.items), excused=excused)
+            return Rows(nodes=content.items)
+        there = {name for row in content.items if isinstance(row, MapNode) for name in row.items}
+        names = _asked_for(columns, there, page)
+        nodes, lists = iter(content.items), frozenset[str]()
+    elif isinstance(content, Table):
+        header = [name for name, _ in content.header]
+        names = _own(content, page) if columns is None else _asked_for(columns, header, page)
+        for ordinal, (name, at) in enumerate(content.header):
+            if name in names.values() and name in header[:ordinal]:
+                page.tell(at, f"a second column is named {shown(name)}; rename or remove one of them")
+        nodes, lists = content.rows(), _LISTS
+    else:
+        page.tell(content.at, "this is no table; a table is a list of rows")
+        return Rows(nodes=())
+    lacking = _required(names if columns is None else columns.names, of_kind) - names.keys()
+    for name in sorted(lacking):
+        if columns is None:
+            page.tell(document.start, f"there is no column `{name}`; every job needs one")
+        elif name not in columns.names:
+            words = f"`columns` does not say which column fills `{name}`; every job needs one"
+            columns.page.tell(columns.node.at, words)
+    return Rows(nodes=(_job(row, names, lists) for row in nodes), excused=frozenset(lacking))
 
 
-def _required(fields: Collection[str], of_kind: str) -> frozenset[str]:
+def _required(fields: Collection[str], of_kind: str) -> set[str]:
     """Name the fields that a table must have a column for. Where one tells the kind, rows differ in what they need."""
-    job = manifest_schema()["definitions"][of_kind]["job"]
-    return frozenset(["id"] if "kind" in fields else job["required"])
+    return {"id"} if "kind" in fields else {*manifest_schema()["definitions"][of_kind]["job"]["required"]}
 
 
-def _own_plan(table: Table, page: Page, required: Collection[str]) -> dict[str, int]:
-    """Take columns whose names are field names; tell of all others, and of those that must be there."""
-    plan: dict[str, int] = {}
-    for ordinal, (name, at) in enumerate(table.header):
-        if name in plan:
-            page.tell(at, f"a second column is named `{name}`; keep one of them")
-        elif name in FIELDS or (name.startswith(_META) and len(name) > len(_META)):
-            plan[name] = ordinal
+def _own(table: Table, page: Page) -> Mapping[str, str]:
+    """Take columns whose names are field names; tell of all others."""
+    names = {}
+    for name, at in table.header:
+        if name in FIELDS or (name.startswith(_META) and len(name) > len(_META)):
+            names[name] = name
         elif name:
             page.tell(at, unknown_name(name, (*FIELDS, "meta.NAME"), what="column", meant=_COLUMNS["x-meant"]))
         else:
             page.tell(at, "a column without a name; name it, or remove it")
-    for name in sorted(set(required) - plan.keys()):
-        page.tell(table.header[0][1], f"there is no column `{name}`; every job needs one")
-    return plan
+    return names
 
 
-def _asked_plan(table: Table, page: Page, columns: Columns, required: Collection[str]) -> dict[str, int]:
-    """Take the columns that the manifest asks for, and ignore all others."""
-    ordinals: dict[str, int] = {}
-    for ordinal, (name, at) in enumerate(table.header):
-        if name in ordinals and name in columns.names.values():
-            page.tell(at, f"a second column is named {shown(name)}; rename one of them")
-        ordinals.setdefault(name, ordinal)
-    return {field: ordinals[column] for field, column in _usable(columns, ordinals, page, required).items()}
-
-
-def _usable(columns: Columns, there: Collection[str], page: Page, required: Collection[str]) -> dict[str, str]:
-    """Give the columns that the table has; tell, at `columns`, of the others and of fields without a column."""
-    for field in sorted(set(required) - columns.names.keys()):
-        columns.page.tell(columns.node.at, f"`columns` does not say which column fills `{field}`; every job needs one")
+def _asked_for(columns: Columns, there: Collection[str], page: Page) -> Mapping[str, str]:
+    """Take the columns that the manifest asks for, and ignore all others; tell, at `columns`, which are not there."""
     for field, column in columns.names.items():
         if column not in there:
             said = unknown_name(column, list(there), what="column")
@@ -108,49 +97,24 @@ def _usable(columns: Columns, there: Collection[str], page: Page, required: Coll
     return {field: column for field, column in columns.names.items() if column in there}
 
 
-def _from_cells(at: int, cells: list[str], plan: Mapping[str, int]) -> MapNode:
-    """Make a row's fields, each from the column in its place. An empty cell is a field not given, its place is kept."""
-    items: dict[str, Node] = {}
-    keys: dict[str, int] = {}
-    meta = MapNode({}, {}, at)
-    for field, ordinal in plan.items():
-        cell = cells[ordinal]
-        place = at + ordinal
-        given = cell and not cell.isspace()
-        if not field.startswith(_META):
-            keys[field] = place
-            if given:
-                items[field] = _list(cell, place) if field in _LISTS else _scalar(cell, place)
-        elif given:
-            name = field.removeprefix(_META)
-            meta.items[name] = Scalar(cell, cell, place)
-            meta.keys[name] = place
-    if meta.items:
-        items["meta"] = meta
-    return MapNode(items, keys, at)
-
-
-def _scalar(cell: str, at: int) -> Node:
-    """Read a cell that may be a number; under a field that wants text it is what was written."""
-    text = cell.strip()
-    return Scalar(number(text), text, at)
-
-
-def _list(cell: str, at: int) -> Node:
-    parts = (part.strip() for part in cell.split(";"))
-    return ListNode([Scalar(part, part, at) for part in parts if part], at)
-
-
-def _renamed(row: Node, names: Mapping[str, str]) -> Node:
-    """Rename the fields of a row that is no CSV's; its values have types already."""
+def _job(row: Node, names: Mapping[str, str], lists: Collection[str]) -> Node:
+    """Make a row's fields, each from its column. In those of `lists`, `;` separates what a cell holds."""
     if not isinstance(row, MapNode):
         return row
-    renamed, meta = MapNode({}, {}, row.at), MapNode({}, {}, row.at)
+    job, meta = MapNode({}, {}, row.at), MapNode({}, {}, row.at)
     for field, column in names.items():
+        into = meta if field.startswith(_META) else job
+        name = field.removeprefix(_META)
         if column in row.items:
-            into = meta if field.startswith(_META) else renamed
-            into.items[field.removeprefix(_META)] = row.items[column]
-            into.keys[field.removeprefix(_META)] = row.keys[column]
+            value = row.items[column]
+            into.items[name] = _list(value) if name in lists else value
+        if column in row.keys and (into is job or column in row.items):
+            into.keys[name] = row.keys[column]
     if meta.items:
-        renamed.items["meta"] = meta
-    return renamed
+        job.items["meta"] = meta
+    return job
+
+
+def _list(cell: Node) -> Node:
+    parts = (part.strip() for part in cell.text.split(";")) if isinstance(cell, Scalar) else ()
+    return ListNode([Scalar(part, part, cell.at) for part in parts if part], cell.at)
