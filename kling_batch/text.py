@@ -36,6 +36,13 @@ def one_line(text: str, most: int) -> str:
     return line if len(line) <= most else line[: most - 1] + "…"
 
 
+def counted(count: int, noun: str) -> str:
+    """Count things: `1 take`, `2 takes`, `1 entry`, `2 entries`."""
+    if count == 1:
+        return f"1 {noun}"
+    return f"{count:,} {noun.removesuffix('y')}ies" if noun.endswith("ry") else f"{count} {noun}s"
+
+
 def shown(text: str) -> str:
     """Make a text a line of a stream: it breaks no line, moves no cursor, and commands neither terminal nor runner."""
     return _COMMAND.sub(r"\1\\", printable(_BREAK.sub(" ", text)))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from stat import S_ISREG
-from typing import TypeAlias
+from typing import NamedTuple
 
 from kling_batch.catalog import formats, kind_of
 from kling_batch.delivery.place import REJECTED
@@ -18,14 +17,10 @@ from kling_batch.disk import hash_file, look
 from kling_batch.model import FileRecord, Take
 from kling_batch.planning.picks import Chosen, Picks
 from kling_batch.records.layout import FOLDER
-from kling_batch.records.lock import Lock, LockEntry
+from kling_batch.records.lock import Lock
 from kling_batch.records.state import is_of
 
 _THREADS = 4
-
-_Check: TypeAlias = Callable[[Take, FileRecord, Path, str], "Flaw | None"]
-"""Compares a file, by its path under a folder, with what is locked of it."""
-
 
 class Finding(StrEnum):
     """What can be wrong with a file or a take."""
@@ -37,8 +32,7 @@ class Finding(StrEnum):
     UNLOCKED = "unlocked"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Flaw:
+class Flaw(NamedTuple):
     """One thing that is not as the lock says. `path` is under the output folder; None for a take without a file."""
 
     finding: Finding
@@ -64,62 +58,52 @@ def audit(
         DiskUnusable: A folder on the way to a file is a link.
         OSError: A file is there and cannot be read.
     """
-    check = _size if quick else _content
     keys = {take.job.id for take in takes}
     chosen = [one for one in picks.chosen if one.take.job.id in keys]
     with ThreadPoolExecutor(_THREADS) as pool:
         each = map if quick else pool.map
-        flaws = [flaw for found in each(lambda take: _take(take, lock, out, check), takes) for flaw in found]
+        flaws = [flaw for found in each(lambda take: _of_take(take, lock, out, quick), takes) for flaw in found]
     for one in chosen:
-        found = (check(one.take, record, out, one.path(record)) for record in one.records)
-        flaws += [flaw for flaw in found if flaw is not None]
-    flaws += [
-        Flaw(finding=Finding.UNLOCKED, path=None, take=f"{pick.job_id} (picked)", detail=pick.reason)
-        for pick in picks.unplaceable
-        if pick.job_id in keys
-    ]
+        for record in one.records:
+            flaws += _of_file(one.take, record, out, one.path(record), quick)
+    for pick in picks.unplaceable:
+        if pick.job_id in keys:
+            flaws.append(Flaw(Finding.UNLOCKED, None, f"{pick.job_id} (picked)", pick.reason))
     if extras:
         flaws += _extras(takes, chosen, out)
     return flaws
 
 
-def _take(take: Take, lock: Lock, out: Path, check: _Check) -> list[Flaw]:
+def _of_take(take: Take, lock: Lock, out: Path, quick: bool) -> list[Flaw]:
     entry = lock.entries.get(take.key)
     if entry is None or not is_of(entry, take):
         detail = "it is not in the lock" if entry is None else "what is asked for changed since it was locked"
-        return [Flaw(finding=Finding.UNLOCKED, path=None, take=str(take.key), detail=detail)]
-    return [flaw for name in take.job.formats if (flaw := _file(take, name, entry, out, check)) is not None]
+        return [Flaw(Finding.UNLOCKED, None, str(take.key), detail)]
+    locked = {record.format: record for record in entry.files}
+    flaws: list[Flaw] = []
+    for name in take.job.formats:
+        path = take.path(name)
+        if name in locked:
+            flaws += _of_file(take, locked[name], out, path, quick)
+        else:
+            flaws.append(Flaw(Finding.UNLOCKED, path, str(take.key), f"no {name} is locked"))
+    return flaws
 
 
-def _file(take: Take, audio_format: str, entry: LockEntry, out: Path, check: _Check) -> Flaw | None:
-    path = take.path(audio_format)
-    record = next((file for file in entry.files if file.format == audio_format), None)
-    if record is None:
-        return Flaw(finding=Finding.UNLOCKED, path=path, take=str(take.key), detail=f"no {audio_format} is locked")
-    return check(take, record, out, path)
-
-
-def _size(take: Take, record: FileRecord, out: Path, path: str) -> Flaw | None:
+def _of_file(take: Take, record: FileRecord, out: Path, path: str, quick: bool) -> Iterator[Flaw]:
     found = look(out, path)
     if found is None or not S_ISREG(found.st_mode):
-        return Flaw(finding=Finding.MISSING, path=path, take=str(take.key), detail="there is no such file")
-    if found.st_size != record.bytes:
+        yield Flaw(Finding.MISSING, path, str(take.key), "there is no such file")
+    elif found.st_size != record.bytes:
         detail = f"it has {found.st_size} bytes, and {record.bytes} are locked"
-        return Flaw(finding=Finding.MODIFIED, path=path, take=str(take.key), detail=detail)
-    return None
-
-
-def _content(take: Take, record: FileRecord, out: Path, path: str) -> Flaw | None:
-    flaw = _size(take, record, out, path)
-    if flaw is not None:
-        return flaw
-    if hash_file(out / path) != record.sha256:
-        detail = "its bytes are not those of the lock"
-        return Flaw(finding=Finding.MODIFIED, path=path, take=str(take.key), detail=detail)
-    verdict = verify_audio(out / path, audio_format=record.format, requested_s=kind_of(take.job).length_of(take.job))
-    if isinstance(verdict, Rejected):
-        return Flaw(finding=Finding.BROKEN, path=path, take=str(take.key), detail=verdict.reason)
-    return None
+        yield Flaw(Finding.MODIFIED, path, str(take.key), detail)
+    elif not quick and hash_file(out / path) != record.sha256:
+        yield Flaw(Finding.MODIFIED, path, str(take.key), "its bytes are not those of the lock")
+    elif not quick:
+        length = kind_of(take.job).length_of(take.job)
+        verdict = verify_audio(out / path, audio_format=record.format, requested_s=length)
+        if isinstance(verdict, Rejected):
+            yield Flaw(Finding.BROKEN, path, str(take.key), verdict.reason)
 
 
 def _extras(takes: Sequence[Take], chosen: Sequence[Chosen], out: Path) -> Iterator[Flaw]:
@@ -132,4 +116,4 @@ def _extras(takes: Sequence[Take], chosen: Sequence[Chosen], out: Path) -> Itera
         for name in sorted(files):
             path = name if inside == "." else f"{inside}/{name}"
             if name.endswith(suffixes) and path not in wanted:
-                yield Flaw(finding=Finding.EXTRA, path=path, take=None, detail="nothing in the manifest asks for it")
+                yield Flaw(Finding.EXTRA, path, None, "nothing in the manifest asks for it")

@@ -174,8 +174,8 @@ async def run(
         await _work_through(scheduler, account, deliveries, ports, wakes, controls, started_at)
         limits += scheduler.limits
         store = deliveries.store
-    if options.frozen and stopper.error is None and (left := _undelivered(works.values())):
-        stopper.stop(incomplete(left))
+    if options.frozen and stopper.error is None and (drift := incomplete(_undelivered(works.values()))):
+        stopper.stop(drift)
     if everything and stopper.error is None:
         keeper.drop(step.key for step in plan.steps if step.action is Action.DROP)
     await _write_lock(keeper, store if everything else None, known, stopper)

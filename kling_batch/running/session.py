@@ -13,18 +13,17 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Protocol, Self
 
-from kling_batch.disk import is_file
 from kling_batch.errors import DiskUnusable, UsageError
 from kling_batch.events import Observer, best_effort
-from kling_batch.model import FileRecord, RunResult
+from kling_batch.model import RunResult
 from kling_batch.planning.drift import frozen_drift, locked_drift
 from kling_batch.planning.outlook import Outlook
 from kling_batch.planning.plan import Action, Plan, Step
 from kling_batch.planning.project import Project
+from kling_batch.planning.sources import SERVICE, sources
 from kling_batch.records.journal import Journal
 from kling_batch.records.lock import Lock, check_lock_place, update_lock
 from kling_batch.records.snapshot import Snapshot
-from kling_batch.records.state import Presence
 from kling_batch.records.store import Store
 from kling_batch.running.options import Options
 from kling_batch.running.ports import Access
@@ -209,7 +208,9 @@ class Session:
 
     def _make_gone_ones_anew(self) -> None:
         """Make anew what an earlier sandbox made and nobody kept: that sandbox is gone, and nothing was paid."""
-        gone = {step.key: step.external_id for step in self.plan.steps if self._is_gone(step)}
+        restored = (step for step in self.plan.steps if step.action is Action.RESTORE)
+        lost = (step for step in restored if SERVICE in sources(step, self.project.out, self._store))
+        gone = {step.key: step.external_id for step in lost}
         if not gone:
             return
         self._journal.forget(gone.values())
@@ -217,17 +218,3 @@ class Session:
         self.project = self.project.with_lock(replace(self.project.lock, entries=entries))
         self._snapshot = self.project.snapshot()
         self.plan = self._made(self._snapshot)
-
-    def _is_gone(self, step: Step) -> bool:
-        if step.action is not Action.RESTORE or step.facts is None:
-            return False
-        lacking = [name for name, state in step.facts.presence.items() if state is not Presence.PRESENT]
-        known = [step.facts.known_files.get(name) for name in lacking]
-        return not all(file is not None and self._has(file, step) for file in known)
-
-    def _has(self, file: FileRecord, step: Step) -> bool:
-        """Whether a file's bytes stand somewhere: where it was before it was renamed, or in the store."""
-        if self._store is not None and self._store.has(file.sha256):
-            return True
-        moved = step.facts is not None and file.path != step.facts.take.path(file.format)
-        return moved and is_file(self.project.out, file.path)
