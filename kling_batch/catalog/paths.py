@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from re import IGNORECASE
 from re import compile as regex
 
@@ -17,6 +18,11 @@ _OUR_FOLDER = regex(r"\.kling-batch", IGNORECASE)
 _LIKE_A_FILE = regex(rf".*\.(?:{'|'.join(formats())})|report\.(?:json|csv|html|md)|junit\.xml", IGNORECASE)
 _MOST_BYTES = 200
 _MOST_BYTES_IN_ALL = 1000
+
+
+def folded(stem: str) -> str:
+    """Write a path as a machine sees it that takes large and small letters for the same."""
+    return stem.lower() if stem.isascii() else unicodedata.normalize("NFC", stem.casefold())
 
 
 def path_problem(stem: str) -> str | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kling_batch.catalog import Kind, kind
 from kling_batch.catalog.manifest import manifest_schema
-from kling_batch.catalog.paths import path_problem
+from kling_batch.catalog.paths import folded, path_problem
 from kling_batch.errors import MOST_PROBLEMS
 from kling_batch.manifest.check import Checker
 from kling_batch.manifest.messages import near, shown
@@ -19,7 +19,7 @@ from kling_batch.manifest.templates import Template, TemplateError, parse, slug
 from kling_batch.model import Job, Source, Take
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from kling_batch.manifest.nodes import Node, Page
     from kling_batch.manifest.settings import PathTemplate, Settings
@@ -70,7 +70,7 @@ class Expansion:
         self.project = project
         self._checkers: dict[str, Checker] = {}
         self._ids: dict[str, tuple[Source, Mapping[str, str]]] = {}
-        self._stems: dict[str, Take] = {}
+        self._files: dict[str, Take] = {}
         self._plain_names: list[tuple[Job, Page, int]] = []
         self._told: set[tuple[str, int, str]] = set()
         self._asked = 0
@@ -151,45 +151,44 @@ class Expansion:
         """Fill in `picked`. Where nobody wrote it, a job whose name can be no path just has no plain name."""
         if picked.page is None:
             return "" if path_problem(words.id) else words.id
-        values = _path_values(self.project, words, picked.template)
-        if not _holes_are_known(picked, "picked", values, words.id, (picked.page, picked.at)):
-            return ""
-        stem = unicodedata.normalize("NFC", picked.template.render(values))
-        return stem if self._is_path("picked", stem, words.id, (picked.page, picked.at)) else ""
+        return next(self._stems("picked", picked, words, (picked.page, picked.at), [0]), "")
 
     def _add_takes(self, entry: _Entry, job: Job, words: _Words, file: PathTemplate) -> None:
         place = (entry.page, entry.node.at) if file.page is None else (file.page, file.at)
-        values = _path_values(self.project, words, file.template)
-        if not _holes_are_known(file, "file", {**values, "take": ""}, job.id, place):
-            return
-        for number in range(1, job.takes + 1):
-            stem = unicodedata.normalize("NFC", file.template.render(values, take=number))
-            if not self._is_path("file", stem, job.id, place):
-                return
+        for number, stem in enumerate(self._stems("file", file, words, place, range(1, job.takes + 1)), 1):
             take = Take(job=job, number=number, edition=job.edition, stem=stem)
-            first = self._stems.setdefault(_folded(stem), take)
+            first = self._files.setdefault(folded(stem), take)
             if first is not take:
                 entry.page.tell(entry.at("file"), _same_path(take, first))
                 return
             self.takes.append(take)
 
-    def _is_path(self, field: str, stem: str, job_id: str, place: tuple[Page, int]) -> bool:
-        """Whether a path can be one. What is wrong with a template is told once, not for every job."""
-        problem = path_problem(stem)
-        if problem is None:
-            return True
+    def _stems(
+        self, field: str, path: PathTemplate, words: _Words, place: tuple[Page, int], numbers: Iterable[int]
+    ) -> Iterator[str]:
+        """Fill in a path for takes; end at what can be none. What is wrong with a template is told once."""
         page, at = place
-        if (page.path, at, problem) not in self._told:
-            page.tell(at, f"`{field}` makes the path {shown(stem)} (job `{job_id}`): {problem}")
-        self._told.add((page.path, at, problem))
-        return False
+        values = _path_values(self.project, words, path.template)
+        known = [*values, "take"] if field == "file" else values
+        for name in path.template.names:
+            if name not in known:
+                page.tell(at, f"`{field}`: {_unknown_hole(name, known)} in the job `{words.id}`")
+                return
+        for number in numbers:
+            stem = unicodedata.normalize("NFC", path.template.render(values, take=number))
+            if problem := path_problem(stem):
+                if (page.path, at, problem) not in self._told:
+                    page.tell(at, f"`{field}` makes the path {shown(stem)} (job `{words.id}`): {problem}")
+                self._told.add((page.path, at, problem))
+                return
+            yield stem
 
     def finish(self) -> None:
         """Tell of plain names that were written and are those of other files. Comes when every job is known."""
         jobs: dict[str, Job] = {}
         for job, page, at in self._plain_names:
-            name = _folded(job.picked_stem)
-            take = self._stems.get(name)
+            name = folded(job.picked_stem)
+            take = self._files.get(name)
             if take is not None and (take.job is not job or job.takes > 1):
                 where = f"take {take.number} of `{take.job.id}` has"
                 page.tell(at, f"`picked` of `{job.id}` makes the path {shown(job.picked_stem)}, which {where}")
@@ -291,18 +290,6 @@ def _unknown_hole(name: str, known: Collection[str]) -> str:
     return f"{said}{hint} (known: {', '.join(sorted(known))})"
 
 
-def _holes_are_known(
-    path: PathTemplate, field: str, values: Mapping[str, str], job_id: str, place: tuple[Page, int]
-) -> bool:
-    """Tell of the first hole that nothing fills."""
-    page, at = place
-    for name in path.template.names:
-        if name not in values:
-            page.tell(at, f"`{field}`: {_unknown_hole(name, values)} in the job `{job_id}`")
-            return False
-    return True
-
-
 def _path_values(project: str, words: _Words, template: Template) -> Mapping[str, str]:
     """Give what a path's template may use; the rest is only worked out for templates that ask for more."""
     always = {"id": words.id, "project": project}
@@ -339,7 +326,3 @@ def _same_path(take: Take, first: Take) -> str:
         f"`{first.job.id}` at {place.path}:{place.line}:{place.column} has "
         "(large and small letters are the same file on many machines); put `{id}` into `file`"
     )
-
-
-def _folded(stem: str) -> str:
-    return stem.lower() if stem.isascii() else unicodedata.normalize("NFC", stem.casefold())

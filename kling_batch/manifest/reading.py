@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
+from collections.abc import Callable
 from re import compile as regex
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from kling_batch.disk import MOST_BYTES, open_file, refuse_outside
 from kling_batch.errors import ManifestInvalid, Problem, UsageError
 from kling_batch.manifest.csv_text import csv_page, read_csv
 from kling_batch.manifest.json_text import read_json, read_jsonl
-from kling_batch.manifest.nodes import Document, Page, Unreadable, places_in
+from kling_batch.manifest.nodes import Document, Node, Page, Table, Unreadable, places_in
 from kling_batch.manifest.yaml_text import read_yaml
 
 if TYPE_CHECKING:
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 FORMS = {".yaml": "yaml", ".yml": "yaml", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv"}
 """Which extension means which form."""
+_READERS: dict[str, Callable[[str, Page], Node | Table]] = {
+    "yaml": read_yaml, "json": read_json, "jsonl": read_jsonl, "csv": read_csv,
+}  # fmt: skip
 
 _BOM = b"\xef\xbb\xbf"
 _CONTROLS = bytes(code for code in (*range(32), 127) if code not in b"\t\n\r")
@@ -59,20 +62,11 @@ def read_document(path: Path, *, shown: str, stay_in: Path | None) -> Document:
     text = _text(raw, shown)
     page = csv_page(shown, text) if form == "csv" else Page(path=shown, place=places_in(text))
     try:
-        return replace(_parse(form, text, page), sha256=hashlib.sha256(raw).hexdigest())
+        content = _READERS[form](text, page)
     except Unreadable as error:
         page.tell(error.at, error.message)
         raise ManifestInvalid(page.problems) from error
-
-
-def _parse(form: str, text: str, page: Page) -> Document:
-    if form == "csv":
-        return Document(page=page, content=read_csv(text, page))
-    if form == "yaml":
-        return Document(page=page, content=read_yaml(text, page))
-    if form == "json":
-        return Document(page=page, content=read_json(text, page))
-    return Document(page=page, content=read_jsonl(text, page))
+    return Document(page=page, content=content, sha256=hashlib.sha256(raw).hexdigest())
 
 
 def _bytes(path: Path, shown: str, stay_in: Path | None) -> bytes:

@@ -22,6 +22,7 @@ from kling_batch.records.state import is_of
 
 _THREADS = 4
 
+
 class Finding(StrEnum):
     """What can be wrong with a file or a take."""
 

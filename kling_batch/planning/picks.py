@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISREG
 
+from kling_batch.catalog.paths import folded
 from kling_batch.delivery.place import coming_file, place
 from kling_batch.disk import disk_border, hash_file, is_file, look
 from kling_batch.effects import Probe, no_probe
@@ -82,7 +82,7 @@ def recorded(steps: Iterable[Step]) -> tuple[TakeKey, ...]:
 
 def taken_names(takes: Sequence[Take]) -> set[str]:
     """Give the paths of all takes, in the form in which large and small letters are one."""
-    return {_folded(take.stem) for take in takes}
+    return {folded(take.stem) for take in takes}
 
 
 def why_unplaceable(take: Take, taken: set[str]) -> str | None:
@@ -91,7 +91,7 @@ def why_unplaceable(take: Take, taken: set[str]) -> str | None:
     if not job.picked_stem:
         return f"the plain name `{job.id}` can be no path: give the job another with `picked` in the manifest"
     own = job.picked_stem == take.stem and job.takes == 1
-    if not own and _folded(job.picked_stem) in taken:
+    if not own and folded(job.picked_stem) in taken:
         return f"its plain name {job.picked_stem} is the path of a take: give the job another with `picked`"
     return None
 
@@ -142,7 +142,7 @@ def drop_picks(job: Job, records: Iterable[FileRecord], out: Path, taken: set[st
     Returns:
         What stayed.
     """
-    if not job.picked_stem or _folded(job.picked_stem) in taken:
+    if not job.picked_stem or folded(job.picked_stem) in taken:
         return []
     known = {(record.format, record.sha256) for record in records}
     stayed = []
@@ -166,7 +166,3 @@ def _is_copy(out: Path, one: Chosen, record: FileRecord) -> bool:
         return False
     untouched = original is not None and (there.st_mtime_ns, there.st_size) == (original.st_mtime_ns, original.st_size)
     return untouched or hash_file(out / one.path(record)) == record.sha256
-
-
-def _folded(stem: str) -> str:
-    return unicodedata.normalize("NFC", stem.casefold())
