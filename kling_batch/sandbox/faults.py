@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeAlias
 
 from kling_batch.resources import schema
 from kling_batch.sandbox.settings import Span, WorldSettings
@@ -23,25 +23,18 @@ class Call(StrEnum):
     DOWNLOAD = "download"
 
 
-class Group(StrEnum):
-    """What an effect acts on. Of several rules that strike one call, the first of each group has its way."""
-
-    DELAY = "delay"
-    ANSWER = "answer"
-    TASK = "task"
-    PRICE = "price"
-    FILE = "file"
-
-
 API_CALLS = frozenset({Call.CREATE, Call.QUERY, Call.LIST, Call.ACCOUNT})
 ALL_CALLS = API_CALLS | {Call.DOWNLOAD}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EffectKind:
-    """What an effect acts on, the calls that it can strike, and its value where the file gives none (None: it must)."""
+    """What an effect acts on, the calls that it can strike, and its value where the file gives none (None: it must).
 
-    group: Group
+    Of several rules that strike one call, the first of each group has its way.
+    """
+
+    group: str
     calls: frozenset[Call]
     default: Any = None
 
@@ -52,7 +45,7 @@ _CALLS: Mapping[str, frozenset[Call]] = {
     **{call: frozenset({call}) for call in Call},
 }
 EFFECTS: Mapping[str, EffectKind] = {
-    name: EffectKind(group=Group(form["x-group"]), calls=_CALLS[form["x-calls"]], default=form.get("default"))
+    name: EffectKind(group=form["x-group"], calls=_CALLS[form["x-calls"]], default=form.get("default"))
     for name, form in schema("faults")["definitions"]["effect"]["properties"].items()
 }
 """Every effect, from `schemas/faults.schema.json`, which holds the forms of their values as well."""
@@ -93,17 +86,6 @@ class Rule:
     between_s: tuple[float, float] | None = None
     limit: int | None = None
 
-    def due(self, count: int, since_start_s: float, draw: Callable[[], float]) -> bool:
-        """Decide whether the `count`-th call of its kind is struck. Draws once where a probability is given."""
-        lucky = self.probability is None or draw() < self.probability
-        return (
-            lucky
-            and (self.nth is None or count in self.nth)
-            and (self.every is None or count % self.every == 0)
-            and (self.from_nth is None or count >= self.from_nth)
-            and (self.between_s is None or self.between_s[0] <= since_start_s < self.between_s[1])
-        )
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scenario:
@@ -124,18 +106,8 @@ class Scenario:
         return replace(settings, behaviour=replace(settings.behaviour, **self.behaviour), **given)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Strike:
-    """Everything that happens to one call."""
-
-    delay_s: float = 0.0
-    answer: Effect | None = None
-    task: Effect | None = None
-    price: Effect | None = None
-    file: Effect | None = None
-
-
-NO_STRIKE = Strike()
+Strike: TypeAlias = Mapping[str, Any]
+"""Everything that happens to one call: effects by name, with their values. Delays are added up."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -145,11 +117,19 @@ class _Armed:
     seen: int = 0
     struck: int = 0
 
-    def counts(self, since_start_s: float) -> bool:
+    def is_due(self, since_start_s: float) -> bool:
         """Count a call that the rule could be about, and say whether it is to be struck."""
         self.seen += 1
-        due = self.rule.due(self.seen, since_start_s, self.rng.random)
-        return due and (self.rule.limit is None or self.struck < self.rule.limit)
+        rule, count = self.rule, self.seen
+        lucky = rule.probability is None or self.rng.random() < rule.probability
+        return (
+            lucky
+            and (rule.nth is None or count in rule.nth)
+            and (rule.every is None or count % rule.every == 0)
+            and (rule.from_nth is None or count >= rule.from_nth)
+            and (rule.between_s is None or rule.between_s[0] <= since_start_s < rule.between_s[1])
+            and (rule.limit is None or self.struck < rule.limit)
+        )
 
 
 class FaultRunner:
@@ -165,30 +145,20 @@ class FaultRunner:
 
     def strike(self, call: Call, text: Callable[[], str], since_start_s: float) -> Strike:
         """Decide what happens to a call. `text` is what `match` looks into, made only when it is needed."""
-        armed_here = self._armed[call]
-        if not armed_here:
-            return NO_STRIKE
-        delay_s = 0.0
-        first: dict[str, Any] = {}
-        for armed in armed_here:
-            rule = armed.rule
-            group = EFFECTS[rule.effect.name].group
+        struck: dict[str, Any] = {"delay_s": 0.0}
+        groups = set()
+        for armed in self._armed[call]:
+            rule, name = armed.rule, armed.rule.effect.name
+            group = EFFECTS[name].group
             if rule.match is not None and rule.match.lower() not in text().lower():
                 continue
-            if not armed.counts(since_start_s) or group in first:
+            if not armed.is_due(since_start_s) or group in groups:
                 continue
             armed.struck += 1
-            self._tally[rule.effect.name] += 1
-            if group is Group.DELAY:
-                delay_s += rule.effect.value.draw(armed.rng)
+            self._tally[name] += 1
+            if group == "delay":
+                struck[name] += rule.effect.value.draw(armed.rng)
             else:
-                first[group] = Effect(name=rule.effect.name, value=_settled(rule.effect, armed.rng))
-        return Strike(delay_s=delay_s, **first)
-
-
-def _settled(effect: Effect, rng: random.Random) -> Any:
-    """Draw what an effect leaves to chance, now, so that the same seed gives the same faults."""
-    if effect.name == "task-late":
-        query, listed = effect.value
-        return query.draw(rng), listed.draw(rng)
-    return effect.value
+                groups.add(group)
+                struck[name] = rule.effect.value
+        return struck

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from kling_batch.sandbox.careless import careless
 from kling_batch.sandbox.clips import ClipSpec, Synth
-from kling_batch.sandbox.faults import Effect
+from kling_batch.sandbox.faults import Strike
 from kling_batch.sandbox.settings import Behaviour, WorldSettings
 from kling_batch.sandbox.tasks import SandboxTask, TaskShelf
 from kling_batch.sandbox.wire import Request, Response
@@ -33,7 +33,9 @@ class FileHost:
         self._secret = f"{settings.seed}:files".encode()
 
     def url(self, task: SandboxTask, audio_format: str) -> str:
-        """Write a signed URL: the same one until the task is issued new ones."""
+        """Write a signed URL: the same one until the task is issued new ones. A fault may have it be an odd one."""
+        if task.odd_url is not None:
+            return task.odd_url
         until = int((task.issued_at + self._settings.url_lifetime_s) * 1000)
         path = f"/audio/{task.audio_id}.{audio_format}"
         key = self._key(path, until, task.issue)
@@ -43,52 +45,41 @@ class FileHost:
         """Find whose file is asked for."""
         return self._shelf.by_audio_id(request.path.removeprefix("/audio/").rpartition(".")[0])
 
-    def find(self, request: Request, effect: Effect | None, behaviour: Behaviour, now: float) -> ClipSpec | Response:
+    def find(self, request: Request, strike: Strike, behaviour: Behaviour, now: float) -> ClipSpec | Response:
         """Say what the file that is asked for is made of, or refuse the call."""
         task = self.task_of(request)
         audio_format = request.path.rpartition(".")[2]
-        name = effect.name if effect else None
         if request.method not in {"GET", "HEAD"}:
             return _refused(405, "method not allowed")
         if task is None or audio_format not in _TYPES or task.state(now) != "succeeded":
             return _refused(404, "no such file")
         key = request.query.get("cacheKey", "")
+        if "expire" in strike:
+            self._dead.add(key)
+            task.issued_at = float("-inf")
         problem = self._signature_problem(request, key, now)
         if problem:
             return _refused(403, problem)
         if now < task.files_at:
             return _refused(behaviour.early_file_status, "the file is not here yet")
-        if name == "expire":
-            self._dead.add(key)
-            task.issued_at = float("-inf")
-        if key in self._dead:
-            return _refused(403, "the URL has expired")
         if now >= task.ends_at + self._settings.retention_s:
             return _refused(404, "the file was cleared")
-        return self._struck(request, key, effect) or self._clip(task, audio_format, behaviour, effect)
-
-    def _struck(self, request: Request, key: str, effect: Effect | None) -> Response | None:
-        """Answer in the file's place where a fault says so, or said so once and for all."""
-        name = effect.name if effect else None
-        if effect and name == "status":
-            return _refused(effect.value, "by order of a fault rule")
-        if effect and name == "redirect" and effect.value == "loop":
+        if "status" in strike:
+            return _refused(strike["status"], "by order of a fault rule")
+        if strike.get("redirect") == "loop":
             self._circles.add(key)
-        if key in self._circles or name == "redirect":
+        if key in self._circles or "redirect" in strike:
             return _redirect(self._settings.file_base_url, request)
-        return None
+        return self._clip(task, audio_format, behaviour, strike)
 
-    def _clip(self, task: SandboxTask, audio_format: str, behaviour: Behaviour, effect: Effect | None) -> ClipSpec:
+    def _clip(self, task: SandboxTask, audio_format: str, behaviour: Behaviour, strike: Strike) -> ClipSpec:
         """Say what the file is made of, swapped for another where the fault is in the sound itself."""
-        name = effect.name if effect else None
-        if name == "changed":
+        if "changed" in strike:
             task.revision += 1
+        if "wrong-format" in strike:
+            audio_format = "mp3" if audio_format == "wav" else "wav"
         clip = task.clip(audio_format, self._settings.sample_rate, behaviour)
-        if name == "wrong-format":
-            return replace(clip, audio_format="mp3" if audio_format == "wav" else "wav")
-        if effect and name == "wrong-length":
-            return replace(clip, duration_s=clip.duration_s * effect.value)
-        return clip
+        return replace(clip, duration_s=clip.duration_s * strike.get("wrong-length", 1))
 
     def bytes_of(self, clip: ClipSpec) -> bytes:
         """Make or remember a file's bytes. May be called from a worker thread."""
@@ -98,39 +89,35 @@ class FileHost:
         until, issue = request.query.get("until", ""), request.query.get("issue", "")
         if not until.isdecimal() or not issue.isdecimal() or key != self._key(request.path, int(until), int(issue)):
             return "the URL is not signed"
-        return "the URL has expired" if now * 1000 >= int(until) else None
+        return "the URL has expired" if key in self._dead or now * 1000 >= int(until) else None
 
     def _key(self, path: str, until: int, issue: int) -> str:
         return hashlib.blake2b(f"{path}:{until}:{issue}".encode(), key=self._secret[:64], digest_size=16).hexdigest()
 
 
-def served(request: Request, clip: ClipSpec, data: bytes, effect: Effect | None) -> Response:
+def served(request: Request, clip: ClipSpec, data: bytes, strike: Strike) -> Response:
     """Answer a call with a file's bytes. The ETag changes with anything that decides them."""
-    name = effect.name if effect else None
     content_type = _TYPES[request.path.rpartition(".")[2]]
     etag = hashlib.blake2b(repr(clip).encode(), digest_size=12).hexdigest()
-    if name == "wrong-type":
+    if "wrong-type" in strike:
         data, content_type = _HTML, "text/html; charset=utf-8"
-    elif effect and name == "corrupt" and "range" not in request.headers:
+    elif "corrupt" in strike and "range" not in request.headers:
         # With a good beginning before it, damage in the middle of a WAV is sound like any other.
-        data = _corrupted(data, effect.value)
+        data = _corrupted(data, strike["corrupt"])
     response = _ranged(request, data, f'"{etag}"', content_type)
-    if effect and name == "cut":
-        return replace(response, cut_at=_cut_at(effect.value, len(response.body)))
-    if effect and name == "slow":
-        return replace(response, bytes_per_s=float(effect.value))
-    return response
+    cut = strike.get("cut")
+    cut_at = None if cut is None else int(cut * len(response.body)) if cut < 1 else min(int(cut), len(response.body))
+    return replace(response, cut_at=cut_at, bytes_per_s=strike.get("slow"))
 
 
 def _refused(status: int, reason: str) -> Response:
-    body = f"{status} {reason}\n".encode()
-    headers = {"content-type": "text/plain; charset=utf-8", "content-length": str(len(body))}
-    return Response(status=status, headers=headers, body=body)
+    headers = {"content-type": "text/plain; charset=utf-8"}
+    return Response(status=status, headers=headers, body=f"{status} {reason}\n".encode())
 
 
 def _redirect(base_url: str, request: Request) -> Response:
     query = "&".join(f"{name}={value}" for name, value in request.query.items())
-    return Response(status=302, headers={"location": f"{base_url}{request.path}?{query}", "content-length": "0"})
+    return Response(status=302, headers={"location": f"{base_url}{request.path}?{query}"})
 
 
 def _corrupted(data: bytes, count: int) -> bytes:
@@ -140,11 +127,6 @@ def _corrupted(data: bytes, count: int) -> bytes:
         stop = min(start + count, len(data))
         damaged[start:stop] = bytes(byte ^ 0xFF for byte in data[start:stop])
     return bytes(damaged)
-
-
-def _cut_at(value: float, size: int) -> int:
-    """Read a share of the body below 1, or a number of bytes from 1 on."""
-    return int(value * size) if value < 1 else min(int(value), size)
 
 
 def _ranged(request: Request, data: bytes, etag: str, content_type: str) -> Response:
@@ -158,8 +140,7 @@ def _ranged(request: Request, data: bytes, etag: str, content_type: str) -> Resp
         else:
             first = max(0, len(data) - int(stop))
         if first > last:
-            headers |= {"content-range": f"bytes */{len(data)}", "content-length": "0"}
-            return Response(status=416, headers=headers)
+            return Response(status=416, headers={**headers, "content-range": f"bytes */{len(data)}"})
         status = 206
         headers["content-range"] = f"bytes {first}-{last}/{len(data)}"
     body = data[first : last + 1] if status != 200 else data  # noqa: PLR2004 - the whole file

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -18,16 +19,24 @@ class Charge:
     at: float
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, slots=True)
 class LedgerTask:
-    """A task that was made. Times are Unix seconds; `ended_at` None is a task that will never end."""
+    """A task that was made. Times are Unix seconds; `ends_at` is infinite for a task that is stuck."""
 
     external_id: str
     task_id: str
     created_at: float
     processing_at: float
-    ended_at: float | None
+    ends_at: float
     failure: str | None
+
+    @property
+    def ended_at(self) -> float | None:
+        """When it ends, or None: never."""
+        return self.ends_at if math.isfinite(self.ends_at) else None
+
+
+_TOLD = ("external_id", "task_id", "created_at", "processing_at", "ended_at", "failure")
 
 
 @dataclass(kw_only=True)
@@ -77,6 +86,6 @@ class Ledger:
             **vars(self),
             "charged": str(self.charged),
             "charges": [{**vars(charge), "units": str(charge.units)} for charge in self.charges],
-            "tasks": [vars(task) for task in self.tasks],
+            "tasks": [{name: getattr(task, name) for name in _TOLD} for task in self.tasks],
             "api_requests": self.api_requests,
         }

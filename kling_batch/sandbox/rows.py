@@ -6,7 +6,7 @@ from collections.abc import Callable
 from decimal import ROUND_UP, Decimal
 from typing import Any
 
-from kling_batch.sandbox.settings import Behaviour, Pack, StatedLength
+from kling_batch.sandbox.settings import Behaviour, Pack, StatedLength, WorldSettings
 from kling_batch.sandbox.tasks import SandboxTask
 
 FORMATS = ("mp3", "wav")
@@ -28,16 +28,10 @@ def created_data(task: SandboxTask, behaviour: Behaviour) -> dict[str, Any]:
 
 
 def task_data(
-    task: SandboxTask,
-    state: str,
-    *,
-    named: bool,
-    now: float,
-    behaviour: Behaviour,
-    sample_rate: int,
-    url: Callable[[str], str],
+    task: SandboxTask, settings: WorldSettings, now: float, url: Callable[[str], str], *, named: bool
 ) -> dict[str, Any]:
     """Say what a query or a list tells of a task; `named`, its external id too."""
+    behaviour, state = settings.behaviour, task.state(now)
     words = {"succeeded": behaviour.success_word, "failed": behaviour.failure_word}
     data: dict[str, Any] = {
         "task_id": task.task_id,
@@ -49,7 +43,8 @@ def task_data(
         "updated_at": int(task.updated_at(now) * 1000),
     }
     if state == "succeeded" and now >= task.audios_at:
-        length = stated_length(task.duration_s * behaviour.length_factor, sample_rate, behaviour.stated_length)
+        length_s = task.duration_s * behaviour.length_factor
+        length = stated_length(length_s, settings.sample_rate, behaviour.stated_length)
         audio = {"id": task.audio_id}
         audio |= {f"url_{name}": url(name) for name in FORMATS}
         audio |= {f"duration_{name}": length for name in FORMATS}

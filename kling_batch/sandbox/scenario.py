@@ -162,50 +162,40 @@ def _line(tree: yaml.Node | None, place: Place) -> int:
 
 
 def _scenario(document: Mapping[str, Any] | None) -> Scenario:
-    document = document or {}
-    rules = document.get("rules")
-    return Scenario(
-        seed=document.get("seed"),
-        concurrency=document.get("concurrency"),
-        generation=_span(document["generation_s"]) if "generation_s" in document else None,
-        queue=_span(document["queue_s"]) if "queue_s" in document else None,
-        behaviour=_behaviour(document.get("behaviour", {})),
-        rules=None if rules is None else tuple(_rule(rule) for rule in rules),
-    )
+    given = _values(schema("faults")["properties"], document or {})
+    given.pop("version", None)
+    behaviour = _values(schema("faults")["properties"]["behaviour"]["properties"], given.pop("behaviour", {}))
+    if "visible_after_s" in behaviour:
+        behaviour["query_visible_after"], behaviour["list_visible_after"] = behaviour.pop("visible_after_s")
+    rules = tuple(_rule(rule) for rule in given.pop("rules")) if "rules" in given else None
+    return Scenario(behaviour=behaviour, rules=rules, **given)
 
 
-def _behaviour(fields: Mapping[str, Any]) -> Mapping[str, Any]:
-    changes = dict(fields)
-    if "visible_after_s" in changes:
-        late = changes.pop("visible_after_s")
-        changes["query_visible_after"], changes["list_visible_after"] = _visibility(late)
-    for name in {"audios_after_s", "files_after_s"} & fields.keys():
-        changes[name.removesuffix("_s")] = _span(changes.pop(name))
-    if "units" in changes:
-        changes["units"] = Decimal(str(changes["units"]))
-    return changes
+def _values(forms: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Make values of what was given, by the names of their forms. What is a span needs no unit in its name."""
+    values = {name: _value(forms[name], value) for name, value in given.items()}
+    return {name.removesuffix("_s") if isinstance(value, Span) else name: value for name, value in values.items()}
+
+
+def _value(form: Mapping[str, Any], value: Any) -> Any:
+    make = _MAKERS.get(form.get("$ref", "").rpartition("/")[2])
+    return make(value) if make else value
 
 
 def _rule(fields: Mapping[str, Any]) -> Rule:
-    effect = _effect(fields["do"])
-    when = dict(fields.get("when", {}))
-    if "between_s" in when:
-        when["between_s"] = _period(when["between_s"])
+    definitions = schema("faults")["definitions"]
+    given = fields["do"]
+    name, value = (given, EFFECTS[given].default) if isinstance(given, str) else next(iter(given.items()))
+    effect = _effect(name, _value(definitions["effect"]["properties"][name], value))
+    when = _values(definitions["when"]["properties"], fields.get("when", {}))
     on = frozenset(_listed(fields.get("on", _ANY)))
     calls = EFFECTS[effect.name].calls if _ANY in on else frozenset(Call(call) for call in on)
     return Rule(on=calls, effect=effect, limit=fields.get("limit"), **when)
 
 
-def _effect(given: str | Mapping[str, Any]) -> Effect:
-    name, value = (given, EFFECTS[given].default) if isinstance(given, str) else next(iter(given.items()))
-    if name == "delay_s":
-        value = _span(value)
-    elif name == "gateway":
+def _effect(name: str, value: Any) -> Effect:
+    if name == "gateway":
         value = GatewayAnswer(**value)
-    elif name == "price":
-        value = Decimal(str(value))
-    elif name == "task-late":
-        value = _visibility(value)
     elif name == "task-forgotten":
         value = _period(value if isinstance(value, list) else [value, None])
     elif name == "task-stuck" and value == "forever":
@@ -229,6 +219,15 @@ def _visibility(value: Any) -> tuple[Span, Span]:
     if isinstance(value, dict):
         return _span(value.get("query", 0)), _span(value.get("list", 0))
     return _span(value), _span(value)
+
+
+_MAKERS: Mapping[str, Callable[[Any], Any]] = {
+    "span": _span,
+    "period": _period,
+    "visibility": _visibility,
+    "units": lambda units: Decimal(str(units)),
+}
+"""What becomes of a value whose form is of this name."""
 
 
 def _listed(value: str | Sequence[str]) -> Sequence[str]:

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from email.utils import formatdate
 from http import HTTPStatus
 
-from kling_batch.sandbox.faults import Effect
+from kling_batch.sandbox.faults import Strike
 from kling_batch.sandbox.wire import Loss, Response
 
-_BEFORE = {"lost-before", "error-before", "garbage-before", "gateway", "refuse", "no-connection"}
-
+_BEFORE = {"lost-before", "error-before", "garbage-before", "gateway", "refuse"}
 _WRONG_SHAPE = {"code": 0, "message": "SUCCEED", "data": [{"task_id": None}, "task", 7]}
 
 
-def is_before(effect: Effect) -> bool:
+def is_before(strike: Strike) -> bool:
     """Say whether the call is struck before the service does anything about it."""
-    return effect.name in _BEFORE
+    return not _BEFORE.isdisjoint(strike)
 
 
-def loss_of(effect: Effect) -> Loss | None:
-    """Say how the answer is lost, if it is."""
-    if effect.name == "no-connection":
-        return Loss.NEVER_OPENED
-    return Loss(effect.value) if effect.name in {"lost-before", "lost-after"} else None
+def travelling(response: Response, strike: Strike, now: float, latency_s: float) -> Response:
+    """Have an answer take its time, or get lost."""
+    loss = strike.get("lost-before") or strike.get("lost-after")
+    return replace(
+        response,
+        headers={"date": formatdate(now, usegmt=True), "content-length": str(len(response.body)), **response.headers},
+        delay_s=strike["delay_s"] + latency_s,
+        loss=Loss.NEVER_OPENED if "no-connection" in strike else loss and Loss(loss),
+    )
 
 
 def page(status: int) -> Response:

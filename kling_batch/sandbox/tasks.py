@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from kling_batch.sandbox.clips import ClipSpec
+from kling_batch.sandbox.ledger import LedgerTask
 from kling_batch.sandbox.settings import Behaviour
 
 _EPOCH_MS = 1_568_028_518_780
@@ -19,8 +20,8 @@ _LEAST_MS = (10**17 >> 22) + 1
 
 
 @dataclass(kw_only=True, slots=True)
-class SandboxTask:
-    """One task. Times are Unix seconds; `ends_at` is infinite for a task that is stuck.
+class SandboxTask(LedgerTask):
+    """One task. Times are Unix seconds.
 
     It is not found from `forgotten_from` on and before `forgotten_to`. `audios_at` is when replies begin to show its
     sounds, with `odd_url` instead of their URLs where that is given, and `files_at` when the file host begins to
@@ -30,15 +31,9 @@ class SandboxTask:
     """
 
     ordinal: int
-    task_id: str
-    external_id: str
     prompt: str
     duration_s: float
     seed: str
-    created_at: float
-    processing_at: float
-    ends_at: float
-    failure: str | None
     query_visible_at: float
     list_visible_at: float
     audios_at: float

@@ -6,19 +6,18 @@ import heapq
 import math
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from decimal import Decimal
-from email.utils import formatdate
+from functools import partial
 
 from kling_batch.sandbox.auth import check_authorization
-from kling_batch.sandbox.clips import Synth
-from kling_batch.sandbox.faults import NO_STRIKE, Call, Effect, FaultRunner, Rule, Scenario, Strike
+from kling_batch.sandbox.clips import ClipSpec, Synth
+from kling_batch.sandbox.faults import Call, FaultRunner, Rule, Scenario, Strike
 from kling_batch.sandbox.filehost import FileHost, served
-from kling_batch.sandbox.ledger import Charge, Ledger, LedgerTask
+from kling_batch.sandbox.ledger import Charge, Ledger
 from kling_batch.sandbox.params import Order, read_order, read_page, read_window
 from kling_batch.sandbox.rows import account_data, created_data, shows_id, task_data
 from kling_batch.sandbox.settings import WorldSettings
-from kling_batch.sandbox.spoil import garbage, is_before, loss_of, page
+from kling_batch.sandbox.spoil import garbage, is_before, page, travelling
 from kling_batch.sandbox.tasks import SandboxTask, TaskShelf, new_audio_id, new_task_id
 from kling_batch.sandbox.wire import CODES, Refusal, Request, Response, compact, envelope
 
@@ -97,23 +96,21 @@ class World:
         now = self.settle()
         call, target = _route(request)
         order = _order(request) if call is Call.CREATE else None
-        strike = NO_STRIKE
-        if call is not None:
-            strike = self._faults.strike(call, lambda: self._subject(order, target), now - self._started_at)
-        effect = strike.answer
-        if effect is not None and effect.name == "no-connection":
-            return Response(status=0, delay_s=strike.delay_s, loss=loss_of(effect))
-        self.ledger.requests[call or "other"] += 1
-        if call is Call.CREATE:
-            self.ledger.posts[order.external_id if isinstance(order, Order) else ""] += 1
+        strike = self._strike(call, lambda: self._subject(order, target), now)
         response = Response(status=0, body=_NO_ANSWER)
-        if effect is None or not is_before(effect):
-            response = self._answer(request, call, order, target, strike, now)
-        if effect is not None:
-            response = self._spoiled(response, effect)
-        headers = {"date": formatdate(now, usegmt=True), "content-length": str(len(response.body)), **response.headers}
-        delay_s = strike.delay_s + self.settings.latency.draw(self._latency)
-        return replace(response, headers=headers, delay_s=delay_s)
+        if "no-connection" not in strike:
+            self.ledger.requests[call or "other"] += 1
+            if call is Call.CREATE:
+                self.ledger.posts[order.external_id if isinstance(order, Order) else ""] += 1
+            if not is_before(strike):
+                response = self._answer(request, call, order, target, strike, now)
+        return self._travelling(self._spoiled(response, strike), strike, now)
+
+    def _strike(self, call: Call | None, text: Callable[[], str], now: float) -> Strike:
+        return self._faults.strike(call, text, now - self._started_at) if call is not None else {"delay_s": 0.0}
+
+    def _travelling(self, response: Response, strike: Strike, now: float) -> Response:
+        return travelling(response, strike, now, self.settings.latency.draw(self._latency))
 
     def _answer(
         self,
@@ -146,7 +143,7 @@ class World:
         if not isinstance(order, Order):
             raise order or Refusal(1200)
         behaviour = self.settings.behaviour
-        price = behaviour.units if strike.price is None else strike.price.value
+        price = strike.get("price", behaviour.units)
         self._check_balance(price)
         first = self._shelf.by_external_id(order.external_id) if order.external_id else None
         if first is not None and behaviour.duplicate_id == "replay":
@@ -155,20 +152,11 @@ class World:
             raise Refusal(int(behaviour.duplicate_id.removeprefix("refuse-")), "external_task_id already exists")
         if self.ledger.in_flight >= self.settings.concurrency:
             raise Refusal(1303)
-        task = self._new_task(order, strike.task, price, now)
+        task = self._new_task(order, strike, price, now)
         self._shelf.add(task)
         if math.isfinite(task.ends_at):
             heapq.heappush(self._ends, (task.ends_at, task.ordinal, task))
-        self.ledger.opened(
-            LedgerTask(
-                external_id=task.external_id,
-                task_id=task.task_id,
-                created_at=task.created_at,
-                processing_at=task.processing_at,
-                ended_at=task.ends_at if math.isfinite(task.ends_at) else None,
-                failure=task.failure,
-            )
-        )
+        self.ledger.opened(task)
         return compact(created_data(task, behaviour))
 
     def _check_balance(self, price: Decimal) -> None:
@@ -178,22 +166,18 @@ class World:
         if settings.balance_units - self.ledger.charged - self.ledger.in_flight * price < price:
             raise Refusal(1102)
 
-    def _new_task(self, order: Order, effect: Effect | None, price: Decimal, now: float) -> SandboxTask:
+    def _new_task(self, order: Order, strike: Strike, price: Decimal, now: float) -> SandboxTask:
         """Make a task. Its times and its sound follow from its name, not from when or in which order it came."""
-        settings = self.settings
+        settings, behaviour = self.settings, self.settings.behaviour
         ordinal = len(self._shelf)
         again = self.ledger.tasks_by_external_id[order.external_id]
         name = order.external_id or f"#{again}"
         seed = f"{name}:{again}" if again and order.external_id else name
         rng = random.Random(f"{settings.seed}:task:{seed}")  # noqa: S311 - chance, no secret
         processing_at = now + settings.queue.draw(rng)
-        ends_at = processing_at + settings.generation.draw(rng)
-        query_late = settings.behaviour.query_visible_after.draw(rng)
-        list_late = settings.behaviour.list_visible_after.draw(rng)
-        told = {} if effect is None else {effect.name: effect.value}
-        query_late, list_late = told.get("task-late", (query_late, list_late))
-        ends_at += told.get("task-stuck", 0)
-        forgotten_from, forgotten_to = told.get("task-forgotten", (0.0, 0.0))
+        ends_at = processing_at + settings.generation.draw(rng) + strike.get("task-stuck", 0)
+        query_late, list_late = strike.get("task-late", (behaviour.query_visible_after, behaviour.list_visible_after))
+        forgotten_from, forgotten_to = strike.get("task-forgotten", (0.0, 0.0))
         task_id = new_task_id(now, ordinal)
         return SandboxTask(
             ordinal=ordinal,
@@ -205,14 +189,14 @@ class World:
             created_at=now,
             processing_at=processing_at,
             ends_at=ends_at,
-            failure=told.get("task-fails"),
-            query_visible_at=now + query_late,
-            list_visible_at=now + list_late,
-            audios_at=ends_at + settings.behaviour.audios_after.draw(rng),
-            files_at=ends_at + settings.behaviour.files_after.draw(rng),
+            failure=strike.get("task-fails"),
+            query_visible_at=now + query_late.draw(rng),
+            list_visible_at=now + list_late.draw(rng),
+            audios_at=ends_at + behaviour.audios_after.draw(rng),
+            files_at=ends_at + behaviour.files_after.draw(rng),
             forgotten_from=now + forgotten_from,
             forgotten_to=now + forgotten_to,
-            odd_url=told.get("task-url"),
+            odd_url=strike.get("task-url"),
             audio_id=new_audio_id(settings.seed, task_id),
             price=price,
         )
@@ -254,15 +238,7 @@ class World:
             task.issued_at = now
         key = (state, task.issue, named, now >= task.audios_at, behaviour)
         if task.row_key != key:
-            data = task_data(
-                task,
-                state,
-                named=named,
-                now=now,
-                behaviour=behaviour,
-                sample_rate=self.settings.sample_rate,
-                url=lambda name: self._files.url(task, name) if task.odd_url is None else task.odd_url,
-            )
+            data = task_data(task, self.settings, now, partial(self._files.url, task), named=named)
             task.row, task.row_key = compact(data), key
         return task.row
 
@@ -273,19 +249,17 @@ class World:
         task = self._shelf.find(any_id, math.inf)
         return any_id if task is None else _subject_of(task)
 
-    def _spoiled(self, response: Response, effect: Effect) -> Response:
+    def _spoiled(self, response: Response, strike: Strike) -> Response:
         """Have a fault do with an answer what it does."""
-        loss = loss_of(effect)
-        if loss is not None:
-            return replace(response, loss=loss)
-        if effect.name in {"garbage-before", "garbage-after"}:
-            return garbage(effect.value, response.body)
-        if effect.name == "gateway":
-            answer = effect.value
-            if answer.code is None:
-                return page(answer.status)
-            return self._reply(answer.status, answer.code, answer.message, None)
-        return self._refused(Refusal(effect.value))
+        for name, value in strike.items():
+            if name.startswith("garbage-"):
+                return garbage(value, response.body)
+            if name == "refuse" or name.startswith("error-"):
+                return self._refused(Refusal(value))
+            if name == "gateway":
+                is_page = value.code is None
+                return page(value.status) if is_page else self._reply(value.status, value.code, value.message, None)
+        return response
 
     def _refused(self, refusal: Refusal) -> Response:
         self.ledger.refusals[refusal.code] += 1
@@ -304,23 +278,17 @@ class World:
         now = self.settle()
         task = self._files.task_of(request)
         subject = "" if task is None else _subject_of(task)
-        strike = self._faults.strike(Call.DOWNLOAD, lambda: subject, now - self._started_at)
-        if strike.answer is not None and strike.answer.name == "no-connection":
-            return self._travelling(Response(status=0), strike)
+        strike = self._strike(Call.DOWNLOAD, lambda: subject, now)
+        if "no-connection" in strike:
+            return self._travelling(Response(status=0), strike, now)
         self.ledger.requests[Call.DOWNLOAD] += 1
         if "authorization" in request.headers:
             self.ledger.token_leaks += 1
-        found = self._files.find(request, strike.file, self.settings.behaviour, now)
-        if isinstance(found, Response):
-            return self._travelling(found, strike)
-        data = await offload(lambda: self._files.bytes_of(found))
-        return self._travelling(served(request, found, data, strike.file), strike)
-
-    def _travelling(self, response: Response, strike: Strike) -> Response:
-        delay_s = strike.delay_s + self.settings.latency.draw(self._latency)
-        headers = {"date": formatdate(self._now(), usegmt=True), **response.headers}
-        loss = loss_of(strike.answer) if strike.answer is not None else None
-        return replace(response, headers=headers, delay_s=delay_s, loss=loss)
+        found = self._files.find(request, strike, self.settings.behaviour, now)
+        if isinstance(found, ClipSpec):
+            data = await offload(partial(self._files.bytes_of, found))
+            found = served(request, found, data, strike)
+        return self._travelling(found, strike, now)
 
 
 def _route(request: Request) -> tuple[Call | None, str]:
