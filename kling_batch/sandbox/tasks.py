@@ -8,6 +8,7 @@ import random
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from kling_batch.sandbox.clips import ClipSpec
 from kling_batch.sandbox.ledger import LedgerTask
@@ -94,8 +95,7 @@ def new_task_id(created_at: float, ordinal: int) -> str:
 
 def new_audio_id(seed: int, task_id: str) -> str:
     """Make an id in the form of a UUID, the same for the same task."""
-    text = hashlib.blake2b(f"{seed}:{task_id}".encode(), digest_size=16).hexdigest()
-    return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-8{text[17:20]}-{text[20:]}"
+    return str(UUID(bytes=hashlib.blake2b(f"{seed}:{task_id}".encode(), digest_size=16).digest(), version=4))
 
 
 class TaskShelf:
@@ -106,7 +106,6 @@ class TaskShelf:
         self._by_external_id: dict[str, SandboxTask] = {}
         self._by_audio_id: dict[str, SandboxTask] = {}
         self._oldest_first: list[SandboxTask] = []
-        self._places: list[float] = []
         self._unsteady: dict[int, SandboxTask] = {}
         self._rng = random.Random(f"{seed}:list")  # noqa: S311 - order, no secret
 
@@ -120,7 +119,6 @@ class TaskShelf:
         if task.external_id:
             self._by_external_id.setdefault(task.external_id, task)
         self._oldest_first.append(task)
-        self._places.append(self._rng.random())
         if max(task.list_visible_at, task.forgotten_to) > task.created_at:
             self._unsteady[task.ordinal] = task
 
@@ -150,7 +148,7 @@ class TaskShelf:
             count = len(shown)
             return shown[max(0, count - first - rows) : max(0, count - first)][::-1]
         if behaviour.list_order == "shuffled":
-            shown = sorted(shown, key=lambda task: self._places[task.ordinal])
+            shown = sorted(shown, key=lambda task: task.audio_id)
         elif behaviour.list_order == "random":
             shown = list(shown)
             self._rng.shuffle(shown)
