@@ -10,6 +10,7 @@ import ipaddress
 import itertools
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -17,15 +18,19 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 HOME_VARIABLES = ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME")
 FOREIGN_PREFIXES = ("KLING_", "GITHUB_")
 FOREIGN_NAMES = {"NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS", "CI"}
 FOREIGN_SUFFIX = "_PROXY"
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 ABSENT_DATA = "data absent:"
 """A skip whose reason begins so is allowed everywhere: the data is too large to ship."""
 
@@ -223,6 +228,20 @@ def s3() -> Iterator[str]:
         yield said.split()[-1]
         process.terminate()
         reader.join()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One browser for a module's tests: while it is there, its loop runs, and nothing else can run one."""
+    if CHROMIUM is None:
+        pytest.skip("chromium not found: apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        flags = ["--no-sandbox", "--disable-dev-shm-usage", "--mute-audio"]
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        yield browser
+        browser.close()
 
 
 class Crash(BaseException):

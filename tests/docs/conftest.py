@@ -95,7 +95,7 @@ def pages(page: Callable[[str], Page]) -> list[Page]:
     return [page(name) for name in [*names, *(f"docs/{path.name}" for path in sorted(CHECKOUT.glob("docs/*.md")))]]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def checkout() -> Path:
     """The folder that holds everything."""
     return CHECKOUT

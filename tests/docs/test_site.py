@@ -1,4 +1,4 @@
-"""The documentation as a site: it builds without a warning, leads to every page, and needs no network."""
+"""The documentation as a site: it builds without a warning, works from a disk and a server, and needs no network."""
 
 from __future__ import annotations
 
@@ -6,9 +6,18 @@ import re
 import shutil
 import subprocess
 import sys
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path, PurePath
+from threading import Thread
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Locator, Page
 
 MISTAKES = {
     "a page that the navigation leaves out": ("forgotten.md", "# Forgotten\n"),
@@ -24,21 +33,110 @@ def _build(folder: Path, site: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
 
 
-@pytest.fixture
-def site(checkout: Path, tmp_path: Path) -> Path:
-    """The site, built."""
-    built = _build(checkout, tmp_path / "site")
+@pytest.fixture(scope="module")
+def site(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site, built, in a folder whose name a URL has to escape."""
+    place = tmp_path_factory.mktemp("build") / "site #1"
+    built = _build(checkout, place)
     assert built.returncode == 0, built.stderr
     assert "WARNING" not in built.stderr
-    return tmp_path / "site"
+    return place
+
+
+@pytest.fixture
+def served(site: Path) -> Iterator[str]:
+    """Serve the site on loopback."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=site)) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """Serves a folder without a word."""
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@dataclass
+class Reader:
+    """Somebody at a page of the site, and all that the page asked for and complained about."""
+
+    page: Page
+    root: str
+    asked: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+
+    def watch(self) -> None:
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.on("requestfailed", lambda request: self.complaints.append(request.url))
+        self.page.on("console", lambda message: self.complaints.append(message.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+
+    def open(self, name: str) -> None:
+        self.page.goto(f"{self.root}/{name}.html")
+
+    def search(self, words: str) -> Locator:
+        self.page.keyboard.press("s")
+        self.page.get_by_title("Type search term here").fill(words)
+        return self.page.locator("#mkdocs-search-results").get_by_role("article")
+
+
+@pytest.fixture(params=["disk", "server"])
+def reader(request: pytest.FixtureRequest, browser: Browser, site: Path) -> Iterator[Reader]:
+    """Read the site from the disk and from a server, whose pages ask nobody else and complain of nothing."""
+    root = site.as_uri() if request.param == "disk" else request.getfixturevalue("served")
+    context = browser.new_context(viewport={"width": 1280, "height": 800}, color_scheme="light")
+    context.set_default_timeout(10_000)
+    reading = Reader(context.new_page(), root)
+    reading.watch()
+    yield reading
+    context.close()
+    assert reading.complaints == []
+    assert [url for url in reading.asked if not url.startswith(root)] == []
+
+
+def test_every_page_opens(reader: Reader, site: Path) -> None:
+    """From the disk and from a server, by the links that lead from each page to the next."""
+    reader.open("index")
+    seen = {"index"}
+    while (following := reader.page.locator("a[rel=next][href]")).count():
+        with reader.page.expect_navigation():
+            following.click()
+        seen.add(PurePath(reader.page.url).stem)
+    assert seen == {path.stem for path in site.glob("*.html")} - {"404"}
+
+
+def test_a_word_is_found(reader: Reader) -> None:
+    """What is typed is looked for in every page, and a click leads to the section that has it."""
+    reader.open("costs")
+    found = reader.search("loudness OCTETS")
+    assert found.count() == 0
+    assert "No results found" in reader.page.locator("#mkdocs-search-results").inner_text()
+    found = reader.search("integrated LUFS")
+    first = found.get_by_role("link").first
+    assert first.inner_text() == "Commands: The page to listen"
+    first.click()
+    reader.page.wait_for_url("**/commands.html#the-page-to-listen")
+
+
+def test_a_reader_chooses_dark(reader: Reader) -> None:
+    """The next page is dark, too, and light again on demand."""
+    reader.open("index")
+    for mode, background in (("Dark", "rgb(33, 37, 41)"), ("Light", "rgb(255, 255, 255)")):
+        reader.page.get_by_label("Toggle theme").click()
+        reader.page.get_by_role("button", name=mode).click()
+        reader.open("costs")
+        assert reader.page.evaluate("getComputedStyle(document.body).backgroundColor") == background
 
 
 def test_the_site_builds_without_warnings_and_leads_to_every_page(site: Path, checkout: Path) -> None:
     """Each page is built, and the navigation of the first one links to it."""
     start = (site / "index.html").read_text("utf-8")
-    menu = set(re.findall(r'<a href="([a-z-]+)/" class="[^"]*dropdown-item', start))
+    menu = set(re.findall(r'<a href="([a-z-]+)\.html" class="[^"]*dropdown-item', start))
     assert menu == {path.stem for path in (checkout / "docs").glob("*.md")} - {"index"}
-    assert all((site / name / "index.html").is_file() for name in menu)
+    assert all((site / f"{name}.html").is_file() for name in menu)
 
 
 @pytest.mark.parametrize(("name", "text"), MISTAKES.values(), ids=MISTAKES)

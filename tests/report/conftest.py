@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
 MakeTake = Callable[..., TakeResult]
 MakeRun = Callable[..., RunResult]
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 _RATE = 8000
 
 HOSTILE = (
@@ -190,20 +188,6 @@ def make_sounds() -> Callable[[RunResult, Path], None]:
             soundfile.write(path, tone, _RATE)
 
     return make
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """One browser for a module's tests: while it is there, its loop runs, and nothing else can run one."""
-    if CHROMIUM is None:
-        pytest.skip("chromium not found: apt-get install chromium")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        flags = ["--no-sandbox", "--disable-dev-shm-usage", "--mute-audio"]
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
-        yield browser
-        browser.close()
 
 
 @dataclass(frozen=True)
