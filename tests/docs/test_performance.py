@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -14,6 +15,14 @@ def test_the_page_and_its_chart_are_those_of_the_table(checkout: Path) -> None:
     rows = read(docs / "performance.csv")
     assert (docs / "performance.md").read_text("utf-8") == page(rows)
     assert (docs / "performance.svg").read_text("utf-8") == chart(rows)
+
+
+def test_the_page_is_short(checkout: Path) -> None:
+    """Three sentences, one chart, and a table of ten ratios."""
+    words, chart_and_table = (checkout / "docs" / "performance.md").read_text("utf-8").split("![", maxsplit=1)
+    assert len(re.findall(r"\.(?=\s)", words)) == 3
+    assert "![" not in chart_and_table
+    assert len(re.findall(r"^\| .* \| [\d.]+ \|$", chart_and_table, flags=re.MULTILINE)) == 10
 
 
 def test_every_ratio_was_measured(checkout: Path) -> None:
