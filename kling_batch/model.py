@@ -222,7 +222,7 @@ class RunResult:
     """A whole run, as the reporters take it. Times are Unix seconds; `limits` are in the order of time.
 
     `picks` are the takes that the lock says were chosen; `place` are the options with which another command finds the
-    same output folder and lock.
+    same output folder and lock; `sandbox` says that a stand-in made the sounds, for nothing.
     """
 
     project: str
@@ -235,6 +235,7 @@ class RunResult:
     limits: tuple[LimitPoint, ...] = ()
     picks: tuple[TakeKey, ...] = ()
     place: tuple[str, ...] = ()
+    sandbox: bool = False
     note: str | None = None
     """Why the run stopped before its end, in words; None when it did not."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from kling_batch.clock import SystemClock
 from kling_batch.planning.project import Project
@@ -22,5 +21,4 @@ def refresh(project: Project, select: Sequence[str] = ()) -> None:
     """
     from kling_batch.report import write_reports
 
-    told = replace(recount(project, select, now=SystemClock().time()), place=project.place)
-    write_reports(told, project.out)
+    write_reports(recount(project, select, now=SystemClock().time()), project.out)

@@ -65,7 +65,7 @@ def write_reports(result: RunResult, out: Path, *, last: str | None = None) -> s
 
 def _beside(result: RunResult) -> tuple[object, ...]:
     """Give what the pages say and the takes of `report.json` do not."""
-    return __version__, result.manifest, result.exit_status, result.note, result.picks, result.place
+    return __version__, result.manifest, result.exit_status, result.note, result.picks, result.place, result.sandbox
 
 
 def _hashed(pieces: Iterator[str], digest: hashlib._Hash) -> Iterator[str]:

@@ -34,6 +34,7 @@ def blocks(result: RunResult, shapes: Mapping[str, Shape]) -> Iterator[str]:
     head = {
         "manifest": printable(result.manifest),
         "place": [printable(word) for word in result.place],
+        "sandbox": result.sandbox,
         "page": f"{result.project} {result.manifest}",
         "statuses": list(Status),
         "origins": list(Origin),

@@ -45,6 +45,8 @@ def recount(
         api_requests=run.api_requests if run else 0,
         limits=run.limits if run else (),
         picks=recorded(plan.steps),
+        place=project.place,
+        sandbox=project.sandbox,
         note=run.note if run else None,
     )
 

@@ -139,7 +139,8 @@ class Session:
                 memory=self._access.memory,
                 stopper=stopper,
             )
-        return replace(outcome, result=replace(outcome.result, place=self.project.place))
+        told = replace(outcome.result, place=self.project.place, sandbox=self.project.sandbox)
+        return replace(outcome, result=told)
 
     async def report(self, outcome: Outcome) -> None:
         """Write the reports, less those that say the same already. Only while the folder is held."""

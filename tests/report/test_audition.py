@@ -210,6 +210,7 @@ def test_the_real_command_takes_the_choices(
 
     page = visit(url).page
     expect(page.locator(".levels").first).to_contain_text("LUFS")
+    expect(page.get_by_role("banner").get_by_text("Sandbox", exact=True)).to_be_visible()
     choice(page, "owl, take 2").click()
     press(page, "p")
     assert shell(page.get_by_label("Command that picks your choices").input_value()) == 0
@@ -218,6 +219,7 @@ def test_the_real_command_takes_the_choices(
     assert shell(shlex.join(["kling-batch", "report", str(manifest), *place])) == 0
     page.reload()
     expect(page.get_by_role("button", name="Choices", exact=True)).to_be_visible()
+    expect(page.get_by_role("banner").get_by_text("Sandbox", exact=True)).to_be_visible()
     choice(page, "owl, take 2").click()
     choice(page, "well, take 1").click()
     press(page, "p")

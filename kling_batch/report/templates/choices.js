@@ -30,28 +30,14 @@ function tellChange(touched) {
   for (const watcher of watchers) watcher(touched);
 }
 
-// Browsers may refuse to keep anything, as they do for a file in some settings. Then a choice lasts as long as the page.
 function store() {
-  try {
-    if (changes.size) {
-      localStorage.setItem(STORED, JSON.stringify({ page: run.page, choices: ordered().map(([job, number]) => [job.id, number]) }));
-    } else {
-      localStorage.removeItem(STORED);
-    }
-  } catch {
-    return;
-  }
+  keep(STORED, changes.size ? { page: run.page, choices: ordered().map(([job, number]) => [job.id, number]) } : null);
 }
 
 function recall() {
-  let kept = null;
-  try {
-    kept = JSON.parse(localStorage.getItem(STORED));
-  } catch {
-    return;
-  }
-  if (!kept || kept.page !== run.page || !Array.isArray(kept.choices)) return;
-  const wanted = new Map(kept.choices);
+  const before = kept(STORED);
+  if (!before || before.page !== run.page || !Array.isArray(before.choices)) return;
+  const wanted = new Map(before.choices);
   for (const job of jobs) {
     const number = wanted.get(job.id);
     const there = number === 0 || job.takes.some((take) => take.number === number && choosable(take));

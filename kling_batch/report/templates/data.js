@@ -53,6 +53,11 @@ function linkTo(path) {
   return "./" + path.split("/").map(encodeURIComponent).join("/");
 }
 
+// What was paid for a take; a sandbox is paid nothing.
+function unitsOf(take) {
+  return run.sandbox ? "" : `${take.units} units`;
+}
+
 function nameOf(take) {
   return `${take.job.id}, take ${take.number}`;
 }

@@ -94,7 +94,7 @@ function showFacts(take) {
   const { job } = take;
   const rows = [
     ["prompt", job.prompt], ["status", take.status], ["why", take.reason], ["what to do", take.repair], ["warning", take.warnings],
-    ["origin", take.origin], ["units", take.units], ["attempts", String(take.attempts)],
+    ["origin", take.origin], ["cost", unitsOf(take)], ["attempts", String(take.attempts)],
     ["length", [sounds(take) && `${secondsOf(take).toFixed(2)} s`, job.seconds !== null && `${job.seconds.toFixed(1)} s asked for`].filter(Boolean).join(", ")],
     ["peak", take.peak === null ? "" : `${decibels(take.peak)} dBFS`],
     ["loudness", take.loudness === null ? "" : `${decibels(take.loudness)} LUFS`],
@@ -112,7 +112,7 @@ const KEYS = [
   ["Space", "play or pause"], ["\u2193  \u2191", "next and previous sound"], ["Shift + \u2193  \u2191", "next and previous job"],
   ["\u2192  \u2190", "a second on or back"], ["1 to 9", "choose that take of the job; again takes it back"],
   ["Shift + 1 to 9", "listen to that take of the job"], ["C", "choose the take that you hear"], ["L", "loop"], ["O", "play on to the next sound"],
-  ["I", "all facts about the take"], ["P", "your choices, and their command"], ["/", "search"], ["?", "these keys"],
+  ["I", "all facts about the take"], ["P", "your choices, and their command"], ["V", "compact view, a line a job"], ["/", "search"], ["?", "these keys"],
 ];
 const useKeys = el("input", { type: "checkbox", checked: true });
 const keysBox = dialog("keys", "Keys",

@@ -37,6 +37,25 @@ function foreign(text, attributes) {
   return el("bdi", attributes, text);
 }
 
+// What the browser keeps from one visit to the next. It may refuse to, as some do for a file: then it lasts as long as
+// the page.
+function keep(name, value) {
+  try {
+    if (value === null) localStorage.removeItem(name);
+    else localStorage.setItem(name, JSON.stringify(value));
+  } catch {
+    return;
+  }
+}
+
+function kept(name) {
+  try {
+    return JSON.parse(localStorage.getItem(name));
+  } catch {
+    return null;
+  }
+}
+
 const COLUMN = 3;
 const HALF = 50;
 

@@ -22,7 +22,7 @@ function onDigit(number, listen) {
 const PLAIN = {
   " ": () => playOrPause(), ArrowDown: () => step(1), ArrowUp: () => step(-1), ArrowRight: () => seekBy(1), ArrowLeft: () => seekBy(-1),
   l: () => setLoop(!looping()), o: () => setPlayOn(!playOn), c: () => current && choose(current), i: () => current && showFacts(current),
-  p: () => showChoices(), "/": () => search.focus(), "?": () => keysBox.showModal(),
+  p: () => showChoices(), v: () => changeView(), "/": () => search.focus(), "?": () => keysBox.showModal(),
 };
 const SHIFTED = { ArrowDown: () => stepJob(1), ArrowUp: () => stepJob(-1), "?": PLAIN["?"], "/": PLAIN["/"] };
 
@@ -66,6 +66,7 @@ const tools = el("div", { class: "tools", role: "search" },
   el("label", { class: "search" }, icon("search"), search),
   el("div", { class: "chips", role: "group", "aria-label": "Filters" }, chips, unpicked, tagCounts.size ? tagChoice : null),
   count,
+  compactButton,
   el("button", { type: "button", class: "chip help", onclick: () => keysBox.showModal() }, "Keys"));
 
 const bar = el("section", { class: "player", "aria-label": "Player" },
@@ -84,6 +85,7 @@ title.append(el("span", { class: "quiet" }, "Press play, or space"));
 document.getElementById("sounds").append(tools, list, nothing);
 document.body.append(bar, live);
 recall();
+setCompact(kept(VIEW) === "compact");
 tellChoices();
 resize();
 filter();

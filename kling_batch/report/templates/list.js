@@ -12,16 +12,29 @@ const units = jobs.flatMap((job) => {
 });
 
 const list = el("ol", { class: "jobs", "aria-label": "Jobs" });
-const most = jobs.reduce((before, job) => Math.max(before, job.takes.length), 1);
-list.style.setProperty("--most", String(most)); // cards are wider where no job has many takes
 let shown = []; // units that pass the filters
 let sums = new Float64Array(1); // a Fenwick tree over their heights
 let columns = 1;
 const drawn = new Set();
 
+// A line a job, for those who know their set; remembered for every page.
+const VIEW = "kling-batch view";
+const compactButton = el("button", { type: "button", class: "chip", title: "A line a job (V)", onclick: () => changeView() }, "Compact");
+
+function isCompact() {
+  return document.body.classList.contains("compact");
+}
+
+function setCompact(on) {
+  document.body.classList.toggle("compact", on);
+  compactButton.setAttribute("aria-pressed", String(on));
+  keep(VIEW, on ? "compact" : null);
+}
+
 // How tall a row will probably be, until it has been drawn.
 function guess(unit) {
   const lines = Math.ceil((unit.to - unit.from) / columns);
+  if (isCompact()) return lines * 41 + 9;
   return Math.max(lines * 113 + 20, unit.from ? 60 : 92 + 22 * Math.ceil(unit.job.prompt.length / 50));
 }
 
@@ -194,14 +207,20 @@ function firstInView() {
   return shown.length ? placeAt(Math.max(0, window.scrollY + room().above - listTop())) : 0;
 }
 
-// A new width makes other heights: all are guessed anew, and the row at the top stays there.
+function changeView() {
+  setCompact(!isCompact());
+  resize();
+  say(isCompact() ? "Compact: a line a job" : "Jobs with all their facts");
+}
+
+// A new width or view makes other heights: all are guessed anew, and the row at the top stays there.
 function resize() {
   const width = list.clientWidth;
   const free = width - (window.innerWidth > 760 ? 0.28 * window.innerWidth + 90 : 24);
-  const now = Math.max(1, Math.floor(free / Math.max(266, Math.min(free / most, 440))));
-  if (width === resize.width && now === columns) return;
-  resize.width = width;
-  columns = now;
+  const form = `${width} ${isCompact()}`;
+  if (form === resize.form) return;
+  resize.form = form;
+  columns = Math.max(1, Math.floor(free / (isCompact() ? 162 : 266)));
   const keep = shown[firstInView()];
   for (const unit of units) unit.height = 0;
   for (const unit of drawn) unit.height = unit.row.getBoundingClientRect().height;

@@ -75,7 +75,7 @@ function levels(take) {
 }
 
 function facts(take) {
-  return [take.origin, `${take.units} units`, take.attempts > 1 ? many(take.attempts, "attempt") : ""].filter(Boolean).join(" \u00b7 ");
+  return [take.origin, unitsOf(take), take.attempts > 1 ? many(take.attempts, "attempt") : ""].filter(Boolean).join(" \u00b7 ");
 }
 
 function links(take) {
