@@ -1,40 +1,43 @@
 """The service's error table: what each code means, and what a batch runner does on it.
 
-Codes, HTTP statuses and meanings are the official documentation's; the reactions are ours. Decisions are made on
-the code, never on the HTTP status (429 alone carries six codes) and never on the words of a message.
+The rows are in `codes.json`. Codes, HTTP statuses and meanings are the official documentation's; the reactions and
+hints are ours. Decisions are made on the code, never on the HTTP status (429 alone carries six codes) and never on the
+words of a message.
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
-from enum import Enum, auto
+from enum import StrEnum
+from pathlib import Path
 
 
-class Reaction(Enum):
+class Reaction(StrEnum):
     """What a runner does when a call is answered with a code."""
 
-    PROCEED = auto()
-    SIGN_AGAIN = auto()
+    PROCEED = "proceed"
+    SIGN_AGAIN = "sign-again"
     """Sign once more and repeat; when that is refused too, stop the run."""
-    CHECK_CLOCK = auto()
+    CHECK_CLOCK = "check-clock"
     """The token is from the future: sign by the service's clock once; then stop the run and name the clock."""
-    STOP_ACCOUNT = auto()
+    STOP_ACCOUNT = "stop-account"
     """A person has to mend the account: nothing more is sent."""
-    STOP_CLIENT = auto()
+    STOP_CLIENT = "stop-client"
     """The service does not know this call at all: nothing more is sent."""
-    REFUSE = auto()
+    REFUSE = "refuse"
     """This request will never be taken."""
-    REFUSE_OR_EXISTS = auto()
+    REFUSE_OR_EXISTS = "refuse-or-exists"
     """This request is wrong, or its external id is taken already: look the id up before believing either."""
-    ABSENT = auto()
+    ABSENT = "absent"
     """Reading: the service knows no such task. Creating: this request will never be taken."""
-    SLOW_DOWN = auto()
+    SLOW_DOWN = "slow-down"
     """Too many calls: wait and repeat."""
-    NO_ROOM = auto()
+    NO_ROOM = "no-room"
     """Every slot is taken: wait for one. No failure, but how free room is learned."""
-    TROUBLE = auto()
+    TROUBLE = "trouble"
     """The service's own trouble. Reading: repeat. Creating: unclear whether a task was made."""
-    UNKNOWN = auto()
+    UNKNOWN = "unknown"
     """A refusal that no table knows. Reading: repeat. Creating: nothing more is sent until a person has looked."""
 
 
@@ -49,148 +52,8 @@ class Code:
     reaction: Reaction
 
 
-_KEYS = "Check KLING_API_KEY, or KLING_ACCESS_KEY with KLING_SECRET_KEY; keys belong to a region: see KLING_BASE_URL."
-
-_ROWS = (
-    Code(code=0, http=200, meaning="accepted", hint="", reaction=Reaction.PROCEED),
-    Code(code=1000, http=401, meaning="authentication failed", hint=_KEYS, reaction=Reaction.SIGN_AGAIN),
-    Code(code=1001, http=401, meaning="no authorization was sent", hint=_KEYS, reaction=Reaction.STOP_ACCOUNT),
-    Code(
-        code=1002,
-        http=401,
-        meaning="the key is not known or the token is not valid",
-        hint=_KEYS,
-        reaction=Reaction.SIGN_AGAIN,
-    ),
-    Code(
-        code=1003,
-        http=401,
-        meaning="the token is not valid yet",
-        hint="Set this machine's clock right (NTP); it is ahead of the service's.",
-        reaction=Reaction.CHECK_CLOCK,
-    ),
-    Code(
-        code=1004,
-        http=401,
-        meaning="the token has expired",
-        hint="Set this machine's clock right (NTP); it is behind the service's.",
-        reaction=Reaction.SIGN_AGAIN,
-    ),
-    Code(
-        code=1100,
-        http=429,
-        meaning="the account has an exception",
-        hint="Look at the account's settings in the console, then run again.",
-        reaction=Reaction.STOP_ACCOUNT,
-    ),
-    Code(
-        code=1101,
-        http=429,
-        meaning="the account is in arrears",
-        hint="Top the account up, then run again.",
-        reaction=Reaction.STOP_ACCOUNT,
-    ),
-    Code(
-        code=1102,
-        http=429,
-        meaning="the resource pack is used up or has expired",
-        hint="Buy units or turn on post-payment, then run again.",
-        reaction=Reaction.STOP_ACCOUNT,
-    ),
-    Code(
-        code=1103,
-        http=403,
-        meaning="the account has no right to this API",
-        hint="Ask for access to this kind of task in the console, then run again.",
-        reaction=Reaction.STOP_ACCOUNT,
-    ),
-    Code(
-        code=1200,
-        http=400,
-        meaning="the request's parameters are not valid",
-        hint="Change what the job asks for.",
-        reaction=Reaction.REFUSE_OR_EXISTS,
-    ),
-    Code(
-        code=1201,
-        http=400,
-        meaning="a parameter is not valid",
-        hint="Change what the message names in the job.",
-        reaction=Reaction.REFUSE_OR_EXISTS,
-    ),
-    Code(
-        code=1202,
-        http=404,
-        meaning="the service does not know this call",
-        hint="Check KLING_BASE_URL; if it is right, a newer kling-batch is needed.",
-        reaction=Reaction.STOP_CLIENT,
-    ),
-    Code(
-        code=1203,
-        http=404,
-        meaning="what was asked for does not exist",
-        hint="Check what the message names.",
-        reaction=Reaction.ABSENT,
-    ),
-    Code(
-        code=1300,
-        http=400,
-        meaning="the platform's policy does not allow it",
-        hint="Reword what the job asks for.",
-        reaction=Reaction.REFUSE,
-    ),
-    Code(
-        code=1301,
-        http=400,
-        meaning="the content policy does not allow it",
-        hint="Reword what the job asks for; the same words will be refused again.",
-        reaction=Reaction.REFUSE,
-    ),
-    Code(
-        code=1302,
-        http=429,
-        meaning="calls come too fast",
-        hint="Nothing: the run slows down by itself.",
-        reaction=Reaction.SLOW_DOWN,
-    ),
-    Code(
-        code=1303,
-        http=429,
-        meaning="every slot of the account is taken",
-        hint="Nothing: the run waits for a slot. --concurrency lowers what it asks for.",
-        reaction=Reaction.NO_ROOM,
-    ),
-    Code(
-        code=1304,
-        http=429,
-        meaning="this machine's address is not on the account's whitelist",
-        hint="Add the address to the whitelist in the console, then run again.",
-        reaction=Reaction.STOP_ACCOUNT,
-    ),
-    Code(
-        code=5000,
-        http=500,
-        meaning="the service had an internal error",
-        hint="Nothing: the run looks whether a task was made.",
-        reaction=Reaction.TROUBLE,
-    ),
-    Code(
-        code=5001,
-        http=503,
-        meaning="the service is down for a while",
-        hint="Nothing: the run waits. If it gave up, run again later.",
-        reaction=Reaction.TROUBLE,
-    ),
-    Code(
-        code=5002,
-        http=504,
-        meaning="the service timed out inside",
-        hint="Nothing: the run looks whether a task was made.",
-        reaction=Reaction.TROUBLE,
-    ),
-)
-
-CODES = {row.code: row for row in _ROWS}
+_ROWS = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
+CODES = {row["code"]: Code(**row | {"reaction": Reaction(row["reaction"])}) for row in _ROWS}
 
 ABOUT_WORDS = frozenset({1300, 1301})
 """Refusals of what is asked for, in its own words: the same words will be refused again."""

@@ -34,6 +34,7 @@ ELSEWHERE = {
     "records/object_store": "the store",
     "records/local_disk": "the kernel's table of mounts",
     "resources": "the package's own files",
+    "service/codes": "the package's own files",
     "catalog/manifest": "the package's own files",
     "report/html": "the package's own files",
     "cli/commands/init": "begins a project",
