@@ -2,15 +2,13 @@
 
 Loudness is the integrated loudness of ITU-R BS.1770-4, in LUFS: K-weighted, in blocks of 400 ms that start every
 100 ms, gated at -70 LUFS and then at 10 LU under the mean. The weighting is done to the power spectrum of windowed
-frames of 100 ms, not sample by sample, which needs one transform a frame and no other library than numpy. Every channel
-counts alike, as the standard has it for mono and stereo.
+frames of 100 ms, not sample by sample, which needs no other library than numpy. Every channel counts alike, as the
+standard has it for mono and stereo.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from kling_batch.model import Shape
@@ -27,162 +25,54 @@ _STEPS_A_BLOCK = 4
 _TAPER_S = 0.008
 """How long a frame fades in and out, at least."""
 
-_DRIFT = 24
-"""Parts of a frame's spectrum, from the lowest, that are rid of its mean: an offset, not heard, leaks there."""
-
-_SAMPLES_AT_ONCE = 131_072
-"""How many are weighted at once, of all channels together: each call costs, and so does memory."""
-
 _OFFSET = -0.691
 _GATE = -70.0
 _RELATIVE_GATE = -10.0
 
 
-class Shaping:
-    """Looks at a sound while it is decoded, block by block. Takes some 1.5 ms for five seconds of stereo.
-
-    A sound of up to 131 072 samples is weighted in one go at its end, a longer one in as few as there is memory for.
+def shape_of(samples: NDArray[np.float32], rate: int) -> Shape:
+    """Look at a sound. Takes some 2 ms for five seconds of stereo.
 
     Args:
+        samples: A row a sample, a column a channel, 1.0 being full scale.
         rate: Samples a second.
-        channels: How many there are.
-        frames: How many samples each channel has, from the first block to the last.
     """
-
-    def __init__(self, rate: int, channels: int, frames: int) -> None:
-        import numpy as np
-
-        self._frame = frame = _frame(rate)
-        self._frames = frames
-        self._seen = 0
-        self._starts = np.arange(BUCKETS) * frames // BUCKETS
-        self._highest = np.zeros(BUCKETS, np.float32)
-        steps = max(1, min(frames // frame.step, _SAMPLES_AT_ONCE // (frame.step * channels)))
-        size, width = len(frame.window), steps * frame.step + frame.taper
-        self._line = np.empty((channels, width), np.float32)
-        self._filled = frame.taper // 2
-        self._line[:, : self._filled] = 0
-        shape, strides = (channels, steps, size), (4 * width, 4 * frame.step, 4)
-        self._windows: NDArray[np.float32] = np.ndarray(shape, np.float32, self._line, strides=strides)
-        self._weighted = np.empty(shape, np.float32)
-        self._powers: list[float] = []
-
-    def feed(self, block: NDArray[np.float32]) -> None:
-        """Look at the next samples, a row each, a column a channel, 1.0 being full scale. Nothing of them is kept."""
-        self._see_peaks(block)
-        self._seen += len(block)
-        line, steps = self._line, self._windows.shape[1]
-        while len(block):
-            some = block[: line.shape[1] - self._filled]
-            line[:, self._filled : self._filled + len(some)] = some.T
-            self._filled += len(some)
-            if self._filled == line.shape[1]:
-                self._hear(steps)
-                self._filled = self._frame.taper
-                line[:, : self._filled] = line[:, -self._filled :]
-            block = block[len(some) :]
-
-    def shape(self) -> Shape:
-        """Say what was seen, once, when all samples were. A last step of 100 ms that is cut is not heard."""
-        frame = self._frame
-        missing = max(1, self._frames // frame.step) - len(self._powers)
-        if missing:
-            self._line[:, self._filled :] = 0
-            self._hear(missing)
-        peak = float(self._highest.max())
-        heard = min(frame.step, self._frames)
-        return Shape(
-            peak=peak,
-            loudness=_loudness([power / heard for power in self._powers]),
-            waveform=_waveform(self._highest, peak),
-        )
-
-    def _see_peaks(self, block: NDArray[np.float32]) -> None:
-        """Raise each column to its largest sample; a column may begin in one block and end in the next."""
-        import numpy as np
-
-        first, last = np.searchsorted(self._starts, (self._seen, self._seen + len(block)))
-        if first == BUCKETS or self._starts[first] > self._seen:
-            first -= 1  # the one that began in an earlier block
-        starts = np.maximum(self._starts[first:last] - self._seen, 0) * block.shape[1]
-        samples, highest = block.ravel(), self._highest[first:last]
-        np.maximum(highest, np.maximum.reduceat(samples, starts), out=highest)
-        np.maximum(highest, -np.minimum.reduceat(samples, starts), out=highest)
-
-    def _hear(self, steps: int) -> None:
-        """Measure the K-weighted energy of the first steps of the line."""
-        import numpy as np
-
-        frame = self._frame
-        weighted = np.multiply(self._windows[:, :steps], frame.window, out=self._weighted[:, :steps])
-        # Without this norm, numpy 2 copies all of it to double precision and back.
-        spectrum = np.fft.rfft(weighted, norm="forward")
-        spectrum = spectrum.astype(np.complex64, copy=False)  # numpy 1 gives complex128
-        spectrum[..., :_DRIFT] -= spectrum[..., :1] * frame.offset
-        parts = spectrum.view(np.float32)
-        # Not the product of matrices: it starts threads.
-        self._powers += np.einsum("csp,p->s", np.square(parts, out=parts), frame.weights).tolist()
-
-
-def _waveform(highest: NDArray[np.float32], peak: float) -> bytes:
-    """Draw the largest sample of each part of a sound, as a byte, 255 being the largest of all."""
     import numpy as np
 
-    if peak == 0:
-        return bytes(BUCKETS)
-    drawn: NDArray[np.uint8] = np.ceil(highest / peak * 255).astype(np.uint8)
-    return drawn.tobytes()
+    rows, channels = samples.shape
+    columns = np.maximum.reduceat(np.abs(samples).ravel(), np.arange(BUCKETS) * rows // BUCKETS * channels)
+    peak = float(columns.max())
+    drawn = np.ceil(columns / (peak or 1.0) * 255).astype(np.uint8)
+    return Shape(peak=peak, loudness=_loudness(_powers(samples, rate)), waveform=drawn.tobytes())
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Frame:
-    """How a piece of sound is weighted. A frame is a step and a taper long, both in samples.
+def _powers(samples: NDArray[np.float32], rate: int) -> list[float]:
+    """Measure the K-weighted power of each step of 100 ms, of all channels together; one that is cut is not heard.
 
-    The squares of windows that follow each other add up to one, so that nothing is counted twice. `offset` is how an
-    offset of one shows in a spectrum; `weights` are what real and imaginary parts of each frequency count.
+    A frame is a step and a taper long. The squares of windows that follow each other add up to one, so that nothing is
+    counted twice. Each frame is rid of its mean: an offset, not heard, would leak into the low frequencies.
     """
-
-    step: int
-    taper: int
-    window: NDArray[np.float32]
-    offset: NDArray[np.complex64]
-    weights: NDArray[np.float32]
-
-
-@cache
-def _frame(rate: int) -> _Frame:
     import numpy as np
 
     step = round(_STEP_S * rate)
-    size = _smooth(step + round(_TAPER_S * rate))
+    size = -(-(step + round(_TAPER_S * rate)) // 64) * 64  # of small factors, for which a Fourier transform is fast
     taper = size - step
     fade = np.sin((np.arange(taper) + 0.5) * (np.pi / 2 / taper))
-    window = np.concatenate([fade, np.ones(step - taper), fade[::-1]])
-    gains = _k_weighting(np.fft.rfftfreq(size, 1 / rate), rate) * 2 * size
-    gains[0] /= 2
-    if size % 2 == 0:
-        gains[-1] /= 2
-    offset = np.fft.rfft(window)
-    return _Frame(
-        step=step,
-        taper=taper,
-        window=window.astype(np.float32),
-        offset=(offset[:_DRIFT] / offset[0]).astype(np.complex64),
-        weights=np.repeat(gains, 2).astype(np.float32),
-    )
-
-
-def _smooth(least: int) -> int:
-    """Give the next number that a Fourier transform is fast for: of the factors 2, 3 and 5 alone."""
-    number = least
-    while True:
-        rest = number
-        for factor in (2, 3, 5):
-            while rest % factor == 0:
-                rest //= factor
-        if rest == 1:
-            return number
-        number += 1
+    window = np.concatenate([fade, np.ones(step - taper), fade[::-1]]).astype(np.float32)
+    weights = (_k_weighting(np.fft.rfftfreq(size, 1 / rate), rate) * 2 * size).astype(np.float32)
+    steps = max(1, len(samples) // step)
+    power = np.zeros(steps)
+    for channel in samples.T:  # one after the other: together they would leave the processor's cache
+        line = np.zeros(steps * step + taper, np.float32)
+        heard = channel[: steps * step + taper - taper // 2]
+        line[taper // 2 : taper // 2 + len(heard)] = heard
+        frames = np.lib.stride_tricks.sliding_window_view(line, size)[::step]
+        # Not by the product of matrices: it starts threads.
+        means = np.einsum("si,i->s", frames, window / window.sum())
+        # Without this norm, numpy copies all of it to double precision and back.
+        spectrum = np.fft.rfft((frames - means[:, None]) * window, norm="forward").astype(np.complex64, copy=False)
+        power += np.einsum("sf,f->s", np.square(np.abs(spectrum)), weights)
+    return [float(each) / min(step, len(samples)) for each in power]
 
 
 def biquads(rate: int) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, assert_never
 
 from kling_batch.catalog import formats
 from kling_batch.delivery.mp3 import readable_mp3
-from kling_batch.delivery.shape import Shaping
+from kling_batch.delivery.shape import shape_of
 from kling_batch.delivery.wav import readable_wav
 from kling_batch.disk import disk_border
 from kling_batch.model import Shape
 
 if TYPE_CHECKING:
+    import numpy as np
     import soundfile
+    from numpy.typing import NDArray
 
 _READABLE = {"wav": readable_wav, "mp3": readable_mp3}
 """Formats whose files are looked through before the decoder, which passes over what is wrong with them."""
@@ -36,10 +38,10 @@ _LOUDEST = 8.0
 
 _BLOCK = 131_072
 """Samples, of all channels together, that are decoded at once."""
-_LONGEST_SHAPED_S = 30
+_MOST_SHAPED = 12_000_000
+"""Samples, of all channels together, of a sound that is looked at: 30 seconds of the richest stereo."""
 _SHAPED_RATES = range(1000, 400_000)
-"""Samples a second of sounds that are looked at: with others a step of 100 ms is hardly a sample, or a gigabyte."""
-_MOST_SHAPED_CHANNELS = 8
+"""Samples a second of sounds that are looked at: with fewer a step of 100 ms is hardly a sample."""
 
 
 def decoders() -> tuple[str, frozenset[str]]:
@@ -165,7 +167,8 @@ def _read_through(sound: soundfile.SoundFile, *, with_shape: bool) -> Verdict:
     """Decode block by block into the same memory, so that a file that claims to last for hours costs none."""
     import numpy as np
 
-    shaping = Shaping(sound.samplerate, sound.channels, sound.frames) if with_shape and _can_be_shaped(sound) else None
+    blocks: list[NDArray[np.float32]] = []
+    with_shape = with_shape and _can_be_shaped(sound)
     memory = np.empty((max(1, min(_BLOCK // sound.channels, sound.frames)), sound.channels), np.float32)
     frames, peak, numbers = 0, 0.0, True
     while len(block := sound.read(len(memory), out=memory)):
@@ -174,8 +177,8 @@ def _read_through(sound: soundfile.SoundFile, *, with_shape: bool) -> Verdict:
             numbers = False
             np.nan_to_num(block, copy=False, posinf=0.0, neginf=0.0)
         peak = max(peak, float(block.max()), -float(block.min()))
-        if shaping is not None:
-            shaping.feed(block)
+        if with_shape:
+            blocks.append(block.copy())
     if not frames:
         return Rejected(reason="there is no sound in it")
     found = Verified(
@@ -183,7 +186,7 @@ def _read_through(sound: soundfile.SoundFile, *, with_shape: bool) -> Verdict:
         sample_rate=sound.samplerate,
         channels=sound.channels,
         peak=peak,
-        shape=None if shaping is None else shaping.shape(),
+        shape=shape_of(np.concatenate(blocks), sound.samplerate) if blocks else None,
     )
     if frames < sound.frames:
         words = f"the file is damaged: {frames} of {sound.frames} samples of each channel can be decoded"
@@ -197,8 +200,4 @@ def _read_through(sound: soundfile.SoundFile, *, with_shape: bool) -> Verdict:
 
 
 def _can_be_shaped(sound: soundfile.SoundFile) -> bool:
-    return (
-        0 < sound.frames <= _LONGEST_SHAPED_S * sound.samplerate
-        and sound.samplerate in _SHAPED_RATES
-        and sound.channels <= _MOST_SHAPED_CHANNELS
-    )
+    return 0 < sound.frames * sound.channels <= _MOST_SHAPED and sound.samplerate in _SHAPED_RATES

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from kling_batch.delivery.shape import BUCKETS, Shaping, biquads
+from kling_batch.delivery.shape import BUCKETS, biquads, shape_of
 from kling_batch.delivery.verify import Verified, verify_audio
-from kling_batch.model import Shape
 
 RATE = 44_100
 TIME = np.arange(3 * RATE) / RATE
@@ -70,14 +69,6 @@ def loudness_by_the_book(samples: Any, rate: int) -> float:
     return float(-0.691 + 10 * math.log10(loud.mean()))
 
 
-def shape_of(samples: Any, rate: int, block: int = 65_536) -> Shape:
-    """Look at a whole sound, so many samples at a time."""
-    shaping = Shaping(rate, samples.shape[1], len(samples))
-    for start in range(0, len(samples), block):
-        shaping.feed(samples[start : start + block])
-    return shaping.shape()
-
-
 def columns(samples: Any) -> Any:
     return samples.reshape(len(samples), -1).astype(np.float32)
 
@@ -123,44 +114,22 @@ def test_a_waveform_shows_where_it_is_loud() -> None:
     assert [(column, level) for column, level in enumerate(shape.waveform) if level] == [(2, 255), (60, 128)]
 
 
-@pytest.mark.parametrize("block", [1000, 4410, 7777, 65_536, 200_000])
-def test_it_does_not_matter_where_a_sound_is_cut(block: int) -> None:
-    """It is looked at block by block, as it is decoded."""
-    samples = columns(SOUNDS["two"])
-    whole, cut = shape_of(samples, RATE, len(samples)), shape_of(samples, RATE, block)
-    assert (cut.peak, cut.waveform) == (whole.peak, whole.waveform)
-    assert cut.loudness == pytest.approx(whole.loudness, abs=1e-3)
-
-
 def test_a_sound_of_few_samples_has_a_whole_waveform() -> None:
     """Fewer samples than columns are no trouble."""
     assert set(shape_of(np.full((7, 1), 0.5, np.float32), 8000).waveform) == {255}
 
 
-@pytest.mark.parametrize("block", [1, 3])
-def test_few_samples_may_come_one_by_one(block: int) -> None:
-    """Each column shows the sample that is there, wherever the blocks begin."""
+def test_few_samples_are_each_shown() -> None:
+    """Each column shows the sample that is there."""
     samples = columns(np.array([0.25, -0.5, 0.75, 0.0, 1.0]))
-    assert shape_of(samples, 8000, block) == shape_of(samples, 8000)
+    assert list(dict.fromkeys(shape_of(samples, 8000).waveform)) == [64, 128, 192, 0, 255]
 
 
 def test_columns_are_cut_to_the_sample() -> None:
     """A column begins where its share of the sound does."""
     samples = np.zeros((12_000, 1), np.float32)
     samples[[0, 199, 300, 11_999]] = 1.0
-    assert [column for column, level in enumerate(shape_of(samples, 8000, 1250).waveform) if level] == [0, 1, 3, 119]
-
-
-def test_sounds_looked_at_at_once_do_not_disturb_each_other() -> None:
-    """Each has its own memory, and what was in it is not heard."""
-    loud, soft = columns(CHANCE.standard_normal(24_100)), columns(0.01 * CHANCE.standard_normal(20_000))
-    alone = [shape_of(loud, 8000), shape_of(soft, 8000)]
-    looks = [Shaping(8000, 1, len(samples)) for samples in (loud, soft)]
-    for samples, look in zip((loud, soft), looks, strict=True):
-        look.feed(samples[:9000])
-    for samples, look in zip((loud, soft), looks, strict=True):
-        look.feed(samples[9000:])
-    assert [look.shape() for look in looks] == alone
+    assert [column for column, level in enumerate(shape_of(samples, 8000).waveform) if level] == [0, 1, 3, 119]
 
 
 @pytest.mark.parametrize("wanted", [True, False])
