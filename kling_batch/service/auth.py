@@ -6,7 +6,6 @@ import hashlib
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from kling_batch.errors import UsageError
 
@@ -15,22 +14,6 @@ TOKEN_LIFE_S = 1800
 BACKDATED_S = 5
 """How far `nbf` lies in the past: what the official sample does, the only documented allowance for skew."""
 _SIGN_ANEW_S = 60
-
-
-class Signer(Protocol):
-    """Gives the token for the next call."""
-
-    def token(self) -> str:
-        """The bearer token, valid now."""
-        ...
-
-    def sign_again(self, service_time: float | None = None) -> bool:
-        """Forget the token at hand; go by `service_time` (Unix seconds) from now on. False: a new one cannot differ."""
-        ...
-
-    def secrets(self) -> tuple[str, ...]:
-        """What must never be shown: the key, and every token that was signed with it."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,10 +30,8 @@ class Keys:
         return hashlib.sha256(f"{base_url}\n{account}".encode()).hexdigest()[:16]
 
     def signer(self, now: Callable[[], float]) -> Signer:
-        """Make the signer that fits these keys. `now` gives Unix seconds."""
-        if self.api_key:
-            return StaticKey(self.api_key)
-        return TokenSigner(self.access_key or "", self.secret_key or "", now)
+        """Make what signs with these keys. `now` gives Unix seconds."""
+        return Signer(self, now)
 
 
 def keys_from(environment: Mapping[str, str]) -> Keys:
@@ -84,66 +65,45 @@ def keys_from(environment: Mapping[str, str]) -> Keys:
     )
 
 
-class StaticKey:
-    """A key that is sent as it is."""
+class Signer:
+    """Gives the token for the next call: a static key as it is, or a JWT (HS256), signed anew before it expires."""
 
-    def __init__(self, api_key: str) -> None:
-        self._api_key = api_key
-
-    def __repr__(self) -> str:
-        return "StaticKey(...)"
-
-    def token(self) -> str:
-        """See `Signer.token`."""
-        return self._api_key
-
-    def sign_again(self, service_time: float | None = None) -> bool:
-        """See `Signer.sign_again`: a static key never differs."""
-        del service_time
-        return False
-
-    def secrets(self) -> tuple[str, ...]:
-        """See `Signer.secrets`."""
-        return (self._api_key,)
-
-
-class TokenSigner:
-    """Signs a JWT (HS256) with the secret key, keeps it, and signs anew before it expires."""
-
-    def __init__(self, access_key: str, secret_key: str, now: Callable[[], float]) -> None:
-        self._access_key = access_key
-        self._secret_key = secret_key
+    def __init__(self, keys: Keys, now: Callable[[], float]) -> None:
+        self._keys = keys
         self._now = now
         self._skew_s = 0.0
         self._token: str | None = None
-        self._secrets: tuple[str, ...] = (secret_key, access_key)
         self._expires = 0.0
+        self._signed: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        return f"TokenSigner(..., skew_s={self._skew_s:.0f})"
+        return f"Signer(..., skew_s={self._skew_s:.0f})"
 
     def token(self) -> str:
-        """See `Signer.token`."""
+        """Give the bearer token, valid now."""
+        if self._keys.api_key:
+            return self._keys.api_key
         now = self._now() + self._skew_s
         if self._token is None or now > self._expires - _SIGN_ANEW_S:
             import jwt.warnings
 
             self._expires = now + TOKEN_LIFE_S
-            claims = {"iss": self._access_key, "exp": int(self._expires), "nbf": int(now) - BACKDATED_S}
+            claims = {"iss": self._keys.access_key, "exp": int(self._expires), "nbf": int(now) - BACKDATED_S}
             with warnings.catch_warnings():
                 # A short secret is the service's choice, and this warning would name it nowhere useful.
                 warnings.simplefilter("ignore", jwt.warnings.InsecureKeyLengthWarning)
-                self._token = jwt.encode(claims, self._secret_key, algorithm="HS256")
-            self._secrets += (self._token,)
+                self._token = jwt.encode(claims, self._keys.secret_key or "", algorithm="HS256")
+            self._signed += (self._token,)
         return self._token
 
     def sign_again(self, service_time: float | None = None) -> bool:
-        """See `Signer.sign_again`."""
+        """Forget the token at hand; go by `service_time` (Unix seconds) from now on. False: a new one cannot differ."""
         if service_time is not None:
             self._skew_s = service_time - self._now()
         self._token = None
-        return True
+        return not self._keys.api_key
 
     def secrets(self) -> tuple[str, ...]:
-        """See `Signer.secrets`."""
-        return self._secrets
+        """Say what must never be shown: the keys, and every token that was signed with them."""
+        keys = self._keys
+        return (*filter(None, (keys.api_key, keys.secret_key, keys.access_key)), *self._signed)

@@ -114,18 +114,12 @@ def read_query(reply: Reply, wanted_id: str, kind: Kind) -> QueryOutcome:
     How an unknown id is answered is not documented: 404 with 1203, 400 with 1200 or 1201, and 200 with empty data are
     all read as absent.
     """
-    envelope = _envelope(reply)
-    if envelope is None:
-        return ReadFailed(reason=f"HTTP {reply.status} with an answer that says nothing")
-    if envelope.code != 0:
-        refused = _refusal(envelope, reply.status)
-        if refused.reaction in {Reaction.ABSENT, Reaction.REFUSE_OR_EXISTS}:
+    envelope = _read(reply)
+    match envelope:
+        case Refused(reaction=Reaction.ABSENT | Reaction.REFUSE_OR_EXISTS):
             return Absent()
-        if refused.reaction in _SAYS_NOTHING:
-            return ReadFailed(reason=f"{envelope.code}: {envelope.message}", code=envelope.code)
-        return refused
-    if reply.status not in _OK:
-        return ReadFailed(reason=f"HTTP {reply.status} with code 0")
+        case Refused() | ReadFailed():
+            return envelope
     data = envelope.data
     if isinstance(data, list) and len(data) == 1:
         data = data[0]
@@ -149,16 +143,11 @@ def _answers(task: Task, wanted_id: str) -> bool:
 
 def read_list(reply: Reply, kind: Kind) -> ListOutcome:
     """Classify the answer to a call for a page of tasks. Rows that cannot be read are counted and passed over."""
-    envelope = _envelope(reply)
-    if envelope is None:
-        return ReadFailed(reason=f"HTTP {reply.status} with an answer that says nothing")
-    if envelope.code != 0:
-        refused = _refusal(envelope, reply.status)
-        if refused.reaction in _SAYS_NOTHING:
-            return ReadFailed(reason=f"{envelope.code}: {envelope.message}", code=envelope.code)
-        return refused
+    envelope = _read(reply)
+    if not isinstance(envelope, _Envelope):
+        return envelope
     rows = [] if envelope.data is None or envelope.data == {} else envelope.data
-    if reply.status not in _OK or not isinstance(rows, list):
+    if not isinstance(rows, list):
         return ReadFailed(reason="the answer is no list of tasks")
     tasks = tuple(task for row in rows[:_MOST_ROWS] if (task := _task(row, kind)) is not None)
     return Page(tasks=tasks, rows=len(rows))
@@ -166,17 +155,24 @@ def read_list(reply: Reply, kind: Kind) -> ListOutcome:
 
 def read_data(reply: Reply) -> Mapping[str, Any] | Refused | ReadFailed:
     """Classify the answer to any other read, and hand over its data."""
+    envelope = _read(reply)
+    if not isinstance(envelope, _Envelope):
+        return envelope
+    if not isinstance(envelope.data, dict):
+        return ReadFailed(reason="the answer carries no data")
+    return envelope.data
+
+
+def _read(reply: Reply) -> _Envelope | Refused | ReadFailed:
+    """Tell the answer to a read that was accepted from one that says no, and from one that says nothing."""
     envelope = _envelope(reply)
     if envelope is None:
         return ReadFailed(reason=f"HTTP {reply.status} with an answer that says nothing")
     if envelope.code != 0:
         refused = _refusal(envelope, reply.status)
-        if refused.reaction in _SAYS_NOTHING:
-            return ReadFailed(reason=f"{envelope.code}: {envelope.message}", code=envelope.code)
-        return refused
-    if reply.status not in _OK or not isinstance(envelope.data, dict):
-        return ReadFailed(reason="the answer carries no data")
-    return envelope.data
+        says_nothing = refused.reaction in _SAYS_NOTHING
+        return ReadFailed(reason=f"{refused.code}: {refused.message}", code=refused.code) if says_nothing else refused
+    return envelope if reply.status in _OK else ReadFailed(reason=f"HTTP {reply.status} with code 0")
 
 
 def begins_accepted(reply: Reply) -> bool:

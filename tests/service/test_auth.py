@@ -6,7 +6,7 @@ import jwt
 import pytest
 
 from kling_batch.errors import ExitStatus, UsageError
-from kling_batch.service.auth import Keys, StaticKey, TokenSigner, keys_from
+from kling_batch.service.auth import Keys, Signer, keys_from
 
 SECRET = "the-secret-key-of-at-least-32-bytes"
 PAIR = {"KLING_ACCESS_KEY": "ak", "KLING_SECRET_KEY": SECRET}
@@ -28,8 +28,8 @@ def now() -> Now:
 
 
 @pytest.fixture
-def signer(now: Now) -> TokenSigner:
-    return TokenSigner("ak", SECRET, now)
+def signer(now: Now) -> Signer:
+    return Keys(access_key="ak", secret_key=SECRET).signer(now)
 
 
 def claims(token: str) -> dict[str, object]:
@@ -40,21 +40,21 @@ def claims(token: str) -> dict[str, object]:
     return claimed
 
 
-def test_a_token_is_what_the_official_sample_makes(signer: TokenSigner) -> None:
+def test_a_token_is_what_the_official_sample_makes(signer: Signer) -> None:
     """Half an hour from now, and five seconds back for a clock that is a little fast."""
     token = signer.token()
     assert jwt.get_unverified_header(token) == {"alg": "HS256", "typ": "JWT"}
     assert claims(token) == {"iss": "ak", "exp": 1_700_001_800, "nbf": 1_699_999_995}
 
 
-def test_a_token_is_used_again_while_it_lasts(signer: TokenSigner, now: Now) -> None:
+def test_a_token_is_used_again_while_it_lasts(signer: Signer, now: Now) -> None:
     """Signing costs time, and nothing asks for a token a call."""
     first = signer.token()
     now.time += 1800 - 60
     assert signer.token() == first
 
 
-def test_a_token_is_signed_anew_in_its_last_minute(signer: TokenSigner, now: Now) -> None:
+def test_a_token_is_signed_anew_in_its_last_minute(signer: Signer, now: Now) -> None:
     """It must not expire on its way."""
     first = signer.token()
     now.time += 1800 - 59
@@ -62,7 +62,7 @@ def test_a_token_is_signed_anew_in_its_last_minute(signer: TokenSigner, now: Now
     assert signer.token() != first
 
 
-def test_signing_again_goes_by_the_services_clock(signer: TokenSigner, now: Now) -> None:
+def test_signing_again_goes_by_the_services_clock(signer: Signer, now: Now) -> None:
     """From then on: a clock that is an hour slow stays an hour slow."""
     signer.token()
     assert signer.sign_again(now.time + 3600)
@@ -71,7 +71,7 @@ def test_signing_again_goes_by_the_services_clock(signer: TokenSigner, now: Now)
     assert claims(signer.token())["exp"] == 1_700_001_790 + 3600 + 1800
 
 
-def test_signing_again_without_the_services_time_keeps_what_was_learned(signer: TokenSigner, now: Now) -> None:
+def test_signing_again_without_the_services_time_keeps_what_was_learned(signer: Signer, now: Now) -> None:
     """An earlier answer told the difference of the clocks already."""
     signer.sign_again(now.time - 600)
     assert signer.sign_again()
@@ -88,7 +88,7 @@ def test_a_static_key_is_sent_as_it_is_and_cannot_be_signed_again() -> None:
 
 def test_a_short_secret_signs_without_a_warning(now: Now) -> None:
     """Its length is the service's choice."""
-    assert jwt.get_unverified_header(TokenSigner("ak", "short", now).token())["alg"] == "HS256"
+    assert jwt.get_unverified_header(Keys(access_key="ak", secret_key="short").signer(now).token())["alg"] == "HS256"
 
 
 @pytest.mark.parametrize(
@@ -139,8 +139,8 @@ def test_a_key_that_would_break_a_header_is_refused_unseen(name: str, char: str)
     [
         Keys(api_key="hush"),
         Keys(access_key="hush", secret_key="hush"),
-        StaticKey("hush"),
-        TokenSigner("hush", "hush", lambda: 0.0),
+        Keys(api_key="hush").signer(lambda: 0.0),
+        Keys(access_key="hush", secret_key="hush").signer(lambda: 0.0),
     ],
 )
 def test_a_secret_hides_in_every_repr(holder: object) -> None:
