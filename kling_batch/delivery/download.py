@@ -1,4 +1,4 @@
-"""A result URL becomes a partial file: resumed where it was cut, hashed while it arrives, never with a token."""
+"""A result URL becomes a partial file: resumed where it was cut, hashed when it is whole, never with a token."""
 
 from __future__ import annotations
 
@@ -142,8 +142,7 @@ async def _receive(response: httpx.Response, part: Part, size_cap: int) -> Downl
     if body.total is not None and part.size < body.total:
         part.keep()
         return Again(reason=f"the connection to the file host ended after {part.size} of {body.total} bytes")
-    part.complete()
-    return Downloaded(path=part.path, sha256=part.sha256, bytes=part.size)
+    return Downloaded(path=part.path, sha256=part.complete(), bytes=part.size)
 
 
 def _refusal(url: httpx.URL, before: httpx.URL | None) -> str | None:

@@ -1,14 +1,14 @@
-"""A file that is still arriving: its bytes on disk, counted and hashed."""
+"""A file that is still arriving: its bytes on disk, counted."""
 
 from __future__ import annotations
 
-import hashlib
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from kling_batch.delivery.answer import strong_etag
-from kling_batch.disk import CHUNK, disk_border, sync_file
+from kling_batch.disk import disk_border, hash_file, sync_file
 from kling_batch.effects import Probe
 
 
@@ -25,17 +25,10 @@ class Part:
         self.size = 0
         self.etag: str | None = None
         self._note = path.with_name(path.name + ".etag")
-        self._noted = False
         self._probe = probe
-        self._hash = hashlib.sha256()
 
     def __repr__(self) -> str:
         return f"Part({self.path.name!r}, {self.size} bytes, etag={self.etag})"
-
-    @property
-    def sha256(self) -> str:
-        """The hash of the bytes received so far, in hexadecimal."""
-        return self._hash.hexdigest()
 
     def load(self) -> None:
         """Take up what an earlier download left, if its note can be relied on."""
@@ -43,8 +36,8 @@ class Part:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             noted = self._read_note()
             if noted is not None and self.path.is_file() and self.path.stat().st_size >= noted[1]:
-                self.etag, size = noted
-                self._take_up(size)
+                self.etag, self.size = noted
+                os.truncate(self.path, self.size)
 
     @contextmanager
     def receiving(self, start: int, etag: str | None) -> Iterator[Callable[[bytes], None]]:
@@ -59,7 +52,6 @@ class Part:
                 def write(chunk: bytes) -> None:
                     self._probe("partial write")
                     file.write(chunk)
-                    self._hash.update(chunk)
                     self.size += len(chunk)
 
                 yield write
@@ -71,13 +63,13 @@ class Part:
         with disk_border(self.path):
             sync_file(self.path, self._probe)
             self._probe("partial note")
-            self._noted = True
             self._note.write_text(f"{self.etag}\n{self.size}\n", encoding="ascii")
 
-    def complete(self) -> None:
-        """Drop the note: the file is whole."""
+    def complete(self) -> str:
+        """Drop the note: the file is whole. Gives its SHA-256, in hexadecimal."""
         with disk_border(self.path):
-            self._drop_note()
+            self._note.unlink(missing_ok=True)
+            return hash_file(self.path)
 
     def discard(self) -> None:
         """Remove file and note, so that the next request asks for everything."""
@@ -85,34 +77,15 @@ class Part:
             self._forget()
             self.path.unlink(missing_ok=True)
 
-    def _drop_note(self) -> None:
-        if self._noted:
-            self._note.unlink(missing_ok=True)
-            self._noted = False
-
     def _forget(self) -> None:
-        self._drop_note()
-        self.size, self.etag, self._hash = 0, None, hashlib.sha256()
+        self._note.unlink(missing_ok=True)
+        self.size, self.etag = 0, None
 
     def _read_note(self) -> tuple[str, int] | None:
         """Read the note. A torn one counts fewer bytes than there are, or names no ETag that the host knows."""
         try:
-            self._noted = True
-            lines = self._note.read_text(encoding="ascii").split("\n")
-        except FileNotFoundError:
-            self._noted = False
+            etag, size, _ = self._note.read_text(encoding="ascii").split("\n")
+        except (FileNotFoundError, ValueError):
             return None
-        except UnicodeDecodeError:
-            return None
-        etag = strong_etag({"etag": lines[0]})
-        size = lines[1] if len(lines) > 1 else ""
-        return (etag, int(size)) if etag is not None and size.isdecimal() and int(size) > 0 else None
-
-    def _take_up(self, size: int) -> None:
-        """Hash the bytes that count, and cut off what follows them."""
-        with self.path.open("r+b") as file:
-            while self.size < size:
-                chunk = file.read(min(CHUNK, size - self.size))
-                self._hash.update(chunk)
-                self.size += len(chunk)
-            file.truncate(size)
+        known = strong_etag({"etag": etag})
+        return (known, int(size)) if known is not None and size.isdecimal() and int(size) > 0 else None
