@@ -131,15 +131,17 @@ def look(folder: Path, path: str | Path) -> os.stat_result | None:
     if relative.is_absolute() or ".." in relative.parts:
         raise DiskUnusable(f"{folder / path} is outside of the output folder {folder}", hint=_NO_LINK)
     at, found = str(folder), None
-    with disk_border(folder / relative):
-        for part in relative.parts:
-            if found is not None and S_ISLNK(found.st_mode):
-                raise _refusal(Path(at))
-            at = f"{at}{os.sep}{part}"
-            try:
-                found = os.lstat(at)
-            except (FileNotFoundError, NotADirectoryError):
-                return None
+    for part in relative.parts:
+        if found is not None and S_ISLNK(found.st_mode):
+            raise _refusal(Path(at))
+        at = f"{at}{os.sep}{part}"
+        try:
+            found = os.lstat(at)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError:
+            with disk_border(folder / relative):
+                raise
     return found
 
 
