@@ -95,13 +95,14 @@ class Scenario:
     concurrency: int | None = None
     generation: Span | None = None
     queue: Span | None = None
+    speech_format: str | None = None
     behaviour: Mapping[str, Any] = field(default_factory=dict)
     """Fields of `Behaviour` with their new values."""
     rules: tuple[Rule, ...] | None = None
 
     def over(self, settings: WorldSettings) -> WorldSettings:
         """Change what the scenario names and nothing else."""
-        named = {name: getattr(self, name) for name in ("seed", "concurrency", "generation", "queue")}
+        named = {name: getattr(self, name) for name in ("seed", "concurrency", "generation", "queue", "speech_format")}
         given = {name: value for name, value in named.items() if value is not None}
         return replace(settings, behaviour=replace(settings.behaviour, **self.behaviour), **given)
 

@@ -21,8 +21,12 @@ class Charge:
 
 @dataclass(kw_only=True, slots=True)
 class LedgerTask:
-    """A task that was made. Times are Unix seconds; `ends_at` is infinite for a task that is stuck."""
+    """A task that was made. Times are Unix seconds; `ends_at` is infinite for a task that is stuck.
 
+    For speech, which has no external id, its text stands here and in all books.
+    """
+
+    kind: str
     external_id: str
     task_id: str
     created_at: float
@@ -36,7 +40,7 @@ class LedgerTask:
         return self.ends_at if math.isfinite(self.ends_at) else None
 
 
-_TOLD = ("external_id", "task_id", "created_at", "processing_at", "ended_at", "failure")
+_TOLD = ("kind", "external_id", "task_id", "created_at", "processing_at", "ended_at", "failure")
 
 
 @dataclass(kw_only=True)

@@ -12,7 +12,7 @@ from kling_batch.sandbox.clips import ClipSpec, encoded
 
 def quick_clip(spec: ClipSpec) -> bytes:
     """Make a clip that differs from any other one in a few bytes, and not in its sound."""
-    base = _tone(replace(spec, prompt="", seed=""))
+    base = _tone(replace(spec, prompt="", voice="", seed=""))
     mark = hashlib.blake2b(f"{spec.prompt}\n{spec.seed}".encode(), digest_size=16).digest()
     if spec.audio_format == "wav":
         return base[:WAV_HEADER] + mark + base[WAV_HEADER + len(mark) :]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from decimal import ROUND_UP, Decimal
 from typing import Any
 
+from kling_batch.sandbox.kinds import SPEECH
 from kling_batch.sandbox.settings import Behaviour, Pack, StatedLength, WorldSettings
 from kling_batch.sandbox.tasks import SandboxTask
 
@@ -37,21 +38,26 @@ def task_data(
         "task_id": task.task_id,
         "task_status": words.get(state, state),
         "task_status_msg": (task.failure or "") if state == "failed" else "",
-        "task_info": _info(task, named=named),
+        **({} if task.order.kind.answers_at_once else {"task_info": _info(task, named=named)}),
         "task_result": {},
         "created_at": int(task.created_at * 1000),
         "updated_at": int(task.updated_at(now) * 1000),
     }
     if state == "succeeded" and now >= task.audios_at:
-        length_s = task.duration_s * behaviour.length_factor
-        length = stated_length(length_s, settings.sample_rate, behaviour.stated_length)
-        audio = {"id": task.audio_id}
-        audio |= {f"url_{name}": url(name) for name in FORMATS}
-        audio |= {f"duration_{name}": length for name in FORMATS}
-        data["task_result"] = {"audios": [audio]}
+        data["task_result"] = _result(task, settings, url)
     if state in {"succeeded", "failed"} and behaviour.units_in_reply:
         data["final_unit_deduction"] = str(task.units)
     return _tidy(data, behaviour)
+
+
+def _result(task: SandboxTask, settings: WorldSettings, url: Callable[[str], str]) -> dict[str, Any]:
+    behaviour = settings.behaviour
+    length = stated_length(task.duration_s * behaviour.length_factor, settings.sample_rate, behaviour.stated_length)
+    audio = {"id": task.audio_id}
+    if task.order.kind is SPEECH:
+        return {"audios": [audio | {"url": url(settings.speech_format), "duration": length}]}
+    audio |= {f"url_{name}": url(name) for name in FORMATS}
+    return {"audios": [audio | {f"duration_{name}": length for name in FORMATS}]}
 
 
 def stated_length(duration_s: float, sample_rate: int, manner: StatedLength) -> str:

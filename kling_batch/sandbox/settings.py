@@ -107,6 +107,7 @@ class WorldSettings:
     `concurrency` is how many tasks may be in flight; `queue` is the time from `submitted` to `processing`, and
     `generation` the time from there to the end. `latency` passes before every answer. `balance_units` None is an
     account that never runs dry. `url_lifetime_s` is how long a result URL works after it was handed out.
+    `speech_format` is the form of a speech's only file.
     """
 
     access_key: str = SANDBOX_ACCESS_KEY
@@ -119,6 +120,7 @@ class WorldSettings:
     latency: Span = NO_TIME
     packs: tuple[Pack, ...] = (Pack(),)
     balance_units: Decimal | None = None
+    speech_format: Literal["mp3", "wav"] = "mp3"
     sample_rate: int = 44_100
     file_base_url: str = FILE_BASE_URL
     url_lifetime_s: float = DAY_S

@@ -10,6 +10,7 @@ import numpy as np
 from kling_batch.sandbox.clips import ClipSpec, encoded
 from kling_batch.sandbox.layers import Signal, Take
 from kling_batch.sandbox.recipes import PITCH, PLAIN, RECIPES, TEMPO, called_for, factor, words_of
+from kling_batch.sandbox.speech import spoken
 
 _PEAK = 0.82
 """-1.7 dBFS: an MP3 of it does not clip either."""
@@ -20,7 +21,7 @@ _FADE_OUT_S = 0.06
 
 def synthesise(spec: ClipSpec) -> bytes:
     """Make a clip's file: stereo, of exactly the length asked for, audible, without clipping."""
-    return encoded(_rendered(spec.prompt, spec.duration_s, spec.seed, spec.sample_rate), spec)
+    return encoded(_rendered(spec.prompt, spec.voice, spec.duration_s, spec.seed, spec.sample_rate), spec)
 
 
 def recipes_for(prompt: str) -> list[str]:
@@ -35,10 +36,12 @@ def _chance(*words: str) -> np.random.Generator:
 
 
 @lru_cache(maxsize=6)
-def _rendered(prompt: str, duration_s: float, seed: str, sample_rate: int) -> Signal:
+def _rendered(prompt: str, voice: str, duration_s: float, seed: str, sample_rate: int) -> Signal:
     """Make the samples once for both formats, which are mostly fetched together."""
-    words = set(words_of(prompt))
     frames = round(duration_s * sample_rate)
+    if voice:
+        return _finished(spoken(prompt, voice, _chance(prompt, voice, seed), sample_rate, frames), sample_rate)
+    words = set(words_of(prompt))
     out = np.zeros((2, frames), np.float32)
     for gain, name in zip((1.0, 0.6, 0.45), recipes_for(prompt), strict=False):
         take = Take(

@@ -21,12 +21,13 @@ def is_before(strike: Strike) -> bool:
 
 def travelling(response: Response, strike: Strike, now: float, latency_s: float) -> Response:
     """Have an answer take its time, or get lost."""
-    loss = strike.get("lost-before") or strike.get("lost-after")
+    lost = strike.get("lost-before") or strike.get("lost-after")
+    loss = Loss.NEVER_OPENED if "no-connection" in strike else Loss(lost) if lost else response.loss
     return replace(
         response,
         headers={"date": formatdate(now, usegmt=True), "content-length": str(len(response.body)), **response.headers},
-        delay_s=strike["delay_s"] + latency_s,
-        loss=Loss.NEVER_OPENED if "no-connection" in strike else loss and Loss(loss),
+        delay_s=response.delay_s + strike["delay_s"] + latency_s,
+        loss=loss,
     )
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import math
 import random
+from collections import defaultdict
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from kling_batch.sandbox.clips import ClipSpec
+from kling_batch.sandbox.kinds import Kind
 from kling_batch.sandbox.ledger import LedgerTask
+from kling_batch.sandbox.params import Order
 from kling_batch.sandbox.settings import Behaviour
 
 _EPOCH_MS = 1_568_028_518_780
@@ -27,12 +30,12 @@ class SandboxTask(LedgerTask):
     It is not found from `forgotten_from` on and before `forgotten_to`. `audios_at` is when replies begin to show its
     sounds, with `odd_url` instead of their URLs where that is given, and `files_at` when the file host begins to
     serve them. `issued_at` is when its present result URLs were handed out, and `issue` counts how often; `revision`
-    counts how often its sound was changed behind the client's back. `price` is what it costs if it is charged, and
-    `units` what it cost, once it has ended. `row` is its JSON as last written, under `row_key`.
+    counts how often its sound was changed behind the client's back. `units` is what it costs at its end. `row` is
+    its JSON as last written, under `row_key`.
     """
 
     ordinal: int
-    prompt: str
+    order: Order
     duration_s: float
     seed: str
     query_visible_at: float
@@ -43,10 +46,9 @@ class SandboxTask(LedgerTask):
     forgotten_to: float
     odd_url: str | None
     audio_id: str
-    price: Decimal
+    units: Decimal
     issue: int = 0
     issued_at: float = -math.inf
-    units: Decimal = Decimal(0)
     revision: int = 0
     row: bytes = b""
     row_key: tuple[Any, ...] = ()
@@ -78,7 +80,8 @@ class SandboxTask(LedgerTask):
     def clip(self, audio_format: str, sample_rate: int, behaviour: Behaviour) -> ClipSpec:
         """Say what its sound is made of."""
         return ClipSpec(
-            prompt=self.prompt,
+            prompt=self.order.words,
+            voice=self.order.fields.get("voice_id", ""),
             duration_s=self.duration_s * behaviour.length_factor,
             audio_format=audio_format,
             seed=f"{self.seed}:{self.revision}" if self.revision else self.seed,
@@ -105,12 +108,12 @@ class TaskShelf:
         self._by_task_id: dict[str, SandboxTask] = {}
         self._by_external_id: dict[str, SandboxTask] = {}
         self._by_audio_id: dict[str, SandboxTask] = {}
-        self._oldest_first: list[SandboxTask] = []
+        self._oldest_first: defaultdict[Kind, list[SandboxTask]] = defaultdict(list)
         self._unsteady: dict[int, SandboxTask] = {}
         self._rng = random.Random(f"{seed}:list")  # noqa: S311 - order, no secret
 
     def __len__(self) -> int:
-        return len(self._oldest_first)
+        return len(self._by_task_id)
 
     def add(self, task: SandboxTask) -> None:
         """Put a task on the shelf. Of two with one external id, the first is found by it."""
@@ -118,7 +121,7 @@ class TaskShelf:
         self._by_audio_id[task.audio_id] = task
         if task.external_id:
             self._by_external_id.setdefault(task.external_id, task)
-        self._oldest_first.append(task)
+        self._oldest_first[task.order.kind].append(task)
         if max(task.list_visible_at, task.forgotten_to) > task.created_at:
             self._unsteady[task.ordinal] = task
 
@@ -131,19 +134,19 @@ class TaskShelf:
         return self._by_audio_id.get(audio_id)
 
     def find(self, any_id: str, now: float) -> SandboxTask | None:
-        """Find a task by either id, once it is visible to queries."""
+        """Find a task of any kind by either id, once it is visible to queries."""
         task = self._by_task_id.get(any_id) or self._by_external_id.get(any_id)
         return task if task is not None and task.is_found(now) else None
 
-    def newest(self, now: float) -> SandboxTask | None:
-        """Find the last task made that is visible to queries."""
-        return next((task for task in reversed(self._oldest_first) if task.is_found(now)), None)
+    def newest(self, kind: Kind, now: float) -> SandboxTask | None:
+        """Find the last task of a kind that is visible to queries."""
+        return next((task for task in reversed(self._oldest_first[kind]) if task.is_found(now)), None)
 
-    def page(self, number: int, size: int, behaviour: Behaviour, now: float) -> list[SandboxTask]:
-        """List a page of the tasks that are visible to the list, counted from page 1."""
+    def page(self, kind: Kind, number: int, size: int, behaviour: Behaviour, now: float) -> list[SandboxTask]:
+        """List a page of a kind's tasks that are visible to the list, counted from page 1."""
         rows = size if behaviour.list_page_cap is None else min(size, behaviour.list_page_cap)
         first = (number - 1) * (rows if behaviour.list_page_offset == "capped" else size)
-        shown = self._shown(behaviour, now)
+        shown = self._shown(kind, behaviour, now)
         if behaviour.list_order == "newest":
             count = len(shown)
             return shown[max(0, count - first - rows) : max(0, count - first)][::-1]
@@ -154,7 +157,7 @@ class TaskShelf:
             self._rng.shuffle(shown)
         return shown[first : first + rows]
 
-    def _shown(self, behaviour: Behaviour, now: float) -> list[SandboxTask]:
+    def _shown(self, kind: Kind, behaviour: Behaviour, now: float) -> list[SandboxTask]:
         """Find what all pages together show, oldest first."""
         if behaviour.list_scope == "other-key":
             return []
@@ -162,7 +165,7 @@ class TaskShelf:
             if max(task.list_visible_at, task.forgotten_to) <= now:
                 del self._unsteady[task.ordinal]
         hidden = {task.ordinal for task in self._unsteady.values() if not task.is_listed(now)}
-        shown = self._oldest_first
+        shown = self._oldest_first[kind]
         if hidden:
             shown = [task for task in shown if task.ordinal not in hidden]
         if not behaviour.list_shows_unfinished:

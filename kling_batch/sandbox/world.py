@@ -6,23 +6,26 @@ import heapq
 import math
 import random
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 
 from kling_batch.sandbox.auth import check_authorization
-from kling_batch.sandbox.clips import ClipSpec, Synth
+from kling_batch.sandbox.clips import ClipSpec, Synth, spoken_s
 from kling_batch.sandbox.faults import Call, FaultRunner, Rule, Scenario, Strike
 from kling_batch.sandbox.filehost import FileHost, served
+from kling_batch.sandbox.kinds import KINDS, SOUND, SPEECH, Kind
 from kling_batch.sandbox.ledger import Charge, Ledger
 from kling_batch.sandbox.params import Order, read_order, read_page, read_window
 from kling_batch.sandbox.rows import account_data, created_data, shows_id, task_data
 from kling_batch.sandbox.settings import WorldSettings
 from kling_batch.sandbox.spoil import garbage, is_before, page, travelling
 from kling_batch.sandbox.tasks import SandboxTask, TaskShelf, new_audio_id, new_task_id
-from kling_batch.sandbox.wire import CODES, Refusal, Request, Response, compact, envelope
+from kling_batch.sandbox.wire import CODES, Loss, Refusal, Request, Response, compact, envelope
 
-TASKS_PATH = "/v1/audio/text-to-audio"
+TASKS_PATH = SOUND.path
 ACCOUNT_PATH = "/account/costs"
+_LARGEST_PAGE = 500
 _ACCOUNT_LAG_S = 12 * 3600.0
 """How late the account's figures are, by the documentation."""
 _JSON = "application/json; charset=utf-8"
@@ -84,8 +87,6 @@ class World:
         now = self._now()
         while self._ends and self._ends[0][0] <= now:
             ends_at, _, task = heapq.heappop(self._ends)
-            if task.failure is None or self.settings.behaviour.charge_failures:
-                task.units = task.price
             self.ledger.closed(Charge(external_id=task.external_id, task_id=task.task_id, units=task.units, at=ends_at))
         return now
 
@@ -94,8 +95,8 @@ class World:
     def handle(self, request: Request) -> Response:
         """Answer a call to the API host."""
         now = self.settle()
-        call, target = _route(request)
-        order = _order(request) if call is Call.CREATE else None
+        call, kind, target = _route(request)
+        order = _order(kind, request) if call is Call.CREATE else None
         strike = self._strike(call, lambda: self._subject(order, target), now)
         response = Response(status=0, body=_NO_ANSWER)
         if "no-connection" not in strike:
@@ -103,7 +104,7 @@ class World:
             if call is Call.CREATE:
                 self.ledger.posts[order.external_id if isinstance(order, Order) else ""] += 1
             if not is_before(strike):
-                response = self._answer(request, call, order, target, strike, now)
+                response = self._answer(request, call, kind, order, target, strike, now)
         return self._travelling(self._spoiled(response, strike), strike, now)
 
     def _strike(self, call: Call | None, text: Callable[[], str], now: float) -> Strike:
@@ -116,6 +117,7 @@ class World:
         self,
         request: Request,
         call: Call | None,
+        kind: Kind,
         order: Order | Refusal | None,
         target: str,
         strike: Strike,
@@ -125,11 +127,14 @@ class World:
             check_authorization(request.headers.get("authorization"), self.settings, now)
             data: bytes | None
             if call is Call.CREATE:
-                data = self._create(order, strike, now)
+                task = self._create(order, strike, now)
+                if kind.answers_at_once:
+                    return self._spoken(task, now)
+                data = compact(created_data(task, self.settings.behaviour))
             elif call is Call.QUERY:
-                data = self._query(target, now)
+                data = self._query(kind, target, now)
             elif call is Call.LIST:
-                data = self._list(request, now)
+                data = self._list(kind, request, now)
             elif call is Call.ACCOUNT:
                 data = self._account(request, now)
             else:
@@ -138,16 +143,24 @@ class World:
             return self._refused(refusal)
         return self._reply(200, 0, "SUCCEED", data)
 
-    def _create(self, order: Order | Refusal | None, strike: Strike, now: float) -> bytes:
+    def _spoken(self, task: SandboxTask, now: float) -> Response:
+        """Answer with the result, once it is made: the connection waits for it."""
+        if not math.isfinite(task.ends_at):
+            return Response(status=0, loss=Loss.SILENCE)
+        answer = self._reply(200, 0, "SUCCEED", self._row(task, task.ends_at, listed=False))
+        return replace(answer, delay_s=task.ends_at - now)
+
+    def _create(self, order: Order | Refusal | None, strike: Strike, now: float) -> SandboxTask:
         """Check in a fixed order: parameters, balance, the external id, room. Then make the task."""
         if not isinstance(order, Order):
             raise order or Refusal(1200)
         behaviour = self.settings.behaviour
-        price = strike.get("price", behaviour.units)
+        price = strike.get("price", order.kind.units * behaviour.units / SOUND.units)
         self._check_balance(price)
-        first = self._shelf.by_external_id(order.external_id) if order.external_id else None
+        is_named = order.external_id and not order.kind.answers_at_once
+        first = self._shelf.by_external_id(order.external_id) if is_named else None
         if first is not None and behaviour.duplicate_id == "replay":
-            return compact(created_data(first, behaviour))
+            return first
         if first is not None and behaviour.duplicate_id != "accept":
             raise Refusal(int(behaviour.duplicate_id.removeprefix("refuse-")), "external_task_id already exists")
         if self.ledger.in_flight >= self.settings.concurrency:
@@ -157,7 +170,7 @@ class World:
         if math.isfinite(task.ends_at):
             heapq.heappush(self._ends, (task.ends_at, task.ordinal, task))
         self.ledger.opened(task)
-        return compact(created_data(task, behaviour))
+        return task
 
     def _check_balance(self, price: Decimal) -> None:
         settings = self.settings
@@ -183,8 +196,9 @@ class World:
             ordinal=ordinal,
             task_id=task_id,
             external_id=order.external_id,
-            prompt=order.prompt,
-            duration_s=order.duration_s,
+            order=order,
+            kind=order.kind.name,
+            duration_s=_length_s(order),
             seed=seed,
             created_at=now,
             processing_at=processing_at,
@@ -198,26 +212,26 @@ class World:
             forgotten_to=now + forgotten_to,
             odd_url=strike.get("task-url"),
             audio_id=new_audio_id(settings.seed, task_id),
-            price=price,
+            units=price if "task-fails" not in strike or behaviour.charge_failures else Decimal(0),
         )
 
-    def _query(self, any_id: str, now: float) -> bytes | None:
+    def _query(self, kind: Kind, any_id: str, now: float) -> bytes | None:
         behaviour = self.settings.behaviour
         task = self._shelf.find(any_id, now)
-        if task is not None and (behaviour.query_by_external_id or any_id == task.task_id):
+        if task is not None and task.order.kind is kind and (behaviour.query_by_external_id or any_id == task.task_id):
             return self._row(task, now, listed=False)
         if behaviour.unknown_id == "null-data":
             return b"null"
         if behaviour.unknown_id == "empty-data":
             return b"{}" if behaviour.empty_containers == "keep" else None
-        newest = self._shelf.newest(now)
+        newest = self._shelf.newest(kind, now)
         if behaviour.unknown_id == "other-task" and newest is not None:
             return self._row(newest, now, listed=False, named=False)
         raise Refusal(1201 if behaviour.unknown_id == "400-1201" else 1203, "task not found")
 
-    def _list(self, request: Request, now: float) -> bytes | None:
-        number, size = read_page(request.query)
-        tasks = self._shelf.page(number, size, self.settings.behaviour, now)
+    def _list(self, kind: Kind, request: Request, now: float) -> bytes | None:
+        number, size = read_page(request.query, _LARGEST_PAGE)
+        tasks = self._shelf.page(kind, number, size, self.settings.behaviour, now)
         if not tasks and self.settings.behaviour.empty_containers == "leave-out":
             return None
         return b"[" + b",".join([self._row(task, now, listed=True) for task in tasks]) + b"]"
@@ -245,9 +259,9 @@ class World:
     def _subject(self, order: Order | Refusal | None, any_id: str) -> str:
         """Write what a rule's `match` looks into: prompt and ids."""
         if isinstance(order, Order):
-            return f"{order.prompt} {order.external_id}"
+            return order.subject
         task = self._shelf.find(any_id, math.inf)
-        return any_id if task is None else _subject_of(task)
+        return any_id if task is None else task.order.subject
 
     def _spoiled(self, response: Response, strike: Strike) -> Response:
         """Have a fault do with an answer what it does."""
@@ -277,7 +291,7 @@ class World:
         """Answer a call to the file host. Making the bytes may be slow, and is left to `offload`."""
         now = self.settle()
         task = self._files.task_of(request)
-        subject = "" if task is None else _subject_of(task)
+        subject = "" if task is None else task.order.subject
         strike = self._strike(Call.DOWNLOAD, lambda: subject, now)
         if "no-connection" in strike:
             return self._travelling(Response(status=0), strike, now)
@@ -291,28 +305,32 @@ class World:
         return self._travelling(found, strike, now)
 
 
-def _route(request: Request) -> tuple[Call | None, str]:
-    """Tell what kind of call it is, and which id it names."""
+def _route(request: Request) -> tuple[Call | None, Kind, str]:
+    """Tell what kind of call it is, which kind of task it is about, and which id it names."""
     path, method = request.path, request.method
-    if path == TASKS_PATH:
-        kind = {"POST": Call.CREATE, "GET": Call.LIST}.get(method)
-        return kind, ""
-    if path.startswith(TASKS_PATH + "/") and method == "GET":
-        return Call.QUERY, path[len(TASKS_PATH) + 1 :]
-    return (Call.ACCOUNT, "") if path == ACCOUNT_PATH and method == "GET" else (None, "")
+    for kind in KINDS:
+        calls = {"POST": Call.CREATE} if kind.answers_at_once else {"POST": Call.CREATE, "GET": Call.LIST}
+        if path == kind.path:
+            return calls.get(method), kind, ""
+        if path.startswith(kind.path + "/") and method == "GET" and not kind.answers_at_once:
+            return Call.QUERY, kind, path[len(kind.path) + 1 :]
+    return Call.ACCOUNT if (method, path) == ("GET", ACCOUNT_PATH) else None, SOUND, ""
 
 
 def _unknown_call(request: Request) -> Refusal:
-    known = request.path in {TASKS_PATH, ACCOUNT_PATH} or request.path.startswith(TASKS_PATH + "/")
-    return Refusal(1202 if known else 1203)
+    known = {kind.path for kind in KINDS} | {ACCOUNT_PATH}
+    return Refusal(1202 if request.path in known or request.path.startswith(TASKS_PATH + "/") else 1203)
 
 
-def _order(request: Request) -> Order | Refusal:
+def _order(kind: Kind, request: Request) -> Order | Refusal:
     try:
-        return read_order(request.body)
+        return read_order(kind, request.body)
     except Refusal as refusal:
         return refusal
 
 
-def _subject_of(task: SandboxTask) -> str:
-    return f"{task.prompt} {task.external_id}"
+def _length_s(order: Order) -> float:
+    """Say how long a sound is."""
+    if order.kind is SPEECH:
+        return spoken_s(order.words) / float(order.fields["voice_speed"])
+    return float(order.fields["duration"])

@@ -53,6 +53,10 @@ class Caller:
         body = {"prompt": prompt, "duration": 3.0, "external_task_id": external_id} | fields
         return self.call("POST", TASKS_PATH, json.dumps(body).encode())
 
+    def post(self, path: str, **fields: Any) -> Response:
+        """Ask for a task of any kind."""
+        return self.call("POST", path, json.dumps(fields).encode())
+
     def query(self, any_id: str = "a") -> Response:
         return self.call("GET", f"{TASKS_PATH}/{any_id}")
 

@@ -1,0 +1,98 @@
+"""The kinds of tasks that the service knows: where each is asked for, with what, and what it costs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, TypeAlias
+
+from kling_batch.sandbox.wire import Refusal
+
+Reader: TypeAlias = Callable[[str, Any], Any]
+"""Reads a field of a request by its name and value, which is None where it is missing; refuses what is wrong."""
+
+
+def text(most: int | None = None, *, required: bool = False) -> Reader:
+    """Read words; empty ones are as good as none."""
+
+    def read(name: str, value: Any) -> str:
+        if value is not None and not isinstance(value, str):
+            raise Refusal(1201, f"{name} must be a string")
+        if required and not (value or "").strip():
+            raise Refusal(1201, f"{name} can not be null")
+        if most is not None and len(value or "") > most:
+            raise Refusal(1201, f"{name} must be at most {most} characters")
+        return value or ""
+
+    return read
+
+
+def number(low: str, high: str, default: float | None = None) -> Reader:
+    """Read a figure with one decimal at most."""
+
+    def read(name: str, value: Any) -> float:
+        value = default if value is None else value
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise Refusal(1201, f"{name} must be a number")
+        exact = Decimal(str(value))
+        if not Decimal(low) <= exact <= Decimal(high):
+            raise Refusal(1201, f"{name} must be between {low} and {high}")
+        if exact * 10 % 1:
+            raise Refusal(1201, f"{name} supports one decimal place")
+        return float(value)
+
+    return read
+
+
+def one_of(*words: str) -> Reader:
+    """Read one of some words, the first where there is none."""
+
+    def read(name: str, value: Any) -> str:
+        if value not in (None, *words):
+            raise Refusal(1201, f"{name} must be one of: {', '.join(words)}")
+        return value or words[0]
+
+    return read
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Kind:
+    """A kind of task.
+
+    The fields `words` say what it shall be. Of a kind that answers at once, the answer to the create call is the
+    result: it has no external id, no query and no list.
+    """
+
+    name: str
+    path: str
+    units: Decimal
+    fields: Mapping[str, Reader]
+    words: tuple[str, ...]
+    answers_at_once: bool = False
+
+
+_NAMED = {"external_task_id": text(), "callback_url": text()}
+
+SOUND = Kind(
+    name="text-to-audio",
+    path="/v1/audio/text-to-audio",
+    units=Decimal("0.25"),
+    fields={"prompt": text(200, required=True), "duration": number("3.0", "10.0"), **_NAMED},
+    words=("prompt",),
+)
+SPEECH = Kind(
+    name="text-to-speech",
+    path="/v1/audio/tts",
+    units=Decimal("0.05"),
+    fields={
+        "text": text(1000, required=True),
+        "voice_id": text(required=True),
+        "voice_language": one_of("zh", "en"),
+        "voice_speed": number("0.8", "2.0", 1.0),
+    },
+    words=("text",),
+    answers_at_once=True,
+)
+KINDS = (SOUND, SPEECH)
