@@ -53,7 +53,7 @@ class TakeChanged(Event):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TakeEnded(Event):
-    """A take has its final status in this run. `units` is what it cost."""
+    """A take has its final status in this run. `units` is what it cost, where this run sent it."""
 
     take: TakeKey
     status: Status

@@ -222,7 +222,9 @@ class RunResult:
     """A whole run, as the reporters take it. Times are Unix seconds; `limits` are in the order of time.
 
     `picks` are the takes that the lock says were chosen; `place` are the options with which another command finds the
-    same output folder and lock; `sandbox` says that a stand-in made the sounds, for nothing.
+    same output folder and lock; `sandbox` says that a stand-in made the sounds, for nothing. `units` is what the whole
+    set cost so far, charged or reserved, failed attempts and sounds that were rolled again included, and
+    `units_this_run` is what of it this run added.
     """
 
     project: str
@@ -236,6 +238,8 @@ class RunResult:
     picks: tuple[TakeKey, ...] = ()
     place: tuple[str, ...] = ()
     sandbox: bool = False
+    units: Decimal = NOTHING
+    units_this_run: Decimal = NOTHING
     note: str | None = None
     """Why the run stopped before its end, in words; None when it did not."""
 
@@ -256,7 +260,7 @@ class RunResult:
                 "kind": result.take.job.kind,
                 **result.take.job.request,
                 "tags": list(result.take.job.tags),
-                "units": float(result.units),
+                "units": 0.0 if self.sandbox else float(result.units),
                 "attempts": result.attempts,
                 "seconds": result.files[0].duration_s if result.files else None,
                 "paths": [file.path for file in result.files],
@@ -277,11 +281,6 @@ class RunResult:
     def count(self, status: Status) -> int:
         """How many takes stand so."""
         return sum(1 for result in self.takes if result.status is status)
-
-    @property
-    def units(self) -> Decimal:
-        """What the takes of this report cost, whenever it was paid."""
-        return sum((result.units for result in self.takes), Decimal(0))
 
     @property
     def reserved(self) -> Decimal:

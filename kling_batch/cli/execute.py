@@ -56,21 +56,21 @@ def execute(
         if plan.needs_consent and not chosen.consented:
             _ask(plan, outlook)
         elif not view.quiet:
-            say(*summary_lines(plan, outlook), err=True)
+            say(*summary_lines(plan, outlook, sandbox=project.sandbox), err=True)
 
     session = session_of(project, chosen, agree=agree, access=own_access, store=store, change=change)
     with session.hold() as held:
-        outcome = watched(held, view)
+        outcome = watched(held, view.show(sandbox=project.sandbox))
         asyncio.run(held.report(outcome))
         github.tell(outcome.result, held.project.out)
         _tell(outcome, held.project.out, quiet=view.quiet)
     return outcome.result.exit_status
 
 
-def watched(held: Session, view: View) -> Outcome:
+def watched(held: Session, show: Show) -> Outcome:
     """Carry a plan out while somebody watches, who may stop it by a signal."""
     try:
-        return asyncio.run(_watched(held, view.show()))
+        return asyncio.run(_watched(held, show))
     finally:
         catch_signals()
 
@@ -92,7 +92,7 @@ def _ask(plan: Plan, outlook: Outlook) -> None:
     Raises:
         BudgetStop: Nobody agreed.
     """
-    say(*plan_lines(plan, outlook, most=MOST_ASKED), err=True)
+    say(*plan_lines(plan, outlook, sandbox=False, most=MOST_ASKED), err=True)
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise nobody_agreed(plan, hint=_how_to_agree(plan))
     if not confirm(_question(plan)):

@@ -25,11 +25,11 @@ def tell(result: RunResult, out: Path) -> None:
     """Annotate what needs a person, add the report to the step's summary, and set the step's outputs."""
     if not _in_actions():
         return
-    from kling_batch.report import summary
+    from kling_batch.report.facts import as_paid, summary
     from kling_batch.report.github import notes_of
 
     _annotate(notes_of(result))
-    _tell_totals(summary(result), result.exit_status, out)
+    _tell_totals(summary(as_paid(result)), result.exit_status, out)
 
 
 def tell_notes(notes: Iterable[Note], exit_status: int, *, err: bool = False) -> None:

@@ -59,14 +59,14 @@ def plan_json(plan: Plan, outlook: Outlook) -> dict[str, Any]:
     }
 
 
-def plan_lines(plan: Plan, outlook: Outlook, *, most: int | None = None) -> Iterator[Line]:
+def plan_lines(plan: Plan, outlook: Outlook, *, sandbox: bool, most: int | None = None) -> Iterator[Line]:
     """Write the plan for people: what changes, in groups by what is done, then the sum. `most` limits each group."""
     for action in Action:
         steps = [step for step in plan.steps if step.action is action and (action is not Action.KEEP or step.failed)]
         if steps:
             yield from _group(steps, most)
             yield ""
-    yield from summary_lines(plan, outlook)
+    yield from summary_lines(plan, outlook, sandbox=sandbox)
 
 
 def _group(steps: list[Step], most: int | None) -> Iterator[Line]:
@@ -98,11 +98,11 @@ def _by_field(step: Step) -> bool:
     return step.action is Action.GENERATE and bool(step.changes)
 
 
-def summary_lines(plan: Plan, outlook: Outlook) -> list[str]:
-    """Write the plan's sum: what is done, what it costs, how long it takes."""
+def summary_lines(plan: Plan, outlook: Outlook, *, sandbox: bool) -> list[str]:
+    """Write the plan's sum: what is done, what it costs, how long it takes. A sandbox costs nothing."""
     counts = [f"{count} {_SHOWN[action][1]}" for action in Action if (count := plan.count(action))]
-    lines = [f"Plan: {', '.join(counts) or 'nothing to do'}; {_cost(plan)}."]
-    if plan.pays and outlook.units != outlook.list_units:
+    lines = [f"Plan: {', '.join(counts) or 'nothing to do'}; {'sandbox: nothing to pay' if sandbox else _cost(plan)}."]
+    if plan.pays and not sandbox and outlook.units != outlook.list_units:
         lines.append(
             f"Price: {units_text(outlook.units)} units a take, by what {_takes(outlook.samples)} of this project cost; "
             f"the list says {units_text(outlook.list_units)}."

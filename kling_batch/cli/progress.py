@@ -22,6 +22,7 @@ _BAR = "{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} done{postfix}, {remaining}
 class Tally:
     """Counts what happened, for one line."""
 
+    sandbox: bool
     takes: int = 0
     ended: dict[Status, int] = field(default_factory=lambda: dict.fromkeys(Status, 0))
     states: dict[TakeKey, str] = field(default_factory=dict)
@@ -57,7 +58,7 @@ class Tally:
         parts = [f"{in_flight} in flight", f"{downloading} downloading", f"{waiting} waiting"]
         listed = f"{before}{', '.join(parts)}, "
         wrong: list[str | Toned] = [Toned(", ".join(failed), Tone.WRONG), ", "] if failed else []
-        return [listed, *wrong, f"{self.units:.2f} units"]
+        return [listed, *wrong, "nothing spent" if self.sandbox else f"{self.units:.2f} units"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,15 +69,15 @@ class View:
     verbose: bool
     log_format: str
 
-    def show(self) -> Show:
-        """Choose who shows it."""
+    def show(self, *, sandbox: bool) -> Show:
+        """Choose who shows it. What a sandbox pretends to charge is not shown."""
         if self.log_format == "json":
             return JsonLines()
         if self.quiet:
             return Show()
         if self.verbose:
             return Lines()
-        return Bar() if redraws(sys.stderr) else Heartbeat(SystemClock())
+        return Bar(sandbox=sandbox) if redraws(sys.stderr) else Heartbeat(SystemClock(), sandbox=sandbox)
 
 
 class Show:
@@ -117,8 +118,8 @@ class JsonLines(Show):
 class Heartbeat(Show):
     """A line every 30 s, and one before a longer wait, so that a log shows that the run is alive."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._tally = Tally()
+    def __init__(self, clock: Clock, *, sandbox: bool) -> None:
+        self._tally = Tally(sandbox=sandbox)
         self._clock = clock
 
     def __call__(self, event: Event) -> None:
@@ -138,8 +139,8 @@ class Heartbeat(Show):
 class Bar(Heartbeat):
     """One line, drawn by tqdm, for as long as the run lasts."""
 
-    def __init__(self) -> None:
-        super().__init__(SystemClock())
+    def __init__(self, *, sandbox: bool) -> None:
+        super().__init__(SystemClock(), sandbox=sandbox)
         self._bar: Any = None
 
     def __call__(self, event: Event) -> None:

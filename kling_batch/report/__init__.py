@@ -26,7 +26,7 @@ from kling_batch.disk import look
 from kling_batch.model import RunResult
 from kling_batch.records.snapshot import read_shapes
 from kling_batch.report.disk import write_whole
-from kling_batch.report.facts import Summary, summary
+from kling_batch.report.facts import Summary, money, summary
 
 __all__ = ["PAGES", "Summary", "summary", "write_reports"]
 
@@ -38,9 +38,8 @@ PAGES = ("report.csv", "report.md", "junit.xml", "report.html")
 def write_reports(result: RunResult, out: Path, *, last: str | None = None) -> str:
     """Write `report.json`, `.csv`, `.md`, `.html` and `junit.xml` into `out`, each replacing the one before whole.
 
-    Where every take stands as the reports there say already, `report.json` alone is written: it has the times of this
-    run, and the pages for people stay those of the run that last changed something. That a sound which was made then
-    is kept now changes nothing.
+    Where the reports there say already how every take stands and what was paid, `report.json` alone is written: it has
+    the times of this run, and the pages for people stay those of the run that last changed something.
 
     Args:
         result: The run.
@@ -65,16 +64,14 @@ def write_reports(result: RunResult, out: Path, *, last: str | None = None) -> s
 
 def _beside(result: RunResult) -> tuple[object, ...]:
     """Give what the pages say and the takes of `report.json` do not."""
-    return __version__, result.manifest, result.exit_status, result.note, result.picks, result.place, result.sandbox
+    return __version__, result.manifest, result.exit_status, result.note, result.picks, result.place, money(result)
 
 
 def _hashed(pieces: Iterator[str], digest: hashlib._Hash) -> Iterator[str]:
-    """Pass pieces on, and hash all but the first, which holds the times of the run, and how sounds came to be."""
-    from kling_batch.report.json_ import as_kept
-
+    """Pass pieces on, and hash all but the first, which holds the times of the run."""
     yield next(pieces)
     for piece in pieces:
-        digest.update(as_kept(piece).encode("utf-8", "backslashreplace"))
+        digest.update(piece.encode("utf-8", "backslashreplace"))
         yield piece
 
 

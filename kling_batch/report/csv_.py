@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from kling_batch.catalog import LENGTH, WORDS, kind_of
 from kling_batch.clock import iso
 from kling_batch.model import RunResult, TakeResult
-from kling_batch.report.facts import units_text
+from kling_batch.report.facts import as_paid, units_text
 
 COLUMNS = (
     "job_id", "take", "status", "origin", WORDS, LENGTH, "external_task_id", "task_id", "attempts", "units",
@@ -36,7 +36,7 @@ def pieces(result: RunResult) -> Iterator[str]:
     """Write the table, a row at a time. Every cell is quoted, so that a lone CR ends no row."""
     line = io.StringIO()
     writer = csv.writer(line, quoting=csv.QUOTE_ALL, lineterminator="\n")
-    for row in (COLUMNS, *map(_row, result.takes)):
+    for row in (COLUMNS, *map(_row, as_paid(result).takes)):
         writer.writerow(map(defused, row))
         yield line.getvalue()
         line.seek(0)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TypedDict
 
-from kling_batch.model import Job, RunResult, Status, TakeKey, TakeResult
+from kling_batch.model import NOTHING, Job, RunResult, Status, TakeKey, TakeResult
 
 PROBLEMS_FIRST = (Status.FAILED, Status.UNKNOWN, Status.PENDING)
 """The ways of having no sound, the most urgent first."""
@@ -25,7 +25,7 @@ _REPAIRS = {
 
 
 class Summary(TypedDict):
-    """The totals, as `report.json` has them. `units` is a decimal string, `seconds` is wall time."""
+    """The totals, as `report.json` has them. Units are decimal strings, `seconds` is wall time."""
 
     jobs: int
     takes: int
@@ -34,6 +34,7 @@ class Summary(TypedDict):
     pending: int
     unknown: int
     units: str
+    units_this_run: str
     seconds: float
     api_requests: int
 
@@ -48,6 +49,7 @@ def summary(result: RunResult) -> Summary:
         pending=result.count(Status.PENDING),
         unknown=result.count(Status.UNKNOWN),
         units=units_text(result.units),
+        units_this_run=units_text(result.units_this_run),
         seconds=span_s(result.started_at, result.finished_at),
         api_requests=result.api_requests,
     )
@@ -63,13 +65,23 @@ def headline(result: RunResult) -> str:
 
 
 def money(result: RunResult) -> str:
-    """Say what became of the units: spent, and, where there are such, paid for nothing yet or only reserved."""
-    parts = [f"{units_text(result.units - result.reserved)} units spent"]
+    """Say what this run cost and what the set cost so far, and, where there is such, what of it waits for a sound."""
+    if result.sandbox:
+        return "sandbox: nothing spent"
+    parts = [f"this run {units_text(result.units_this_run)}; the set {units_text(result.units)} units"]
     if result.undelivered:
         parts.append(f"{units_text(result.undelivered)} of them paid and not delivered")
     if result.reserved:
-        parts.append(f"{units_text(result.reserved)} reserved")
+        parts.append(f"{units_text(result.reserved)} of them reserved")
     return ", ".join(parts)
+
+
+def as_paid(result: RunResult) -> RunResult:
+    """Give a run with what was really paid for it: for a sandbox's sounds nothing, whatever that pretends to charge."""
+    if not result.sandbox:
+        return result
+    takes = tuple(replace(take, units=NOTHING) for take in result.takes)
+    return replace(result, takes=takes, units=NOTHING, units_this_run=NOTHING)
 
 
 def problems(result: RunResult) -> list[TakeResult]:

@@ -100,8 +100,9 @@ def within_limit(notes: Iterable[Note]) -> list[Note]:
 def outputs_of(totals: Summary, exit_status: int, out: Path) -> dict[str, str]:
     """Name what later steps may want to know of a run."""
     counts = {name: str(totals[name]) for name in ("takes", "succeeded", "failed", "pending", "unknown")}
-    places = {"units": totals["units"], "report": str(out / "report.html"), "out": str(out)}
-    return status_outputs(exit_status) | counts | places
+    units = {"units": totals["units"], "units-this-run": totals["units_this_run"]}
+    places = {"report": str(out / "report.html"), "out": str(out)}
+    return status_outputs(exit_status) | counts | units | places
 
 
 def status_outputs(exit_status: int) -> dict[str, str]:

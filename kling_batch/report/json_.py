@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from typing import Any
 
 from kling_batch.catalog import LENGTH, WORDS, kind_of
 from kling_batch.clock import iso
-from kling_batch.model import Origin, RunResult, TakeResult
+from kling_batch.model import RunResult, TakeResult
 from kling_batch.report.facts import summary, units_text
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 """Made once: `json.dumps` makes it anew for every take."""
-_MADE = re.compile(r'(?:,?\n)?  \{"job_id": "[^"]*", "take": \d+, "status": "succeeded", "origin": "(?!kept)(\w+)"')
 
 
 def pieces(result: RunResult) -> Iterator[str]:
@@ -23,6 +21,7 @@ def pieces(result: RunResult) -> Iterator[str]:
         "schema_version": 1,
         "project": result.project,
         "manifest": result.manifest,
+        "sandbox": result.sandbox,
         "started_at": iso(result.started_at),
         "finished_at": iso(result.finished_at),
         "exit_status": result.exit_status,
@@ -33,12 +32,6 @@ def pieces(result: RunResult) -> Iterator[str]:
     for index, take in enumerate(result.takes):
         yield ("," if index else "") + "\n  " + _encode(_take(take))
     yield "]}\n"
-
-
-def as_kept(piece: str) -> str:
-    """Tell of a take with a sound that it was in place, however it came to be."""
-    made = _MADE.match(piece)
-    return piece if made is None else f"{piece[: made.start(1)]}{Origin.KEPT}{piece[made.end(1) :]}"
 
 
 def _take(result: TakeResult) -> dict[str, Any]:

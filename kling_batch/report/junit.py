@@ -17,7 +17,7 @@ from junitparser import Attr, Error, Failure, IntAttr, JUnitXml, Skipped, TestCa
 
 from kling_batch.catalog import WORDS, kind_of
 from kling_batch.model import RunResult, Status, TakeResult
-from kling_batch.report.facts import reason, repair, span_s, units_text
+from kling_batch.report.facts import money, reason, repair, span_s
 from kling_batch.text import printable
 
 _Verdict = type[Failure] | type[Error] | type[Skipped]
@@ -45,7 +45,7 @@ def _frame(result: RunResult) -> str:
     suite = TestSuite(printable(result.project))
     suite.timestamp = datetime.fromtimestamp(result.started_at, UTC).strftime("%Y-%m-%dT%H:%M:%S")
     suite.add_property("manifest", printable(result.manifest))
-    suite.add_property("units", units_text(result.units))
+    suite.add_property("money", money(result))
     suite.add_property("api_requests", str(result.api_requests))
     if result.note:
         suite.add_property("note", printable(result.note))

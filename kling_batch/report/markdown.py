@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from kling_batch.catalog import LENGTH, WORDS, kind_of
 from kling_batch.model import RunResult, TakeResult
-from kling_batch.report.facts import headline, money, problems, reason, repair, summary, units_text
+from kling_batch.report.facts import as_paid, headline, money, problems, reason, repair, summary, units_text
 from kling_batch.text import one_line
 
 MOST_ROWS = 100
@@ -31,6 +31,7 @@ _ESCAPES = str.maketrans(
 
 def pieces(result: RunResult) -> Iterator[str]:
     """Write the totals, then what needs a person, then what to listen to, then the takes."""
+    result = as_paid(result)
     yield f"# {escaped(result.project)}: {headline(result)}\n\n"
     if result.note:
         yield f"**{escaped(result.note)}**\n\n"

@@ -605,9 +605,8 @@ class Scheduler:
         self.unfinished -= 1
         self.moved()
         detail = error.message if error else ""
-        self._observe(
-            TakeEnded(at=self._clock.time(), take=work.take.key, status=status, units=work.row.units, detail=detail)
-        )
+        units = work.row.units if work.posted else NOTHING
+        self._observe(TakeEnded(at=self._clock.time(), take=work.take.key, status=status, units=units, detail=detail))
 
     # Small things
 

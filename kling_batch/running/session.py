@@ -13,7 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Protocol, Self
 
-from kling_batch.errors import DiskUnusable, UsageError
+from kling_batch.errors import DiskUnusable, LockInvalid, UsageError
 from kling_batch.events import Observer, best_effort
 from kling_batch.model import RunResult
 from kling_batch.planning.drift import frozen_drift, locked_drift
@@ -21,6 +21,7 @@ from kling_batch.planning.outlook import Outlook
 from kling_batch.planning.plan import Action, Plan, Step
 from kling_batch.planning.project import Project
 from kling_batch.planning.sources import SERVICE, sources
+from kling_batch.planning.spending import spending
 from kling_batch.records.journal import Journal
 from kling_batch.records.lock import Lock, check_lock_place, update_lock
 from kling_batch.records.snapshot import Snapshot
@@ -139,14 +140,23 @@ class Session:
                 memory=self._access.memory,
                 stopper=stopper,
             )
-        told = replace(outcome.result, place=self.project.place, sandbox=self.project.sandbox)
-        return replace(outcome, result=told)
+        return replace(outcome, result=self._told(outcome.result))
 
     async def report(self, outcome: Outcome) -> None:
         """Write the reports, less those that say the same already. Only while the folder is held."""
         written = self._report(outcome.result, self.project.out, last=self._journal.get_meta(_REPORTS))
         with suppress(DiskUnusable):  # then they are written again by the next run
             await self._journal.set_meta(_REPORTS, written)
+
+    def _told(self, result: RunResult) -> RunResult:
+        """Add where things are, and what was paid, by lock and journal as they are now."""
+        project, snapshot = self.project, self._snapshot
+        if self._asks_the_service():
+            with suppress(DiskUnusable, LockInvalid):  # the run is to be told of all the same
+                project, snapshot = project.current(), project.snapshot()
+        spent = spending(project.lock, snapshot.attempts, since=result.started_at)
+        result = replace(result, place=project.place, sandbox=project.sandbox)
+        return replace(result, units=spent.whole, units_this_run=spent.this_run)
 
     def _changed(self) -> Project:
         return self._read if self._change is None else self._read.with_lock(self._change(self._read.lock))

@@ -16,7 +16,7 @@ from kling_batch.model import Status, TakeKey
 
 
 def tallied(events: Iterable[Event]) -> Tally:
-    tally = Tally()
+    tally = Tally(sandbox=False)
     for event in events:
         tally(event)
     return tally
@@ -69,7 +69,7 @@ class Counted:
 def test_a_heartbeat_is_a_line_every_thirty_seconds(capsys: pytest.CaptureFixture[str]) -> None:
     """A log shows that the run is alive, and where it stands."""
     clock = Counted(3)
-    heartbeat = Heartbeat(clock)
+    heartbeat = Heartbeat(clock, sandbox=False)
     for event in BUSY:
         heartbeat(event)
     with pytest.raises(asyncio.CancelledError):

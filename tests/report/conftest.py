@@ -107,6 +107,7 @@ def make_run() -> MakeRun:
             "finished_at": 1_769_847_331.2,
             "exit_status": 0,
             "api_requests": 19,
+            "units": sum((take.units for take in takes), Decimal(0)),
         }
         return RunResult(takes=takes, **(given | fields))
 

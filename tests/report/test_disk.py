@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 from kling_batch.clock import iso
 from kling_batch.errors import DiskUnusable
-from kling_batch.model import Origin, RunResult
+from kling_batch.model import RunResult
 from kling_batch.report import write_reports
 from kling_batch.report.disk import write_whole
 
@@ -75,21 +76,13 @@ def test_pages_that_say_the_same_already_are_left_alone(make_run: Any, make_take
     assert page.stat().st_size > len("edited")
 
 
-def test_a_sound_that_is_kept_now_is_no_reason_to_write_pages(make_run: Any, make_take: Any, tmp_path: Path) -> None:
-    """They are of the run that last changed something; report.json tells of this one."""
-    known = write_reports(make_run(make_take(origin=Origin.GENERATED)), tmp_path)
-    before = (tmp_path / "report.html").stat().st_mtime_ns
-    assert write_reports(make_run(make_take(origin=Origin.KEPT)), tmp_path, last=known) == known
-    assert (tmp_path / "report.html").stat().st_mtime_ns == before
-    assert json.loads((tmp_path / "report.json").read_text())["takes"][0]["origin"] == "kept"
-
-
 def test_pages_are_written_when_a_take_stands_otherwise(make_run: Any, make_take: Any, tmp_path: Path) -> None:
-    """Any field of a take, how the run ended, what is picked, and where things are: each is reason enough."""
+    """Any field of a take, how the run ended, what it cost, what is picked, and where things are: reason enough."""
     first = make_run(make_take())
     known = write_reports(first, tmp_path)
     others = [make_run(make_take(attempts=3)), make_run(make_take(job={"tags": ("x",)}))]
     others += [replace(first, exit_status=6), replace(first, note="stopped")]
+    others += [replace(first, units_this_run=Decimal(1)), replace(first, units=Decimal(9))]
     others += [replace(first, picks=(first.takes[0].take.key,)), replace(first, place=("--sandbox",))]
     for other in others:
         before = (tmp_path / "report.html").stat().st_mtime_ns

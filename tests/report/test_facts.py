@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
 from kling_batch.model import RunResult, Status, TakeResult
 from kling_batch.report import summary
-from kling_batch.report.facts import headline, money, problems, reason, repair, span_s, units_text
+from kling_batch.report.facts import as_paid, headline, money, problems, reason, repair, span_s, units_text
 
 
 @pytest.mark.parametrize(
@@ -22,8 +23,8 @@ def test_units_have_two_decimals_or_as_many_as_it_takes(units: str, text: str) -
 
 
 def test_the_summary_counts_each_status_once(run: RunResult) -> None:
-    """The four counts add up to the takes, and the units are those of all takes."""
-    assert summary(run) == {
+    """The four counts add up to the takes, and the units are those of the set and those of this run."""
+    assert summary(replace(run, units_this_run=Decimal("0.50"))) == {
         "jobs": 4,
         "takes": 5,
         "succeeded": 2,
@@ -31,6 +32,7 @@ def test_the_summary_counts_each_status_once(run: RunResult) -> None:
         "pending": 1,
         "unknown": 1,
         "units": "0.75",
+        "units_this_run": "0.50",
         "seconds": 31.2,
         "api_requests": 19,
     }
@@ -64,11 +66,21 @@ def test_a_clock_set_back_makes_no_negative_time() -> None:
     assert (span_s(10.0, 4.0), span_s(None, 4.0), span_s(4.0, None), span_s(4.0, 5.5)) == (0.0, 0.0, 0.0, 1.5)
 
 
+def test_a_sandbox_costs_nothing(make_run: Callable[..., RunResult], make_take: Callable[..., TakeResult]) -> None:
+    """What it pretends to charge stands in report.json alone, beside the word that says so."""
+    run = make_run(make_take(), sandbox=True)
+    assert money(run) == "sandbox: nothing spent"
+    assert [take.units for take in as_paid(run).takes] == [0]
+    assert summary(run)["units"] == "0.25"
+
+
 def test_money_tells_spent_reserved_and_undelivered(
     make_run: Callable[..., RunResult], make_take: Callable[..., TakeResult]
 ) -> None:
-    """What is paid and not delivered is part of what is spent; what is reserved is not."""
-    assert money(make_run(make_take(), make_take())) == "0.50 units spent"
+    """What is paid and not delivered, and what is reserved, is part of the set's."""
+    assert money(make_run(make_take(), make_take())) == "this run 0.00; the set 0.50 units"
     quarter = Decimal("0.25")
     run = make_run(make_take(), make_take(undelivered=quarter), make_take(reserved=quarter))
-    assert money(run) == "0.50 units spent, 0.25 of them paid and not delivered, 0.25 reserved"
+    assert money(run) == (
+        "this run 0.00; the set 0.75 units, 0.25 of them paid and not delivered, 0.25 of them reserved"
+    )

@@ -128,6 +128,7 @@ def test_outputs_are_parsed_by_their_names(run: RunResult) -> None:
         "pending": "1",
         "unknown": "1",
         "units": "0.75",
+        "units-this-run": "0.00",
         "report": "out/tavern/report.html",
         "out": "out/tavern",
     }

@@ -53,8 +53,8 @@ def test_the_head_has_exactly_the_fields_of_the_contract(write_json: Write, run:
     """The totals come before the takes."""
     report = write_json(run)
     assert list(report) == [
-        "schema_version", "project", "manifest", "started_at", "finished_at", "exit_status", "summary", "limits",
-        "takes",
+        "schema_version", "project", "manifest", "sandbox", "started_at", "finished_at", "exit_status",
+        "summary", "limits", "takes",
     ]  # fmt: skip
     assert report["schema_version"] == 1
     assert report["started_at"] == "2026-01-31T08:15:00.000Z"

@@ -400,10 +400,10 @@ def _run_and_kill(manifest: Path, folder: Path, *, until: int) -> None:
 def test_reports_tell_what_is_reserved_and_what_is_undelivered(
     tavern: Any, serve: Any, rule: Callable[..., Rule], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Money that is on its way, or paid for a file that could not be had, is told apart from what is spent."""
+    """Money that is on its way, or paid for a file that could not be had, is told beside the sum."""
     serve(rules=(rule("wrong-type"), rule("task-stuck", math.inf, nth=frozenset({2}))))
     assert tavern.run("--select", "door:1", "--select", "door:2", "--deadline", "3", "--concurrency", "1") == 6
-    words = "0.25 units spent, 0.25 of them paid and not delivered, 0.25 reserved"
+    words = "this run 0.50; the set 0.50 units, 0.25 of them paid and not delivered, 0.25 of them reserved"
     assert words in capsys.readouterr().err
     for name in ("report.html", "report.md"):
         assert words in (tavern.out / name).read_text()

@@ -77,25 +77,27 @@ def test_a_good_run_has_a_summary_and_outputs(
         "pending": "0",
         "unknown": "0",
         "units": "1.75",
+        "units-this-run": "1.75",
         "report": "out/tavern/report.html",
         "out": "out/tavern",
     }
 
 
-def test_a_finished_set_has_the_same_summary_and_outputs(
+def test_a_finished_set_has_the_same_outputs_but_what_the_run_cost(
     tavern: Any, serve: Any, step: Step, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A second run, which finds all as it was and asks nobody, leaves later steps with what the first one told them."""
+    """A second run, which finds all as it was and asks nobody, tells later steps what the first one told, but money."""
     serve()
     assert tavern.run() == 0
-    first = step.outputs(), step.summary.read_text()
+    first = step.outputs()
     step.output.write_text("")
     step.summary.write_text("")
     capsys.readouterr()
     assert tavern.run() == 0
     assert tavern.report()["summary"]["api_requests"] == 0
     assert shown(capsys) == []
-    assert (step.outputs(), step.summary.read_text()) == first
+    assert step.outputs() == first | {"units-this-run": "0.00"}
+    assert "this run 0.00; the set 1.75 units" in step.summary.read_text()
 
 
 def test_what_went_wrong_is_annotated_at_its_job(

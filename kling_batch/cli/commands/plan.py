@@ -45,5 +45,5 @@ def command(
     if output == "json":
         print_json(plan_json(plan, outlook))
     else:
-        say(*plan_lines(plan, outlook))
+        say(*plan_lines(plan, outlook, sandbox=project.sandbox))
     return 0

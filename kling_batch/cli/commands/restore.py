@@ -20,7 +20,7 @@ from kling_batch.cli.output import print_json, say, show_error
 from kling_batch.cli.progress import View
 from kling_batch.cli.reports import refresh
 from kling_batch.errors import Drift, ExitStatus, KlingBatchError, UsageError
-from kling_batch.model import Origin, Status, Take, TakeResult
+from kling_batch.model import NOTHING, Origin, Status, Take, TakeResult
 from kling_batch.planning.plan import Action, Step
 from kling_batch.planning.project import Project
 from kling_batch.report.facts import units_text
@@ -55,13 +55,13 @@ def command(project: Project, options: Options, view: View, store: str | Path | 
     chosen = replace(options_for(project, options), consented=True, retries=0, frozen=frozen)
     session = session_of(project, chosen, agree=lambda *_: None, access=own_access, store=store, only=_had)
     with session.hold() as held:
-        outcome = watched(held, view)
+        outcome = watched(held, view.show(sandbox=project.sandbox))
         refresh(held.project.current())
     results = outcome.result.takes
     stopped = None if isinstance(outcome.stopped, Drift) else outcome.stopped
     lost = [Lost(take=step.facts.take, reason=step.reason) for step in session.left_out if step.facts]
     lost += [_lost(one, unasked) for one in results if one.status is not Status.SUCCEEDED]
-    price = project.outlook(project.snapshot(), None).units
+    price = NOTHING if project.sandbox else project.outlook(project.snapshot(), None).units
     if output == "json":
         shown = [_json(one, price) for one in lost]
         print_json({"restored": not lost, "lost": shown})

@@ -49,10 +49,12 @@ def _json(project: Project, result: RunResult, *, running: bool) -> dict[str, An
         "project": project.manifest.project,
         "out": str(project.out),
         "running": running,
+        "sandbox": result.sandbox,
         "summary": {
             "takes": len(result.takes),
             **{status.value: result.count(status) for status in Status},
             "units": units_text(result.units),
+            "units_this_run": units_text(result.units_this_run),
         },
         "takes": [
             {
