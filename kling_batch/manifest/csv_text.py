@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import csv
 import io
+from bisect import bisect_right
 from collections.abc import Callable
+from itertools import islice
+from re import IGNORECASE, escape
+from re import compile as regex
 from typing import TYPE_CHECKING
 
 from kling_batch.manifest.nodes import Page, Table, Unreadable, line_starts
+from kling_batch.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,10 +25,13 @@ _BITS = 20
 _ORDINALS = (1 << _BITS) - 1
 MAX_COLUMNS = 1000
 
+_SEPARATOR_LINE = regex(r'"?sep=([^\w"\s]|\t)"?[,;\t]*(?:\r\n|\r|\n|\Z)', IGNORECASE)
+"""What Excel writes, and asks for, in the first line of a table."""
+
 
 def csv_page(path: str, text: str) -> Page:
     """Open a page whose positions are cells."""
-    return Page(path=path, place=_cells_in(text, _delimiter(text)))
+    return Page(path=path, place=_cells_in(text, _form(text)[0]))
 
 
 def read_csv(text: str, page: Page) -> Table:
@@ -32,6 +40,7 @@ def read_csv(text: str, page: Page) -> Table:
     Raises:
         Unreadable: There is no header, or its quotes are wrong, so that nothing can be told apart.
     """
+    delimiter, _ = _form(text)
     rows = _rows(text)
     start, names = next(rows, (1, []))
     if not names:
@@ -43,33 +52,53 @@ def read_csv(text: str, page: Page) -> Table:
     try:
         for line, cells in rows:
             if len(cells) != len(header):
-                page.tell(line << _BITS, _ragged(len(cells), len(header), _delimiter(text)))
+                page.tell(line << _BITS, _ragged(len(cells), len(header), delimiter))
             elif any(cells):
                 records.append((line << _BITS, cells))
     except Unreadable as error:
         page.tell(error.at, error.message)
-    return Table(header=header, records=records)
+    return Table(header=header, records=records, decimal_comma=delimiter != ",")
+
+
+def _form(text: str) -> tuple[str, int]:
+    """Say what separates the cells, and where the header begins: after a line `sep=;`, if there is one.
+
+    Else it is what separates the header: a comma, or what a spreadsheet of another country writes.
+    """
+    if said := _SEPARATOR_LINE.match(text):
+        return said[1], said.end()
+    header = text.lstrip("\r\n").partition("\n")[0].partition("\r")[0]
+    outside = "".join(header.split('"')[::2])
+    return max(",;\t", key=outside.count), 0
 
 
 def _rows(text: str) -> Iterator[tuple[int, list[str]]]:
     """Give each row that is not blank, with its first physical line."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True)
-    line = 1
+    delimiter, begin = _form(text)
+    reader = csv.reader(io.StringIO(text[begin:], newline=""), delimiter=delimiter, strict=True)
+    before = 1 if begin else 0
+    line = before + 1
     try:
         for cells in reader:
             if cells:
                 yield line, cells
-            line = reader.line_num + 1
+            line = before + reader.line_num + 1
     except csv.Error as error:
-        raise Unreadable(line << _BITS, _quoting(str(error))) from error
+        starts = list(_cell_starts(text, line_starts(text)()[line - 1], delimiter))
+        at = line << _BITS | len(starts) - 1  # what is wrong with quotes, and ends the row, is in its last cell
+        raise Unreadable(at, _quoting(str(error), before + reader.line_num - line)) from error
 
 
-def _quoting(said: str) -> str:
+def _quoting(said: str, lines: int) -> str:
+    """Word an error of the reader, which it met some lines below the row's first."""
     if "unexpected end" in said:
-        return 'a `"` that opens in this row is never closed; close it, and write a `"` inside of a text as `""`'
-    if "expected after" in said:
-        return 'after a closing `"` a cell must end; write a `"` inside of a text as `""`'
-    return f"this row cannot be read as CSV: {said}"
+        return 'the `"` that opens here is never closed; close it, and write a `"` inside of a text as `""`'
+    if "expected after" not in said:
+        return f"this row cannot be read as CSV: {said}"
+    if lines:
+        where = f"closed only {counted(lines, 'line')} below, where more follows"
+        return f'the `"` that opens here is {where}; close it where its text ends'
+    return 'after a closing `"` a cell must end; write a `"` inside of a text as `""`'
 
 
 def _ragged(found: int, wanted: int, delimiter: str) -> str:
@@ -78,32 +107,26 @@ def _ragged(found: int, wanted: int, delimiter: str) -> str:
     return f"cells in this row: {found}, in the header: {wanted}; {advice}"
 
 
-def _delimiter(text: str) -> str:
-    """Take what separates the header: a comma, or what a spreadsheet of another country writes."""
-    header = text.lstrip("\r\n").partition("\n")[0].partition("\r")[0]
-    outside = "".join(header.split('"')[::2])
-    return max(",;\t", key=outside.count)
-
-
 def _cells_in(text: str, delimiter: str) -> Callable[[int], tuple[int, int]]:
     """Make the function that finds a cell: it reads the row again from its first character."""
     starts = line_starts(text)
 
     def place(at: int) -> tuple[int, int]:
         line, ordinal = at >> _BITS, at & _ORDINALS
-        index = _cell_start(text, starts()[line - 1], ordinal, delimiter)
-        while line < len(starts()) and starts()[line] <= index:
-            line += 1
+        cells = _cell_starts(text, starts()[line - 1], delimiter)
+        index = next(islice(cells, ordinal, None))
+        line = bisect_right(starts(), index)
         return line, index - starts()[line - 1] + 1
 
     return place
 
 
-def _cell_start(text: str, index: int, ordinal: int, delimiter: str) -> int:
-    for _ in range(ordinal):
-        if text[index : index + 1] == '"':
-            index += 1
-            while (index := text.index('"', index)) and text[index + 1 : index + 2] == '"':
-                index += 2
-        index = text.index(delimiter, index) + 1
-    return index
+def _cell_starts(text: str, index: int, delimiter: str) -> Iterator[int]:
+    """Give where each cell of a row starts, up to one whose quotes are wrong."""
+    cell = regex(rf'"(?:[^"]++|"")*+"|(?!")[^\r\n{escape(delimiter)}]*+')
+    while True:
+        yield index
+        found = cell.match(text, index)
+        if found is None or text[found.end() : found.end() + 1] != delimiter:
+            return
+        index = found.end() + 1

@@ -90,11 +90,12 @@ class Table:
     """The cells of a CSV as they were written.
 
     `header` is the columns' names with their positions. A record is its position and its cells; the cell of
-    column `i` stands at that position plus `i`.
+    column `i` stands at that position plus `i`. Where no comma separates cells, `3,5` is a number.
     """
 
     header: tuple[tuple[str, int], ...]
     records: list[tuple[int, list[str]]]
+    decimal_comma: bool = False
 
     def rows(self) -> Iterator[MapNode]:
         """Give each row by its columns. An empty cell is a field not given, and its place is kept."""
@@ -105,7 +106,8 @@ class Table:
             items: dict[str, Node] = {}
             for ordinal, name in columns:
                 if text := cells[ordinal].strip():
-                    items[name] = Scalar(number(text), text, at + ordinal)
+                    value = number(text.replace(",", ".", 1) if self.decimal_comma else text)
+                    items[name] = Scalar(text if isinstance(value, str) else value, text, at + ordinal)
             yield MapNode(items, keys, at)
 
 

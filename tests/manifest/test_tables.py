@@ -44,6 +44,18 @@ def test_a_csv_may_come_from_any_spreadsheet(write: Write, newline: str, delimit
     assert jobs[1].source.line == 4
 
 
+@pytest.mark.parametrize(("before", "delimiter"), [("", ";"), ("", "\t"), ("sep=;\r\n", ";"), ('"SEP=|"\r\n', "|")])
+def test_where_no_comma_separates_cells_it_may_be_a_decimal_comma(write: Write, before: str, delimiter: str) -> None:
+    """As a spreadsheet of such a country writes it, with or without a line that names the separator; words stay."""
+    rows = [["id", "duration", "prompt", "takes"], ["a", "3,5", "Wind, far", "2"], ["b", "10,0", "1,5", "1,0"]]
+    manifest = load(write("m.csv", before + "\r\n".join(delimiter.join(row) for row in rows)))
+    assert [job.request for job in manifest.jobs] == [
+        {"prompt": "Wind, far", "duration": 3.5},
+        {"prompt": "1,5", "duration": 10.0},
+    ]
+    assert (len(manifest.takes), manifest.jobs[1].source.line) == (3, 4 if before else 3)
+
+
 def test_a_cell_is_found_in_its_physical_line(write: Write, problems: Callable[[Path], list[str]]) -> None:
     """Line and column are those of the file, also after quoted commas and line breaks in the same row."""
     path = write("m.csv", 'id,prompt,meta.a,takes\na,"x\n""y"", z","p,\nq",0\n\n"b",x,"",1001\n')
