@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 _STRING = r'"[^"\\]*(?:\\.[^"\\]*)*"'
 _BEGINNING = regex(rf'{_STRING}|[\[{{]|[^\s,:"\[\]{{}}]+')
 """What begins a value, or is the name of a field."""
+_OPENED = regex(rf'{_STRING}|"')
 _BRACKET = regex(rf"{_STRING}|[\[\]{{}}]")
 _LINE = regex(r"[^\r\n]+")
 _SURROGATE = regex("[\ud800-\udfff]")
@@ -73,6 +74,9 @@ def _read(text: str, begin: int, page: Page) -> Node:
         if error.msg.startswith("Illegal trailing comma"):  # Python 3.13 points at it, others at what follows
             at = len(text) - len(text[at + 1 :].lstrip())
         words = _WORDS.get(error.msg, error.msg.lower())
+        if error.msg.startswith("Invalid control") and text[at] in "\r\n":
+            words = 'this text has no closing `"` in its line'
+            at = next(opened.start() for opened in _OPENED.finditer(text, 0, at) if len(opened.group()) == 1)
         raise Unreadable(begin + at, f"this is no JSON: {words}{_advice(text[at:])}") from error
     except RecursionError:
         raise Unreadable(begin + _too_deep(text), f"values are nested more than {MAX_DEPTH} deep") from None

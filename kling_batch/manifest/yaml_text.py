@@ -8,6 +8,7 @@ import yaml
 
 from kling_batch.manifest.nodes import MAX_DEPTH, ListNode, MapNode, Node, Scalar, Unreadable
 from kling_batch.manifest.scalars import resolve
+from kling_batch.manifest.yaml_errors import worded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,25 +32,13 @@ def read_yaml(text: str, page: Page) -> Node:
     try:
         return _Builder(yaml.parse(text, Loader=_LOADER), page).document()
     except yaml.MarkedYAMLError as error:
-        context = f" {error.context}" if error.context else ""
-        raise Unreadable(
-            _index(error.problem_mark or error.context_mark),
-            f"this is no YAML: {error.problem}{context}{_advice(error.problem)}",
-        ) from error
+        raise worded(text, error, yaml.parse(text, Loader=_LOADER)) from error
     except yaml.reader.ReaderError as error:
         raise Unreadable(error.position, f"a character that YAML does not allow ({error.reason}); remove it") from error
 
 
 def _index(mark: Any) -> int:
-    return int(mark.index) if mark else 0
-
-
-def _advice(problem: str | None) -> str:
-    if problem and "mapping values" in problem:
-        return "; put a text that contains `: ` in quotes"
-    if problem and "cannot start any token" in problem:
-        return "; indent with spaces, not tabs, and put a text that starts with a special character in quotes"
-    return ""
+    return int(mark.index)
 
 
 class _Builder:
