@@ -22,7 +22,7 @@ from typing import Any
 from benchmarks.cost import Use, use_of
 from kling_batch.identity import external_task_id
 from kling_batch.manifest import load
-from kling_batch.model import FileRecord, Take
+from kling_batch.model import FileRecord, RunResult, Take
 from kling_batch.records.attempts import Attempt, PlacedFile, Stage
 from kling_batch.records.journal import Journal
 from kling_batch.records.lock import Lock, LockEntry, write_lock
@@ -65,7 +65,11 @@ def locked_set(folder: Path, takes: int = TAKES) -> Path:
 
 async def _save(journal: Journal, run: int, rows: list[tuple[Take, Attempt, PlacedFile]]) -> None:
     await journal.save_all((attempt, [placed]) for _, attempt, placed in rows)
-    await journal.end_run(run, now=time.time(), exit_status=0, api_requests=0, note=None)
+    now = time.time()
+    ended = RunResult(
+        project="set", manifest="", started_at=now, finished_at=now, exit_status=0, takes=(), api_requests=0
+    )
+    await journal.end_run(run, ended)
 
 
 def _finished(take: Take, out: Path) -> tuple[Take, Attempt, PlacedFile]:

@@ -169,20 +169,22 @@ def _memory() -> str | None:
     return str(shared) if shared.is_dir() else None
 
 
-def program(*, poll_interval_s: float, told: bool = True, newborn: bool = True, select: str | None = None) -> Client:
+def program(
+    *, poll_interval_s: float, told: bool = True, empty_account: bool = True, select: str | None = None
+) -> Client:
     """Run the program.
 
     Args:
         poll_interval_s: Least time between two polls.
         told: Whether it knows how many slots there are.
-        newborn: Whether it knows that the account came to life with the run; else nobody but the state folder tells.
+        empty_account: Whether it knows that the account holds nothing yet; else nobody but the state folder tells.
         select: Which takes are meant; None means all.
     """
-    return partial(_run_program, poll_interval_s=poll_interval_s, told=told, newborn=newborn, select=select)
+    return partial(_run_program, poll_interval_s=poll_interval_s, told=told, empty_account=empty_account, select=select)
 
 
 async def _run_program(
-    bench: Bench, *, poll_interval_s: float, told: bool, newborn: bool, select: str | None = None
+    bench: Bench, *, poll_interval_s: float, told: bool, empty_account: bool, select: str | None = None
 ) -> None:
     project = load(bench.manifest, out=bench.manifest.parent / "out")
     options = Options(
@@ -192,17 +194,17 @@ async def _run_program(
         consented=True,
         concurrency=bench.case.slots if told else None,
         poll_interval_s=poll_interval_s,
-        newborn=newborn,
+        empty_account=empty_account,
     )
     access = Access(bench=bench, memory=AccountMemory(bench.state, "benchmark"), fingerprint="benchmark")
     session = Session(
-        project,
-        options,
+        project=project,
+        options=options,
         agree=lambda *_: None,
         access=lambda: access,
         nobody=access,
         open_journal=lambda out: Journal(out, now=EPOCH, service=None, threaded=False),
-        report=lambda *_, **__: "",
+        report_to=lambda *_, **__: "",
         store=None,
     )
     with session.hold() as held:
@@ -275,8 +277,8 @@ def must_show() -> list[dict[str, Any]]:
     seven = Case(takes=100, slots=7, median_s=2.0, sigma=SIGMA)
     sixty = Case(takes=300, slots=60, median_s=2.0, sigma=SIGMA)
     told, unlike = program(poll_interval_s=0.1), program(poll_interval_s=0.1, told=False)
-    real = program(poll_interval_s=0.1, newborn=False)
-    one = program(poll_interval_s=0.1, newborn=False, select="s000000")
+    real = program(poll_interval_s=0.1, empty_account=False)
+    one = program(poll_interval_s=0.1, empty_account=False, select="s000000")
 
     def elsewhere(bench: Bench) -> Awaitable[object]:
         return one(bench.elsewhere)

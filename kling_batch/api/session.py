@@ -40,7 +40,7 @@ def options_for(project: Project, options: Options) -> Options:
         options,
         out=project.out,
         lock_path=project.lock_path,
-        newborn=project.sandbox,
+        empty_account=project.sandbox,
         consented=options.consented or options.max_units is not None or project.sandbox,
         concurrency=project.manifest.concurrency if options.concurrency is None else options.concurrency,
     )
@@ -68,13 +68,13 @@ def session_of(
         only: Which steps of the plan are carried out.
     """
     return Session(
-        project,
-        options,
+        project=project,
+        options=options,
         agree=agree,
         access=sandbox_access if project.sandbox else access,
         nobody=no_access(),
         open_journal=lambda out: Journal(out, now=SystemClock().time(), service=None),
-        report=_report,
+        report_to=_report,
         store=open_store(store, sandbox=project.sandbox),
         change=change,
         only=only,

@@ -14,7 +14,7 @@ from kling_batch.api.access import Access
 from kling_batch.clock import SystemClock
 from kling_batch.errors import UsageError
 from kling_batch.records.store import default_store_root
-from kling_batch.running.reading import insist
+from kling_batch.running.reading import retry_read
 from kling_batch.service.client import KlingService
 from kling_batch.service.outcomes import ReadFailed, Refused
 
@@ -60,6 +60,6 @@ def ask(call: Callable[[KlingService], Awaitable[T | Refused | ReadFailed]]) -> 
     async def go() -> T:
         service, http = access.service()
         async with http:
-            return await insist(lambda: call(service), clock=SystemClock(), rng=rng, patience_s=_PATIENCE_S)
+            return await retry_read(lambda: call(service), clock=SystemClock(), rng=rng, patience_s=_PATIENCE_S)
 
     return asyncio.run(go())

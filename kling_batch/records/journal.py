@@ -20,7 +20,7 @@ from typing import Any, TypeAlias
 from kling_batch.disk import disk_border
 from kling_batch.effects import Probe, no_probe
 from kling_batch.errors import UsageError
-from kling_batch.model import LimitPoint, Shape
+from kling_batch.model import RunResult, Shape
 from kling_batch.records.attempts import Attempt, PlacedFile, Stage
 from kling_batch.records.layout import FILE, connect, own_folder, queries, sqlite_border
 from kling_batch.records.local_disk import refuse_network_disk
@@ -111,20 +111,17 @@ class Journal:
             self._connection.commit()
         return int(cursor.lastrowid or 0)
 
-    async def end_run(
-        self,
-        run_id: int,
-        *,
-        now: float,
-        exit_status: int,
-        api_requests: int,
-        note: str | None,
-        limits: Iterable[LimitPoint] = (),
-    ) -> None:
+    async def end_run(self, run_id: int, result: RunResult) -> None:
         """End a run. Durable when it returns."""
-        values = {"run_id": run_id, "now": now, "exit_status": exit_status, "api_requests": api_requests, "note": note}
-        history = json.dumps([(point.at, point.limit, point.reason) for point in limits])
-        await self._write([("end_run", values | {"limits": history})])
+        values = {
+            "run_id": run_id,
+            "now": result.finished_at,
+            "exit_status": result.exit_status,
+            "api_requests": result.api_requests,
+            "note": result.note,
+            "limits": json.dumps([(point.at, point.limit, point.reason) for point in result.limits]),
+        }
+        await self._write([("end_run", values)])
 
     async def save(self, attempt: Attempt, files: Iterable[PlacedFile] = ()) -> None:
         """Keep where an attempt stands, and its files. Durable when it returns.

@@ -21,8 +21,7 @@ from kling_batch.errors import ReadRefused
 from kling_batch.model import Task, TaskStatus
 from kling_batch.records.account import Control
 from kling_batch.running.decide import Silence
-from kling_batch.running.reading import insist
-from kling_batch.running.together import together
+from kling_batch.running.reading import read_all, retry_read
 from kling_batch.service.client import LONGEST_PAGE, Service
 from kling_batch.service.outcomes import Found, Page
 
@@ -164,7 +163,7 @@ class Account:
                 if (task := await self.find(name)) is not None:
                     found[name] = task
 
-        await together((f"look-up {number}", work()) for number in range(_AT_ONCE))
+        await read_all((f"look-up {number}", work()) for number in range(_AT_ONCE))
         if wanted and not self.query_heard:
             found |= (await self.scan(patient=True)).tasks
         return found
@@ -181,7 +180,7 @@ class Account:
         return Silence.ABSENT if counts else Silence.UNHEARD
 
     async def _ask(self, any_id: str) -> Task | None:
-        outcome = await insist(
+        outcome = await retry_read(
             lambda: self.service.query(self.kind, any_id),
             clock=self.clock,
             rng=self.rng,
@@ -202,7 +201,7 @@ class Account:
             page = await self.service.page(self.kind, number, size)
             return page if isinstance(page, Page) else None
         try:
-            return await insist(
+            return await retry_read(
                 lambda: self.service.page(self.kind, number, size),
                 clock=self.clock,
                 rng=self.rng,

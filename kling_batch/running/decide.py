@@ -19,8 +19,6 @@ from kling_batch.service.outcomes import Created, CreateOutcome, NotSent, Refuse
 
 MOST_RESENDS = 3
 """How often an attempt without a trace is sent again in one run, always under the same id."""
-FIRST_FEW = 3
-"""The same refusal for so many takes in a row, before any was taken, is a matter of the account or the moment."""
 
 
 class Next(Enum):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import assert_never
 
@@ -20,7 +20,7 @@ from kling_batch.delivery.finish import Doubted, Finished, Target, finish
 from kling_batch.delivery.place import coming_file, placed_now, replaced_copy
 from kling_batch.disk import disk_border, hash_file, is_file
 from kling_batch.errors import DiskUnusable, KlingBatchError
-from kling_batch.events import TakeChanged, Warned
+from kling_batch.events import Warned
 from kling_batch.model import Audio, FileRecord, Origin, Status, TakeError, Task
 from kling_batch.records.attempts import PlacedFile, Stage
 from kling_batch.records.store import Store
@@ -28,7 +28,7 @@ from kling_batch.running.account import Shown
 from kling_batch.running.limits import wait_s
 from kling_batch.running.locking import LockKeeper, to_its_end
 from kling_batch.running.ports import Ports
-from kling_batch.running.reading import insist
+from kling_batch.running.reading import retry_read
 from kling_batch.running.scheduler import Scheduler
 from kling_batch.running.work import Work
 from kling_batch.service.outcomes import Absent, Found
@@ -150,21 +150,24 @@ class Deliveries:
             self.trouble = None
 
 
+@dataclass(eq=False)
 class _Delivery:
-    """One take's files."""
+    """One take's files. `doubted` is what is kept under `rejected/` of a file, by its path, until that is had whole."""
 
-    def __init__(self, scheduler: Scheduler, ports: Ports, deliveries: Deliveries, work: Work) -> None:
-        self.scheduler = scheduler
-        self.deliveries = deliveries
-        self.ports = ports
-        self.out = scheduler.options.out
-        self.work = work
-        self.placed: dict[str, PlacedFile] = {}
-        self.warnings: list[str] = []
-        self.doubted: dict[str, list[Path]] = {}
-        """What is kept under `rejected/` of a file, by its path, until that is had whole."""
-        self.tries = 0
-        self.latest = 0.0
+    scheduler: Scheduler
+    ports: Ports
+    deliveries: Deliveries
+    work: Work
+    placed: dict[str, PlacedFile] = field(default_factory=dict, init=False)
+    warnings: list[str] = field(default_factory=list, init=False)
+    doubted: dict[str, list[Path]] = field(default_factory=dict, init=False)
+    tries: int = field(default=0, init=False)
+    latest: float = field(default=0.0, init=False)
+
+    @property
+    def out(self) -> Path:
+        """The output folder."""
+        return self.scheduler.options.out
 
     async def proceed(self) -> float | None:
         """Try once to bring home what is missing, and end the take; or say in how many seconds to try again."""
@@ -259,7 +262,7 @@ class _Delivery:
             return task
         targets = [self._target(name) for name in formats]
         for target in targets:
-            self._emit(f"fetching {target.path}")
+            self.scheduler.emit(self.work, "downloading", f"fetching {target.path}")
         lacking: NotYet | Undelivered | None = None
         for target in targets:
             match await self._fetch(task, target):
@@ -336,7 +339,7 @@ class _Delivery:
         task = None if fresh else await self.deliveries.shown(self.ports, self.scheduler.kind, self.work)
         if task is None:
             task_id = self.work.row.task_id or self.work.external_id
-            outcome: Found | Absent = await insist(
+            outcome: Found | Absent = await retry_read(
                 lambda: self.ports.service.query(self.scheduler.kind, task_id),
                 clock=self.ports.clock,
                 rng=self.ports.rng,
@@ -364,17 +367,6 @@ class _Delivery:
 
     def _partial(self, target: Target) -> Path:
         return coming_file(self.out, f"{self.work.external_id}.{target.audio_format}")
-
-    def _emit(self, detail: str) -> None:
-        self.ports.observe(
-            TakeChanged(
-                at=self.ports.clock.time(),
-                take=self.work.take.key,
-                external_id=self.work.external_id,
-                state="downloading",
-                detail=detail,
-            )
-        )
 
 
 def _audio_with(task: Task, audio_format: str) -> Audio | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from functools import partial
 from typing import assert_never
 
@@ -35,6 +36,7 @@ _GRACE_S = 5.0
 _LOOK_IT_UP = "Look up what the code means, mend that, and run again: what it may have made is looked for first."
 
 
+@dataclass(eq=False)
 class Engine:
     """Works through a run on one event loop.
 
@@ -45,12 +47,11 @@ class Engine:
         wake: Is set when the scheduler may have something to do.
     """
 
-    def __init__(self, scheduler: Scheduler, reconciler: Reconciler, ports: Ports, wake: asyncio.Event) -> None:
-        self.scheduler = scheduler
-        self._reconciler = reconciler
-        self._ports = ports
-        self._wake = wake
-        self._calls: set[asyncio.Task[None]] = set()
+    scheduler: Scheduler
+    reconciler: Reconciler
+    ports: Ports
+    wake: asyncio.Event
+    _calls: set[asyncio.Task[None]] = field(default_factory=set, init=False)
 
     async def conduct(self, group: asyncio.TaskGroup, *, controls: list[Control]) -> None:
         """Work until everything has ended or something stops the run. Never raises for what it met: see `stopped`.
@@ -60,7 +61,7 @@ class Engine:
             controls: Tasks that are known to exist, to hear the account by.
         """
         scheduler = self.scheduler
-        preparing = group.create_task(self.guarded(partial(self._reconciler.prepare, controls)), name="look-up")
+        preparing = group.create_task(self.guarded(partial(self.reconciler.prepare, controls)), name="look-up")
         await self.guarded(partial(self._send, group))
         preparing.cancel()
         await self._wait_until(lambda: not scheduler.submitting, _GRACE_S)  # an answer need not be looked for later
@@ -94,16 +95,16 @@ class Engine:
 
     async def _wait(self) -> None:
         """Sleep until something happens or is due. Patience is judged here, and only here."""
-        clock, patience, options = self._ports.clock, self.scheduler.patience, self.scheduler.options
+        clock, patience, options = self.ports.clock, self.scheduler.patience, self.scheduler.options
         now = clock.monotonic()
         due = [now + min(_LONGEST_NAP_S, patience.left_s), *self.scheduler.next_at(now)]
         seconds = max(_LEAST_WAIT_S, min(due) - now)
         try:
             async with asyncio.timeout(seconds):
-                await self._wake.wait()
+                await self.wake.wait()
         except TimeoutError:
             pass
-        self._wake.clear()
+        self.wake.clear()
         self.scheduler.after_sleep(patience.waited(now, seconds))
         if patience.left_s <= 0:
             self.scheduler.halt(
@@ -117,8 +118,8 @@ class Engine:
         try:
             async with asyncio.timeout(seconds):
                 while not done():
-                    await self._wake.wait()
-                    self._wake.clear()
+                    await self.wake.wait()
+                    self.wake.clear()
         except TimeoutError:
             pass
 
@@ -129,26 +130,26 @@ class Engine:
                     await self._submit(work)
             case Settle(work=work):
                 with self.scheduler.about(work):
-                    await self._reconciler.settle(work)
+                    await self.reconciler.settle(work)
             case Prove(control=control):
-                await self._reconciler.prove(control)
+                await self.reconciler.prove(control)
             case LookUp(work=work):
                 with self.scheduler.about(work):
-                    await self._reconciler.look_up([work], seconds=self.scheduler.options.settle_time_s)
+                    await self.reconciler.look_up([work], seconds=self.scheduler.options.settle_time_s)
                     self.scheduler.enqueue(work)
             case LookAgain():
-                await self._reconciler.look_again(self.scheduler.options.settle_time_s)
+                await self.reconciler.look_again(self.scheduler.options.settle_time_s)
             case _:
                 assert_never(call)
 
     async def _submit(self, work: Work) -> None:
         """Send one take whose intent was made up, and do what its outcome asks for."""
-        scheduler, name, began = self.scheduler, work.external_id, self._ports.clock.monotonic()
+        scheduler, name, began = self.scheduler, work.external_id, self.ports.clock.monotonic()
         try:
             scheduler.emit(work, "submitting")
-            await self._ports.journal.save(work.row)
+            await self.ports.journal.save(work.row)
             work.posted = True
-            outcome = await self._ports.service.create(scheduler.kind, work.take.job.request, name)
+            outcome = await self.ports.service.create(scheduler.kind, work.take.job.request, name)
         finally:
             scheduler.submitting.discard(work)
             scheduler.wake()
@@ -159,7 +160,7 @@ class Engine:
         match outcome:
             case Created(task=task):
                 scheduler.taken()
-                await self._reconciler.observe([(work, task)])
+                await self.reconciler.observe([(work, task)])
             case Refused():
                 await self._refused(work, outcome, began)
             case NotSent(reason=reason):
@@ -169,7 +170,7 @@ class Engine:
                 scheduler.trouble(reason, began)
                 if decide.after_create(outcome) is Next.STOP_UNCLEAR:
                     scheduler.halt(ServiceStop(f"The service answered {reason}.", hint=_LOOK_IT_UP))
-                await self._reconciler.settle(work, reason)
+                await self.reconciler.settle(work, reason)
             case _:
                 assert_never(outcome)
 
@@ -187,35 +188,35 @@ class Engine:
                 scheduler.trouble(f"{refused.code}: {refused.message}", began)
                 await self._withdraw(work)
             case Next.LOOK:
-                scheduler.suspect(work, refused)
-                found = await self._reconciler.find_until_settled(work, wait_to_hear=False)
+                scheduler.doubts.suspect(work, refused)
+                found = await self.reconciler.find_until_settled(work, wait_to_hear=False)
                 if isinstance(found, Task):
-                    scheduler.trust(work, refused)
+                    scheduler.doubts.trust(work, refused)
                     work.posted = work.resends > 0
-                    await self._reconciler.observe([(work, found)])
+                    await self.reconciler.observe([(work, found)])
                 elif work.row.stage is Stage.INTENT:
                     await self._doubt(work, refused)
             case _:
-                scheduler.suspect(work, refused)
+                scheduler.doubts.suspect(work, refused)
                 await self._doubt(work, refused)
 
     async def _doubt(self, work: Work, refused: Refused) -> None:
         if work.resends:
-            self.scheduler.trust(work, refused)
+            self.scheduler.doubts.trust(work, refused)
             words = f"sent again after a lost answer, and refused with {refused.code}: {refused.message}"
             self.scheduler.leave_unknown(work, words)
             return
         self.scheduler.doubt(work, refused)
-        await self._ports.journal.save(work.row)
+        await self.ports.journal.save(work.row)
 
     async def _believe(self) -> None:
         """End the takes whose refusals are believed."""
-        for work, refused in self.scheduler.believed():
+        for work, refused in self.scheduler.believed().items():
             with self.scheduler.about(work):
                 self.scheduler.refuse(work, refused)
-                await self._ports.journal.save(work.row)
+                await self.ports.journal.save(work.row)
                 self.scheduler.end(work, Status.FAILED, failure(work.row))
 
     async def _withdraw(self, work: Work) -> None:
         self.scheduler.withdraw(work)
-        await self._ports.journal.save(work.row)
+        await self.ports.journal.save(work.row)

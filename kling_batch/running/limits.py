@@ -125,6 +125,22 @@ class Limit:
 
 
 @dataclass(slots=True)
+class Backoff:
+    """Waits of all calls, `until` a moment of the monotonic clock, after `troubles` in a row."""
+
+    until: float = 0.0
+    troubles: int = 0
+    _lesson_at: float = 0.0
+
+    def is_lesson(self, began: float, now: float) -> bool:
+        """Whether a call that failed was made after the last lesson: calls that fail together are one."""
+        if began < self._lesson_at:
+            return False
+        self._lesson_at = now
+        return True
+
+
+@dataclass(slots=True)
 class Budget:
     """What may be spent, in units. `spent` counts what was charged and what is reserved, in every run of a journal."""
 

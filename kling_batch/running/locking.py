@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Container, Iterable
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -26,28 +27,28 @@ _COST_SHARE = 20
 """A write that took a second is followed by the next after twenty: the whole file is read and written each time."""
 
 
+@dataclass(kw_only=True, eq=False)
 class LockKeeper:
     """Gathers what a run changes, and merges it into the file from time to time. `frozen`: it never writes.
 
     `lock` is the lock as it was planned by, then as it was last written.
     """
 
-    def __init__(
-        self, path: Path, lock: Lock, *, clock: Clock, offload: Offload, probe: Probe, frozen: bool = False
-    ) -> None:
-        self.path = path
-        self.lock = lock
-        self._base = lock
-        self._finished: dict[TakeKey, LockEntry] = {}
-        self._dropped: AbstractSet[TakeKey] = frozenset()
-        self._lost: frozenset[str] = frozenset()
-        self._clock = clock
-        self._offload = offload
-        self._probe = probe
-        self._frozen = frozen
-        self._changed = False
-        self._due = 0.0
-        self._writing = asyncio.Lock()
+    path: Path
+    lock: Lock
+    clock: Clock
+    offload: Offload
+    probe: Probe
+    frozen: bool = False
+    _finished: dict[TakeKey, LockEntry] = field(default_factory=dict, init=False)
+    _dropped: AbstractSet[TakeKey] = field(default=frozenset(), init=False)
+    _lost: frozenset[str] = field(default=frozenset(), init=False)
+    _changed: bool = field(default=False, init=False)
+    _due: float = field(default=0.0, init=False)
+    _writing: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
+
+    def __post_init__(self) -> None:
+        self._base = self.lock
 
     def put(self, work: Work) -> None:
         """Keep a finished take, unless the lock said the same of it when the run was planned."""
@@ -69,7 +70,7 @@ class LockKeeper:
             delivered: The external ids of what this machine had. What it never had is another store's to tell of.
         """
         had = [entry for entry in self.lock.retired.values() if entry.external_id in delivered]
-        self._lost = await self._offload(_lost, had, store)
+        self._lost = await self.offload(_lost, had, store)
         self._changed |= bool(self._lost)
 
     async def write_if_due(self) -> None:
@@ -77,11 +78,11 @@ class LockKeeper:
 
         A lock that cannot be relied on is left for later: somebody may be merging it, and the journal has all of it.
         """
-        if self._changed and not self._writing.locked() and self._clock.monotonic() >= self._due:
+        if self._changed and not self._writing.locked() and self.clock.monotonic() >= self._due:
             try:
                 await self._write()
             except LockInvalid:
-                self._due = self._clock.monotonic() + _LEAST_GAP_S
+                self._due = self.clock.monotonic() + _LEAST_GAP_S
 
     async def write(self) -> None:
         """Write what this run changed, now, also what others undid since it was written.
@@ -100,20 +101,20 @@ class LockKeeper:
             changes = Changes(base=self._base, finished=dict(self._finished), dropped=self._dropped, lost=self._lost)
             if changes == Changes(base=self._base):
                 return
-            if self._frozen:
+            if self.frozen:
                 self.lock = merge(self._base, changes)
                 return
             self._changed = False
-            began = self._clock.monotonic()
+            began = self.clock.monotonic()
             change = partial(merge, changes=changes)
             try:
                 self.lock = await to_its_end(
-                    self._offload(update_lock, self.path, self._base.project, change, probe=self._probe)
+                    self.offload(update_lock, self.path, self._base.project, change, probe=self.probe)
                 )
             except BaseException:
                 self._changed = True
                 raise
-            now = self._clock.monotonic()
+            now = self.clock.monotonic()
             self._due = now + max(_LEAST_GAP_S, _COST_SHARE * (now - began))
 
 

@@ -40,7 +40,7 @@ class Options:
         patience_s: Stops when nothing moved for this time.
         out: The output folder, of the project.
         lock_path: The lock, of the project.
-        newborn: The service came to life with this run and holds nothing yet, as a sandbox in the process.
+        empty_account: The service came to life with this run and holds nothing yet, as a sandbox in the process.
     """
 
     select: tuple[str, ...] = ()
@@ -58,7 +58,7 @@ class Options:
     patience_s: float = 900.0
     out: Path = Path()
     lock_path: Path = Path()
-    newborn: bool = False
+    empty_account: bool = False
 
     @property
     def cap(self) -> int | None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from typing import Any, TypeVar
 
 from kling_batch.clock import Clock
 from kling_batch.errors import AccountStop, KlingBatchError, NotFinished, ReadRefused, ServiceStop, ServiceUnavailable
@@ -75,7 +76,7 @@ def stop_for(refused: Refused) -> KlingBatchError | None:
     return None
 
 
-async def insist(
+async def retry_read(
     call: Callable[[], Awaitable[T | Refused | ReadFailed]], *, clock: Clock, rng: random.Random, patience_s: float
 ) -> T:
     """Repeat a read until it says something.
@@ -107,3 +108,13 @@ async def insist(
         began = clock.monotonic()
         await clock.sleep(pause)
         patience.waited(began, pause)
+
+
+async def read_all(calls: Iterable[tuple[str, Coroutine[Any, Any, None]]]) -> None:
+    """Make named reads side by side. The first failure ends the others and is raised alone, not as a group."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for name, call in calls:
+                group.create_task(call, name=name)
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from None

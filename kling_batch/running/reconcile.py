@@ -8,7 +8,7 @@ lets the take be sent.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from kling_batch.errors import ServiceStop
 from kling_batch.events import Looking, Warned
@@ -35,6 +35,7 @@ _WHY_UNKNOWN = {
 }
 
 
+@dataclass(frozen=True)
 class Reconciler:
     """Looks for the tasks of a run's takes.
 
@@ -44,25 +45,23 @@ class Reconciler:
         ports: The world.
     """
 
-    def __init__(self, scheduler: Scheduler, account: Account, ports: Ports) -> None:
-        self._scheduler = scheduler
-        self._account = account
-        self._options = scheduler.options
-        self._ports = ports
+    scheduler: Scheduler
+    account: Account
+    ports: Ports
 
     async def observe(self, seen: Sequence[tuple[Work, Task]]) -> None:
         """Take in what the service says of tasks. Slots are free at once, before the disk is waited for."""
         changed: list[tuple[Work, Attempt]] = []
         for work, task in seen:
-            with self._scheduler.about(work):
-                if self._scheduler.take_in(work, task):
+            with self.scheduler.about(work):
+                if self.scheduler.take_in(work, task):
                     changed.append((work, work.row))
         if not changed:
             return
-        await self._ports.journal.save_all([(row, ()) for _, row in changed])
+        await self.ports.journal.save_all([(row, ()) for _, row in changed])
         for work, row in changed:
-            with self._scheduler.about(work):
-                self._scheduler.go_on_from(work, row)
+            with self.scheduler.about(work):
+                self.scheduler.go_on_from(work, row)
 
     # Before anything is sent
 
@@ -72,19 +71,19 @@ class Reconciler:
         Args:
             controls: Tasks that are known to exist, to hear the account by.
         """
-        scheduler, newborn = self._scheduler, self._options.newborn
+        scheduler, empty = self.scheduler, self.scheduler.options.empty_account
         unsettled = any(work.row.stage is Stage.INTENT for work in scheduler.works)
-        if (scheduler.waiting() or unsettled) and not newborn:
+        if (scheduler.waiting() or unsettled) and not empty:
             await self._hear(controls)
-        while unseen := [work for work in scheduler.waiting() if not (work.looked_for or newborn)]:
-            await self.look_up(unseen, seconds=0.0 if scheduler.proven else self._options.settle_time_s)
+        while unseen := [work for work in scheduler.waiting() if not (work.looked_for or empty)]:
+            await self.look_up(unseen, seconds=0.0 if scheduler.proven else self.scheduler.options.settle_time_s)
         scheduler.start_sending()
 
     async def look_again(self, seconds: float) -> None:
         """Look for all that is to be sent once more, twice, so many seconds apart; nothing is sent meanwhile."""
-        self._scheduler.stop_sending()
-        await self.look_up(self._scheduler.waiting(), seconds=seconds)
-        self._scheduler.start_sending()
+        self.scheduler.stop_sending()
+        await self.look_up(self.scheduler.waiting(), seconds=seconds)
+        self.scheduler.start_sending()
 
     async def _hear(self, controls: list[Control]) -> None:
         """Hear the account by tasks that we know, else by one that runs and that the list shows.
@@ -92,9 +91,9 @@ class Reconciler:
         What this machine has learned of the account, it learned of a task that ran. Tasks that take no name of ours
         can be heard of by none.
         """
-        if self._scheduler.kind.external_id is None:
+        if self.scheduler.kind.external_id is None:
             return
-        account, known = self._account, self._scheduler.knowledge.control
+        account, known = self.account, self.scheduler.knowledge.control
         if known is not None and await account.shows(known):
             account.live = True
         await account.hear(controls)
@@ -108,14 +107,14 @@ class Reconciler:
         the list; the second asks for every take that is still missing, and counts only if a known task is shown right
         after. Where tasks take no name of ours there is nothing to look for: it is said that this cannot be known.
         """
-        if self._scheduler.kind.external_id is None:
+        if self.scheduler.kind.external_id is None:
             self._pass_over(works)
             return
-        account, clock = self._account, self._ports.clock
+        account, clock = self.account, self.ports.clock
         absent = await self._take_over(works, await account.glance({work.external_id for work in works}))
         if not absent:
             return
-        self._ports.observe(Looking(at=clock.time(), takes=len(absent), seconds=seconds))
+        self.ports.observe(Looking(at=clock.time(), takes=len(absent), seconds=seconds))
         if seconds > 0:
             await clock.sleep(seconds)
         tries = 0
@@ -128,16 +127,16 @@ class Reconciler:
                 break
             absent = [work for work in missing if work.status is None and work.row.stage is Stage.WITHDRAWN]
             tries += 1
-            await clock.sleep(wait_s(tries, self._ports.rng.random(), longest_s=_LONGEST_GAP_S))
+            await clock.sleep(wait_s(tries, self.ports.rng.random(), longest_s=_LONGEST_GAP_S))
         for work in works:
             work.looked_for = True
 
     def _pass_over(self, works: list[Work]) -> None:
         for work in works:
             work.looked_for = True
-        if not self._scheduler.proven:
-            message = _NAMELESS.format(self._scheduler.kind.name)
-            self._ports.observe(Warned(at=self._ports.clock.time(), message=message))
+        if not self.scheduler.proven:
+            message = _NAMELESS.format(self.scheduler.kind.name)
+            self.ports.observe(Warned(at=self.ports.clock.time(), message=message))
 
     async def _take_over(self, works: list[Work], found: Mapping[str, Task]) -> list[Work]:
         """Take in what was found, also of the next attempts of tasks that failed. Gives the takes that are missing."""
@@ -158,8 +157,8 @@ class Reconciler:
         A source may show tasks late, or name them only once they have ended. So it is deaf only if, the settle time and
         the task's end later, neither the query nor the list has shown it.
         """
-        clock, account, in_flight = self._ports.clock, self._account, self._scheduler.in_flight
-        due, gap = clock.monotonic() + self._options.settle_time_s, 0.1
+        clock, account, in_flight = self.ports.clock, self.account, self.scheduler.in_flight
+        due, gap = clock.monotonic() + self.scheduler.options.settle_time_s, 0.1
         last = listed = False
         while not (shown := await account.shows(control)) and not last:
             listed = listed or await account.lists(control)
@@ -174,17 +173,17 @@ class Reconciler:
 
     def _will_know_how_long(self) -> bool:
         """Whether a task that is in flight will be the first to show how long a generation takes."""
-        return self._scheduler.knowledge.longest_s is None and bool(self._scheduler.in_flight)
+        return self.scheduler.knowledge.longest_s is None and bool(self.scheduler.in_flight)
 
     async def _heard(self, control: Control) -> None:
         """Go on once it is known whether the account shows this run's first task by its external id.
 
         Silence from before a source was heard says nothing: what is to be sent is looked for again.
         """
-        account, scheduler = self._account, self._scheduler
+        account, scheduler = self.account, self.scheduler
         if account.query_heard and account.live:
             scheduler.know(replace(scheduler.knowledge, control=control))
-        if not account.heard and not scheduler.proven and not self._options.unproven:
+        if not account.heard and not scheduler.proven and not self.scheduler.options.unproven:
             scheduler.halt(_deaf(control.task_id))
         alone = scheduler.canary is not None
         if alone and account.heard and not scheduler.proven and scheduler.stopped is None:
@@ -195,7 +194,7 @@ class Reconciler:
 
     async def settle(self, work: Work, reason: str = "its answer was lost") -> None:
         """Look for the task of an unclear POST, and send again only what is known to have made nothing."""
-        scheduler = self._scheduler
+        scheduler, options = self.scheduler, self.scheduler.options
         scheduler.emit(work, "settling", reason)
         name = work.external_id
         found = await self.find_until_settled(work)
@@ -206,13 +205,13 @@ class Reconciler:
         elif work.orphan and found is Silence.UNHEARD:
             scheduler.let_go(work)
         elif work.orphan:
-            scheduler.forget_intent(work)
-            await self._ports.journal.save(work.row)
-        elif decide.after_silence(found, resends=work.resends, hold_unclear=self._options.hold_unclear) is Next.UNKNOWN:
+            scheduler.withdraw(work)
+            await self.ports.journal.save(work.row)
+        elif decide.after_silence(found, resends=work.resends, hold_unclear=options.hold_unclear) is Next.UNKNOWN:
             scheduler.leave_unknown(work, f"{reason}; {_WHY_UNKNOWN[found]}")
         else:
             scheduler.resend(work)
-            await self._ports.journal.save(work.row)
+            await self.ports.journal.save(work.row)
 
     async def find_until_settled(self, work: Work, *, wait_to_hear: bool = True) -> Task | Silence:
         """Look for the task of an unclear call until it is found, or until the settle time has passed without a trace.
@@ -223,10 +222,10 @@ class Reconciler:
         no source has been heard so far, a canary may still change that, and is waited for if `wait_to_hear`. A task
         that takes no name of ours cannot be looked for.
         """
-        if self._scheduler.kind.external_id is None:
+        if self.scheduler.kind.external_id is None:
             return Silence.UNHEARD
-        clock, account, scheduler, name = self._ports.clock, self._account, self._scheduler, work.external_id
-        settle_time_s = self._options.settle_time_s
+        clock, account, scheduler, name = self.ports.clock, self.account, self.scheduler, work.external_id
+        settle_time_s = self.scheduler.options.settle_time_s
         due = clock.monotonic() + settle_time_s
         longest_s = scheduler.knowledge.longest_s
         ended = clock.monotonic() + surely_ended_s(longest_s) - scheduler.seconds_since_sending(work)

@@ -13,8 +13,7 @@ from kling_batch.planning.spending import spending
 from kling_batch.records.attempts import Stage
 from kling_batch.records.snapshot import Snapshot
 from kling_batch.running.endings import exit_status_of, failure
-from kling_batch.running.run import work_of
-from kling_batch.running.work import Work
+from kling_batch.running.work import Work, work_of
 
 
 def recount(

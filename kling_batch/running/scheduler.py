@@ -10,9 +10,9 @@ from __future__ import annotations
 import heapq
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from kling_batch.catalog import Kind
@@ -25,6 +25,7 @@ from kling_batch.records.attempts import Attempt, Stage
 from kling_batch.running import decide
 from kling_batch.running.account import Account
 from kling_batch.running.decide import Next
+from kling_batch.running.doubts import Doubts
 from kling_batch.running.endings import (
     budget_used_up,
     bug,
@@ -34,19 +35,18 @@ from kling_batch.running.endings import (
     stopped_by_a_bug,
     unknown,
 )
-from kling_batch.running.limits import MOST_SUBMITTING, Budget, Limit, wait_s
+from kling_batch.running.limits import MOST_SUBMITTING, Backoff, Budget, Limit, wait_s
 from kling_batch.running.options import Options
 from kling_batch.running.reading import Patience
 from kling_batch.running.slots import HeldSlots
 from kling_batch.running.work import Work
-from kling_batch.service.codes import ABOUT_WORDS
 from kling_batch.service.outcomes import Refused
 
 _LONGEST_TROUBLE_S = 5.0
 """The longest wait after calls that failed: a service that is well again is noticed soon, by few calls."""
 _MOST_FAILURES_IN_A_ROW = 50
 """Failed tasks in a row, with none that succeeded, after which no further attempts are made."""
-_MOST_DURATIONS = 200
+MOST_DURATIONS = 200
 """Generation times that are remembered, the latest: the service may have become another since."""
 
 _log = logging.getLogger("kling_batch")
@@ -89,6 +89,7 @@ class LookAgain:
 Call = Create | Settle | Prove | LookUp | LookAgain
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class Scheduler:
     """The state of a run. Every method returns at once.
 
@@ -102,8 +103,8 @@ class Scheduler:
         budget: What may be spent.
         knowledge: What was seen of the account: its highest price, its longest generation.
         least_price: What a task may cost, in units, by the list and by what is known of this set.
-        durations: Generation times of earlier runs, in seconds, the latest last.
-        learn: Keeps what this run has seen of the account.
+        durations: The latest generation times, in seconds, the latest last.
+        learn_account: Keeps what this run has seen of the account.
         proven: Whether this journal is known to be the one that sent last.
         run_id: The run in the journal.
         deliver: Is called with a take whose task has succeeded.
@@ -113,72 +114,48 @@ class Scheduler:
         wake: Is called when there may be something to do.
     """
 
-    def __init__(
-        self,
-        works: list[Work],
-        *,
-        kind: Kind,
-        limit: Limit,
-        held: HeldSlots,
-        account: Account,
-        options: Options,
-        budget: Budget,
-        knowledge: Knowledge,
-        least_price: Decimal,
-        durations: Iterable[float] = (),
-        learn: Callable[[Knowledge], None],
-        proven: bool,
-        run_id: int,
-        deliver: Callable[[Work], None],
-        clock: Clock,
-        jitter: Callable[[], float],
-        observe: Observer,
-        wake: Callable[[], None],
-    ) -> None:
-        self.works = works
-        self.kind = kind
-        self.account = account
-        self.options = options
-        self.budget = budget
-        self.knowledge = knowledge
-        self.proven = proven
-        self.run_id = run_id
-        self.wake = wake
-        self.durations = deque(durations, maxlen=_MOST_DURATIONS)
-        self.limit = limit
-        self.limits: list[LimitPoint] = []
-        """The limit's history in this run."""
-        self.in_flight: dict[str, Work] = {}
-        """Takes whose call is under way, unclear, or has made a task that has not ended, by external id."""
-        self.held = held
-        self.canary: Work | None = None
-        """The take that was sent alone, for a source to be heard by it."""
-        self.doubts: list[tuple[Work, Refused]] = []
-        """Refusals that may be a matter of the account, and not of each take."""
-        self.unfinished = sum(1 for work in works if not work.orphan)
-        self.submitting: set[Work] = set()
-        """Takes whose call is under way."""
-        self.sending = False
-        """Whether takes may be sent: not before the account was looked through."""
-        self.stopped: KlingBatchError | None = None
-        self.halts = 0
-        self.patience = Patience(clock, options.patience_s)
-        self._least_price = least_price
-        self._learn_account = learn
-        self._deliver = deliver
-        self._clock = clock
-        self._jitter = jitter
-        self._observe = observe
-        self._queue: list[tuple[int, Work]] = []
-        self._due: list[Call] = []
-        self._proving = self._judged = options.newborn or kind.external_id is None
-        """Whether the first task is looked for by its external id, and whether it is known if the account shows it."""
-        self._doubted: set[str] = set()
-        self._taken = False
-        self._hold_until = 0.0
-        self._troubles = 0
-        self._lesson_at = 0.0
-        self._failures_in_a_row = 0
+    works: list[Work]
+    kind: Kind
+    limit: Limit
+    held: HeldSlots
+    account: Account
+    options: Options
+    budget: Budget
+    knowledge: Knowledge
+    least_price: Decimal
+    durations: deque[float]
+    learn_account: Callable[[Knowledge], None]
+    proven: bool
+    run_id: int
+    deliver: Callable[[Work], None]
+    clock: Clock
+    jitter: Callable[[], float]
+    observe: Observer
+    wake: Callable[[], None]
+
+    limits: list[LimitPoint] = field(default_factory=list, init=False)
+    """The limit's history in this run."""
+    in_flight: dict[str, Work] = field(default_factory=dict, init=False)
+    """Takes whose call is under way, unclear, or has made a task that has not ended, by external id."""
+    submitting: set[Work] = field(default_factory=set, init=False)
+    """Takes whose call is under way."""
+    canary: Work | None = field(default=None, init=False)
+    """The take that was sent alone, for a source to be heard by it."""
+    doubts: Doubts = field(default_factory=Doubts, init=False)
+    backoff: Backoff = field(default_factory=Backoff, init=False)
+    sending: bool = field(default=False, init=False)
+    """Whether takes may be sent: not before the account was looked through."""
+    stopped: KlingBatchError | None = field(default=None, init=False)
+    halts: int = field(default=0, init=False)
+    _queue: list[tuple[int, Work]] = field(default_factory=list, init=False)
+    _due: list[Call] = field(default_factory=list, init=False)
+    _failures_in_a_row: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        self.unfinished = sum(1 for work in self.works if not work.orphan)
+        self.patience = Patience(self.clock, self.options.patience_s)
+        # Whether the first task is looked for by its external id, and whether it is known if the account shows it.
+        self._proving = self._judged = self.options.empty_account or self.kind.external_id is None
 
     def __repr__(self) -> str:
         return f"Scheduler({len(self._queue)} queued, {len(self.in_flight)} in flight, {self.held!r}, {self.limit!r})"
@@ -200,15 +177,15 @@ class Scheduler:
             case Stage.CREATED:
                 self._watch(work)
             case Stage.SUCCEEDED | Stage.DELIVERED:
-                self._deliver(work)
+                self.deliver(work)
             case _:
                 pass
 
     def calls(self) -> list[Call]:
         """Give the calls to make now, as many as slots, budget and the service's wishes allow. They count as made."""
         calls, self._due = self._due, []
-        now = self._clock.monotonic()
-        if not self.sending or self.stopped is not None or now < self._hold_until:
+        now = self.clock.monotonic()
+        if not self.sending or self.stopped is not None or now < self.backoff.until:
             return calls
         self.held.release(now)
         full = self.limit.room(self.slots_taken) < self.kind.slots
@@ -226,14 +203,13 @@ class Scheduler:
         """Give the moments after `now` at which more may be sent."""
         if not self._queue:
             return []
-        moments = (self._hold_until, self.limit.grows_at(), self.held.free_at())
+        moments = (self.backoff.until, self.limit.grows_at(), self.held.free_at())
         return [at for at in moments if at is not None and at > now]
 
     def waiting(self) -> list[Work]:
         """Give the takes that are to be sent, and that no refusal is doubted of."""
-        doubted = {id(work) for work, _ in self.doubts}
         ready = (work for work in self.works if work.row.stage is Stage.WITHDRAWN and work.status is None)
-        return [work for work in ready if id(work) not in doubted and not work.orphan]
+        return [work for work in ready if work not in self.doubts.refused and not work.orphan]
 
     def start_sending(self) -> None:
         """Queue what is to be sent."""
@@ -249,14 +225,14 @@ class Scheduler:
 
     def after_sleep(self, slept_s: float) -> None:
         """Look for what is queued again where the machine slept for long: another may have sent it meanwhile."""
-        if slept_s > self.options.settle_time_s and self.sending and self._queue and not self.options.newborn:
+        if slept_s > self.options.settle_time_s and self.sending and self._queue and not self.options.empty_account:
             self.stop_sending()
             self._due.append(LookAgain())
 
     @property
     def price(self) -> Decimal:
         """The highest price known of a task: by the list, by this set, or by what this account was charged."""
-        return max(self._least_price, self.knowledge.price or NOTHING)
+        return max(self.least_price, self.knowledge.price or NOTHING)
 
     @property
     def slots_taken(self) -> int:
@@ -267,7 +243,7 @@ class Scheduler:
         """Say how many more may be sent now."""
         room = self.limit.room(self.slots_taken) // self.kind.slots
         room = min(room if self.slots_taken else max(1, room), MOST_SUBMITTING - len(self.submitting))
-        if not self._taken and len(self._doubted) >= decide.FIRST_FEW:
+        if self.doubts.are_enough:
             return 0
         price_unseen = self.options.max_units is not None and self.knowledge.price is None
         if price_unseen and self.slots_taken:
@@ -291,7 +267,7 @@ class Scheduler:
         if self._needs_a_canary():
             self.canary = work
         self.in_flight[work.external_id] = work
-        now = self._clock.time()
+        now = self.clock.time()
         self._move(work, decide.intend(work.row, price=self.price, now=now, run_id=self.run_id))
         self.submitting.add(work)
 
@@ -340,13 +316,13 @@ class Scheduler:
             self.canary = None
         self._queue = [each for each in self._queue if each[1] is not work]
         heapq.heapify(self._queue)
-        self.doubts = [each for each in self.doubts if each[0] is not work]
+        self.doubts.refused.pop(work, None)
         if not work.orphan:
             self.end(work, Status.FAILED, bug(work.row, error))
 
     def halt_if_stuck(self) -> None:
         """Stop where takes wait, and nothing is under way that could change what keeps them from being sent."""
-        waiting = len(self._queue) + len(self.doubts)
+        waiting = len(self._queue) + len(self.doubts.refused)
         if not (self.sending and self._queue) or self.canary or self.in_flight or self.unfinished != waiting:
             return
         if not self.budget.affords(self.price):
@@ -357,12 +333,12 @@ class Scheduler:
     def _held_for_s(self) -> float:
         """Say for how long held slots alone keep anything from being sent; 0 where they do not."""
         free_at = self.held.free_at()
-        return 0.0 if free_at is None or self._room() else free_at - self._clock.monotonic()
+        return 0.0 if free_at is None or self._room() else free_at - self.clock.monotonic()
 
     @property
     def only_queued(self) -> bool:
         """Whether nothing is left but takes that were not sent."""
-        return self.unfinished <= len(self._queue) + len(self.doubts)
+        return self.unfinished <= len(self._queue) + len(self.doubts.refused)
 
     def moved(self) -> None:
         """Note that the work went on, for patience."""
@@ -377,7 +353,7 @@ class Scheduler:
             if self.canary is work:
                 self.canary = None  # the account may be heard by the next take
             return
-        self._taken = True
+        self.doubts.taken = True
         self.account.claims[made.task_id] = made.external_id
         if not self._proving:
             self._proving = True
@@ -386,7 +362,7 @@ class Scheduler:
 
     def taken(self) -> None:
         """Learn from a task that was made how much room there is."""
-        self._troubles = 0
+        self.backoff.troubles = 0
         before = self.limit.current
         self.limit.accepted(self.slots_taken - len(self.submitting) * self.kind.slots)
         if self.limit.current != before:
@@ -394,7 +370,7 @@ class Scheduler:
         self.moved()
 
     def withdraw(self, work: Work) -> None:
-        """Take an intent back: the POST is known to have made nothing. It goes first when there is room again."""
+        """Take an intent back: the POST is known to have made nothing. Its take goes first when there is room again."""
         self._release(work)
         work.posted = False
         self._move(work, decide.withdrawn(work.row))
@@ -407,74 +383,55 @@ class Scheduler:
 
     def no_room(self, began: float) -> None:
         """Learn from a call, begun at that moment, that was refused for want of room."""
-        if self._is_a_lesson(began):
+        if self.backoff.is_lesson(began, self.clock.monotonic()):
             others = self.slots_taken - (len(self.submitting) + 1) * self.kind.slots
-            self.limit.refused(max(0, others), self._clock.monotonic())
+            self.limit.refused(max(0, others), self.clock.monotonic())
             self._note_limit("the account has no more room (1303)")
-            self._hold(wait_s(self.limit.refusals, self._jitter()), "every slot of the account is taken")
+            self._back_off(wait_s(self.limit.refusals, self.jitter()), "every slot of the account is taken")
 
     def trouble(self, reason: str, began: float) -> None:
         """Wait a moment with all calls after one, begun at that moment, that failed."""
-        if self._is_a_lesson(began):
-            self._troubles += 1
-            self._hold(wait_s(self._troubles, self._jitter(), longest_s=_LONGEST_TROUBLE_S), reason)
+        if self.backoff.is_lesson(began, self.clock.monotonic()):
+            self.backoff.troubles += 1
+            self._back_off(wait_s(self.backoff.troubles, self.jitter(), longest_s=_LONGEST_TROUBLE_S), reason)
 
-    def _is_a_lesson(self, began: float) -> bool:
-        """Whether a call that failed was made after the last lesson: calls that fail together are one."""
-        if began < self._lesson_at:
-            return False
-        self._lesson_at = self._clock.monotonic()
-        return True
-
-    def _hold(self, seconds: float, reason: str) -> None:
-        self._hold_until = max(self._hold_until, self._clock.monotonic() + seconds)
-        self._observe(Waiting(at=self._clock.time(), seconds=seconds, reason=reason))
+    def _back_off(self, seconds: float, reason: str) -> None:
+        self.backoff.until = max(self.backoff.until, self.clock.monotonic() + seconds)
+        self.observe(Waiting(at=self.clock.time(), seconds=seconds, reason=reason))
 
     def see_others(self, others: int) -> None:
         """Learn how many tasks of others the account's list shows in flight."""
-        if self.limit.saw(self.slots_taken, others * self.kind.slots, self._clock.monotonic()):
+        if self.limit.saw(self.slots_taken, others * self.kind.slots, self.clock.monotonic()):
             self._note_limit("others leave room")
             self.wake()
 
     # Refusals that may be about the account
 
-    def suspect(self, work: Work, refused: Refused) -> None:
-        """Send no more than the first few takes while all of them are refused alike."""
-        self._doubted.add(_subject(work, refused))
-
-    def trust(self, work: Work, refused: Refused) -> None:
-        """Take back what `suspect` noted: the take was not refused."""
-        self._doubted.discard(_subject(work, refused))
-
     def doubt(self, work: Work, refused: Refused) -> None:
         """Free the slot of a take that was refused. Whether it has failed is decided with those that follow."""
         self._release(work)
         self._move(work, decide.withdrawn(work.row))
-        self.doubts.append((work, refused))
+        self.doubts.refused[work] = refused
         self.wake()
 
-    def believed(self) -> list[tuple[Work, Refused]]:
+    def believed(self) -> dict[Work, Refused]:
         """Give the refusals that are now believed; none where the first few takes were all refused alike."""
-        if not self.doubts or self.submitting:
-            return []
-        codes = {refused.code for _, refused in self.doubts}
-        subjects = {_subject(work, refused) for work, refused in self.doubts}
-        if not self._taken and len(codes) == 1 and len(subjects) >= decide.FIRST_FEW:
-            self.halt(first_few_refused(self.doubts[0][1], len(self.doubts)))
-        elif self._taken or self.unfinished == len(self.doubts) or len(codes) > 1:
-            doubts, self.doubts, self._doubted = self.doubts, [], set()
-            return doubts
-        return []
+        if not self.doubts.refused or self.submitting:
+            return {}
+        if (common := self.doubts.common()) is not None:
+            self.halt(first_few_refused(common, len(self.doubts.refused)))
+            return {}
+        return self.doubts.believed(self.unfinished)
 
     def refuse(self, work: Work, refused: Refused) -> None:
         """Note that a take was refused for good, in this run. It is ended when that is written."""
-        self._move(work, decide.refused_for_good(work.row, refused, self._clock.time()))
+        self._move(work, decide.refused_for_good(work.row, refused, self.clock.time()))
 
     # What is unclear
 
     def seconds_since_sending(self, work: Work) -> float:
         """Say how long ago a take's call was made."""
-        return max(0.0, self._clock.time() - (work.row.sent_at or self._clock.time()))
+        return max(0.0, self.clock.time() - (work.row.sent_at or self.clock.time()))
 
     def leave_unknown(self, work: Work, why: str) -> None:
         """Leave a take open: perhaps it is paid for. The journal still holds its intent; the next run looks again."""
@@ -484,14 +441,8 @@ class Scheduler:
     def let_go(self, work: Work) -> None:
         """Watch a task no longer. Its slot stays taken for as long as it may run."""
         self._release(work)
-        sent = self._clock.monotonic() - self.seconds_since_sending(work)
+        sent = self.clock.monotonic() - self.seconds_since_sending(work)
         self.held.hold(work.row.task_id or work.external_id, sent, self.knowledge.longest_s, slots=self.kind.slots)
-        self.wake()
-
-    def forget_intent(self, work: Work) -> None:
-        """Let go of an orphan that is known to have made nothing: no units are reserved for it any more."""
-        self._release(work)
-        self._move(work, decide.withdrawn(work.row))
         self.wake()
 
     def lost(self, work: Work) -> None:
@@ -513,7 +464,7 @@ class Scheduler:
         """Keep what was seen of the account."""
         if knowledge != self.knowledge:
             self.knowledge = knowledge
-            self._learn_account(knowledge)
+            self.learn_account(knowledge)
 
     # What the service says of a task
 
@@ -522,7 +473,7 @@ class Scheduler:
         if work.status is not None:
             return False
         before = work.row
-        now = self._clock.time()
+        now = self.clock.time()
         decision = decide.after_task(before, task, kind=self.kind, run_id=self.run_id, now=now, price=self.price)
         after = decision.attempt
         if after.stage is before.stage and after.task_id == before.task_id:
@@ -546,7 +497,7 @@ class Scheduler:
         if row.stage is Stage.SUCCEEDED:
             self.emit(work, "generated")
             self._failures_in_a_row = 0
-            self._deliver(work)
+            self.deliver(work)
         elif row.stage is Stage.FAILED:
             self._failed(work)
 
@@ -568,8 +519,8 @@ class Scheduler:
 
     def _watch(self, work: Work) -> None:
         self.in_flight[work.external_id] = work
-        passed = 0.0 if work.posted else self._clock.time() - (work.row.created_at or self._clock.time())
-        work.in_flight_since = self._clock.monotonic() - max(0.0, passed)
+        passed = 0.0 if work.posted else self.clock.time() - (work.row.created_at or self.clock.time())
+        work.in_flight_since = self.clock.monotonic() - max(0.0, passed)
         self.wake()
         self.emit(work, "in-flight", f"task {work.row.task_id}")
 
@@ -583,7 +534,7 @@ class Scheduler:
             return
         self.emit(work, "retrying", work.row.message)
         work.next_attempt(self.run_id)
-        if work.looked_for or self.proven or self.options.newborn or not self.sending:
+        if work.looked_for or self.proven or self.options.empty_account or not self.sending:
             self.enqueue(work)
         else:  # another machine may have sent this attempt
             self._due.append(LookUp(work=work))
@@ -591,7 +542,7 @@ class Scheduler:
 
     def enqueue(self, work: Work) -> None:
         """Queue a take in its place, unless it was found. While the account is looked through, there is no queue."""
-        if self.sending and work.row.stage is Stage.WITHDRAWN and work.status is None:
+        if self.sending and not work.orphan and work.row.stage is Stage.WITHDRAWN and work.status is None:
             heapq.heappush(self._queue, (work.order, work))
         self.wake()
 
@@ -606,7 +557,7 @@ class Scheduler:
         self.moved()
         detail = error.message if error else ""
         units = work.row.units if work.posted else NOTHING
-        self._observe(TakeEnded(at=self._clock.time(), take=work.take.key, status=status, units=units, detail=detail))
+        self.observe(TakeEnded(at=self.clock.time(), take=work.take.key, status=status, units=units, detail=detail))
 
     # Small things
 
@@ -620,9 +571,9 @@ class Scheduler:
 
     def emit(self, work: Work, state: str, detail: str = "") -> None:
         """Tell the observer that a take moved on."""
-        self._observe(
+        self.observe(
             TakeChanged(
-                at=self._clock.time(),
+                at=self.clock.time(),
                 take=work.take.key,
                 external_id=work.external_id,
                 state=state,
@@ -631,11 +582,6 @@ class Scheduler:
         )
 
     def _note_limit(self, reason: str) -> None:
-        point = LimitPoint(at=self._clock.time(), limit=self.limit.current, reason=reason)
+        point = LimitPoint(at=self.clock.time(), limit=self.limit.current, reason=reason)
         self.limits.append(point)
-        self._observe(LimitChanged(at=point.at, limit=point.limit, reason=reason))
-
-
-def _subject(work: Work, refused: Refused) -> str:
-    """Name what a refusal may be about: the words, which a job's takes share, or the take."""
-    return work.take.job.id if refused.code in ABOUT_WORDS else work.external_id
+        self.observe(LimitChanged(at=point.at, limit=point.limit, reason=reason))

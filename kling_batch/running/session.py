@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Protocol, Self
@@ -28,7 +28,7 @@ from kling_batch.records.snapshot import Snapshot
 from kling_batch.records.store import Store
 from kling_batch.running.options import Options
 from kling_batch.running.ports import Access
-from kling_batch.running.run import Outcome, Stopper, run
+from kling_batch.running.run import Outcome, Run, Stopper
 
 _REPORTS = "reports"
 """The journal's note of which reports are there, so that those that say the same are not written again."""
@@ -45,6 +45,7 @@ class Report(Protocol):
         ...
 
 
+@dataclass(kw_only=True, eq=False)
 class Session:
     """One run, for the command line, for other programs and for the simulation.
 
@@ -55,42 +56,32 @@ class Session:
         access: Gives the service and who asks it. Called only where there is something to ask.
         nobody: Stands in for a service that is not asked.
         open_journal: Opens the journal of an output folder, and keeps every other run out of it.
-        report: Writes the reports.
+        report_to: Writes the reports.
         store: Where copies are kept.
         change: What becomes of the lock first, once it is agreed to.
         only: Which steps of the plan are carried out; the others are in `left_out`. None means all.
     """
 
-    def __init__(
-        self,
-        project: Project,
-        options: Options,
-        *,
-        agree: Agree,
-        access: Callable[[], Access],
-        nobody: Access,
-        open_journal: Callable[[Path], Journal],
-        report: Report,
-        store: Store | None,
-        change: Callable[[Lock], Lock] | None = None,
-        only: Callable[[Step], bool] | None = None,
-    ) -> None:
-        self.options = options
-        self._read = project
-        self._agree = agree
-        self._get_access = access
-        self._nobody = nobody
-        self._open_journal = open_journal
-        self._report = report
-        self._store = store
-        self._change = change
-        self._only = only
-        self._agreed: Plan | None = None
-        self._access = nobody
-        self._journal: Journal
-        self._snapshot: Snapshot
-        self.plan = Plan(steps=())
-        self.left_out: tuple[Step, ...] = ()
+    project: Project
+    options: Options
+    agree: Agree
+    access: Callable[[], Access]
+    nobody: Access
+    open_journal: Callable[[Path], Journal]
+    report_to: Report
+    store: Store | None
+    change: Callable[[Lock], Lock] | None = None
+    only: Callable[[Step], bool] | None = None
+
+    plan: Plan = field(default=Plan(steps=()), init=False)
+    left_out: tuple[Step, ...] = field(default=(), init=False)
+    _agreed: Plan | None = field(default=None, init=False)
+    _journal: Journal = field(init=False)
+    _snapshot: Snapshot = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._asked = self.nobody
+        self._read = self.project
         self.project = self._changed()
 
     def consent(self) -> None:
@@ -118,7 +109,7 @@ class Session:
             self.consent()
         if not options.frozen:
             check_lock_place(self.project.lock_path)
-        self._journal = self._open_journal(self.project.out)
+        self._journal = self.open_journal(self.project.out)
         try:
             self.project.check_service(self._journal.get_meta("service"))
             self._plan_again()
@@ -128,23 +119,24 @@ class Session:
 
     async def execute(self, observe: Observer, stopper: Stopper) -> Outcome:
         """Do what the plan says. Only while the folder is held."""
-        async with self._access.open(self._journal, self._store, best_effort(observe)) as ports:
-            outcome = await run(
-                self.project.manifest,
-                self.plan,
-                self.project.lock,
-                self._snapshot.attempts,
+        async with self._asked.open(self._journal, self.store, best_effort(observe)) as ports:
+            run = Run(
+                manifest=self.project.manifest,
+                plan=self.plan,
+                lock=self.project.lock,
+                known=self._snapshot.attempts,
                 ports=ports,
                 options=replace(self.options, retries=0) if self.options.locked else self.options,
-                everything=not self.options.select and self._only is None,
-                memory=self._access.memory,
+                everything=not self.options.select and self.only is None,
+                memory=self._asked.memory,
                 stopper=stopper,
             )
+            outcome = await run.execute()
         return replace(outcome, result=self._told(outcome.result))
 
     async def report(self, outcome: Outcome) -> None:
         """Write the reports, less those that say the same already. Only while the folder is held."""
-        written = self._report(outcome.result, self.project.out, last=self._journal.get_meta(_REPORTS))
+        written = self.report_to(outcome.result, self.project.out, last=self._journal.get_meta(_REPORTS))
         with suppress(DiskUnusable):  # then they are written again by the next run
             await self._journal.set_meta(_REPORTS, written)
 
@@ -159,7 +151,7 @@ class Session:
         return replace(result, units=spent.whole, units_this_run=spent.this_run)
 
     def _changed(self) -> Project:
-        return self._read if self._change is None else self._read.with_lock(self._change(self._read.lock))
+        return self._read if self.change is None else self._read.with_lock(self.change(self._read.lock))
 
     def _made(self, snapshot: Snapshot) -> Plan:
         plan = self.project.plan(
@@ -168,8 +160,8 @@ class Session:
             snapshot=snapshot,
             prices=self._known_prices(),
         )
-        if self._only is not None:
-            chosen = tuple(step for step in plan.steps if self._only(step))
+        if self.only is not None:
+            chosen = tuple(step for step in plan.steps if self.only(step))
             self.left_out = tuple(step for step in plan.steps if step.facts is not None and step not in chosen)
             return Plan(steps=chosen)
         drift = frozen_drift(plan) if self.options.frozen else locked_drift(plan) if self.options.locked else None
@@ -182,14 +174,14 @@ class Session:
         if self.project.sandbox or self.options.frozen:
             return {}
         try:
-            memory = self._get_access().memory
+            memory = self.access().memory
         except UsageError:
             return {}
         known = {kind.name: memory.knowledge(kind.name).price for kind in self.project.kinds}
         return {name: price for name, price in known.items() if price is not None}
 
     def _ask(self, plan: Plan, snapshot: Snapshot) -> None:
-        self._agree(plan, self.project.outlook(snapshot, self.options.cap))
+        self.agree(plan, self.project.outlook(snapshot, self.options.cap))
         self._agreed = plan
 
     def _plan_again(self) -> None:
@@ -200,16 +192,16 @@ class Session:
         self.project = self._changed()
         self._snapshot = self.project.snapshot()
         self.plan = self._made(self._snapshot)
-        if self.project.sandbox and self._only is None:
+        if self.project.sandbox and self.only is None:
             self._make_gone_ones_anew()
         agreed = self._agreed
         if agreed is None or self.plan.units > agreed.units or (self.plan.needs_consent and not agreed.needs_consent):
             self._ask(self.plan, self._snapshot)
         if not self.options.frozen and self._asks_the_service():
-            self._access = self._get_access()
-            self._journal.bind(self._access.fingerprint)
-        if self._change is not None:
-            lock = update_lock(self.project.lock_path, self.project.manifest.project, self._change)
+            self._asked = self.access()
+            self._journal.bind(self._asked.fingerprint)
+        if self.change is not None:
+            lock = update_lock(self.project.lock_path, self.project.manifest.project, self.change)
             self.project = self.project.with_lock(lock)
             self.plan = self._made(self._snapshot)
 
@@ -220,7 +212,7 @@ class Session:
     def _make_gone_ones_anew(self) -> None:
         """Make anew what an earlier sandbox made and nobody kept: that sandbox is gone, and nothing was paid."""
         restored = (step for step in self.plan.steps if step.action is Action.RESTORE)
-        lost = (step for step in restored if SERVICE in sources(step, self.project.out, self._store))
+        lost = (step for step in restored if SERVICE in sources(step, self.project.out, self.store))
         gone = {step.key: step.external_id for step in lost}
         if not gone:
             return

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from statistics import median
 
 from kling_batch.model import Task
 from kling_batch.records.attempts import Stage
 from kling_batch.running.limits import wait_s
 from kling_batch.running.ports import Ports
-from kling_batch.running.reading import stop_for
+from kling_batch.running.reading import read_all, stop_for
 from kling_batch.running.reconcile import Reconciler
 from kling_batch.running.scheduler import Scheduler
-from kling_batch.running.together import together
 from kling_batch.running.work import Work
 from kling_batch.service.client import LONGEST_PAGE
 from kling_batch.service.outcomes import Absent, Found, Page, ReadFailed, Refused
@@ -33,6 +33,7 @@ _ROWS_A_TASK = 4
 """Rows of a page for each task in flight: newest first, few tasks are overtaken by so many others."""
 
 
+@dataclass(eq=False)
 class Watcher:
     """Polls while anything is in flight, never closer together than the poll interval.
 
@@ -43,37 +44,35 @@ class Watcher:
         changed: Is set when something may have come in flight.
     """
 
-    def __init__(self, scheduler: Scheduler, reconciler: Reconciler, ports: Ports, changed: asyncio.Event) -> None:
-        self._scheduler = scheduler
-        self._reconciler = reconciler
-        self._ports = ports
-        self._changed = changed
-        self._kind = scheduler.kind
-        self._least_size = _SHORTEST_PAGE
-        self._failures = 0
-        self._list_refused = False
-        self._absent_since: dict[str, float] = {}
+    scheduler: Scheduler
+    reconciler: Reconciler
+    ports: Ports
+    changed: asyncio.Event
+    _least_size: int = field(default=_SHORTEST_PAGE, init=False)
+    _failures: int = field(default=0, init=False)
+    _list_refused: bool = field(default=False, init=False)
+    _absent_since: dict[str, float] = field(default_factory=dict, init=False)
 
     async def watch(self) -> None:
         """Poll until cancelled. An account that has to be mended stops the run."""
         while True:
             while not self._watched():
-                self._changed.clear()
-                await self._changed.wait()
-            await self._ports.clock.sleep(self._pause_s())
+                self.changed.clear()
+                await self.changed.wait()
+            await self.ports.clock.sleep(self._pause_s())
             await self._turn()
 
     def _pause_s(self) -> float:
         """Say in how many seconds to look next: after a failure later and later."""
-        least_s, durations = self._scheduler.options.poll_interval_s, self._scheduler.durations
+        least_s, durations = self.scheduler.options.poll_interval_s, self.scheduler.durations
         if self._failures:
-            return max(least_s, wait_s(self._failures, self._ports.rng.random()))
+            return max(least_s, wait_s(self._failures, self.ports.rng.random()))
         oldest = min(work.in_flight_since for work in self._watched())
-        typical_s = median(durations) if durations else self._ports.clock.monotonic() - oldest
+        typical_s = median(durations) if durations else self.ports.clock.monotonic() - oldest
         return max(least_s, _SHARE * typical_s)
 
     def _watched(self) -> list[Work]:
-        return [work for work in self._scheduler.in_flight.values() if work.row.stage is Stage.CREATED]
+        return [work for work in self.scheduler.in_flight.values() if work.row.stage is Stage.CREATED]
 
     async def _turn(self) -> None:
         """Observe every task in flight once, as far as the list shows it."""
@@ -91,13 +90,13 @@ class Watcher:
         """Read the first page and take in what it shows. Gives what it does not show, and whether it was full."""
         if self._list_refused:
             return list(watched), False
-        outcome = await self._ports.service.page(self._kind, 1, size)
+        outcome = await self.ports.service.page(self.scheduler.kind, 1, size)
         self._list_refused = isinstance(outcome, Refused)
         if not isinstance(outcome, Page):
             self._failed(outcome)
             return list(watched), False  # a few are asked for singly: the list may fail alone
         self._failures = 0
-        in_flight = self._scheduler.in_flight
+        in_flight = self.scheduler.in_flight
         shown = {task.task_id: task for task in outcome.tasks}
         seen = [(work, shown[work.row.task_id or ""]) for work in watched if (work.row.task_id or "") in shown]
         unclear = [work for work in in_flight.values() if work.row.stage is Stage.INTENT]
@@ -107,20 +106,20 @@ class Watcher:
         self._see_others(outcome)
         for work, _ in seen:
             self._absent_since.pop(work.external_id, None)
-        await self._reconciler.observe(seen)
+        await self.reconciler.observe(seen)
         missing = [work for work in watched if (work.row.task_id or "") not in shown]
         return missing, outcome.rows == size
 
     def _see_others(self, page: Page) -> None:
         """Count the tasks in flight that are not ours: the account may have other users."""
-        in_flight = self._scheduler.in_flight
+        in_flight = self.scheduler.in_flight
         ours = {work.row.task_id for work in in_flight.values()}
         others = sum(
             1
             for task in page.tasks
             if not task.status.ended and task.task_id not in ours and task.external_id not in in_flight
         )
-        self._scheduler.see_others(others)
+        self.scheduler.see_others(others)
 
     async def _ask(self, missing: Sequence[Work]) -> None:
         """Query single tasks: the few that the list does not show, or a part of the many, the longest unseen first."""
@@ -128,20 +127,20 @@ class Watcher:
         asked = [work for work in missing if work.row.stage is Stage.CREATED][:some]
         for begin in range(0, len(asked), _AT_ONCE):
             some_of_them = asked[begin : begin + _AT_ONCE]
-            await together((f"query {work.take.key}", self._ask_for(work)) for work in some_of_them)
-        in_flight = self._scheduler.in_flight
+            await read_all((f"query {work.take.key}", self._ask_for(work)) for work in some_of_them)
+        in_flight = self.scheduler.in_flight
         for work in asked:
             # Whoever was asked for goes to the end, so that everybody's turn comes.
             if in_flight.get(work.external_id) is work:
                 in_flight[work.external_id] = in_flight.pop(work.external_id)
 
     async def _ask_for(self, work: Work) -> None:
-        with self._scheduler.about(work):
+        with self.scheduler.about(work):
             await self._query(work)
 
     async def _query(self, work: Work) -> None:
         task_id = work.row.task_id
-        outcome = await self._ports.service.query(self._kind, task_id or "")
+        outcome = await self.ports.service.query(self.scheduler.kind, task_id or "")
         if work.row.task_id != task_id:
             return  # it was seen to fail meanwhile, and is at its next attempt
         match outcome:
@@ -155,16 +154,16 @@ class Watcher:
 
     def _absent(self, work: Work) -> None:
         """A task that the service named and does not know: late, at first; then lost, and never made anew unasked."""
-        now, options = self._ports.clock.monotonic(), self._scheduler.options
+        now, options = self.ports.clock.monotonic(), self.scheduler.options
         since = self._absent_since.setdefault(work.external_id, now)
         if now - since >= max(options.settle_time_s, options.poll_interval_s):
-            self._scheduler.lost(work)
+            self.scheduler.lost(work)
 
     async def _observe(self, work: Work, task: Task) -> None:
         self._absent_since.pop(work.external_id, None)
-        await self._reconciler.observe([(work, task)])
+        await self.reconciler.observe([(work, task)])
 
     def _failed(self, outcome: Refused | ReadFailed) -> None:
         if isinstance(outcome, Refused) and (stop := stop_for(outcome)) is not None:
-            self._scheduler.halt(stop)
+            self.scheduler.halt(stop)
         self._failures += 1

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from kling_batch.identity import external_task_id
-from kling_batch.model import NOTHING, FileRecord, Origin, Status, Take, TakeError, TakeResult, Task
+from kling_batch.model import NOTHING, FileRecord, Job, Origin, Source, Status, Take, TakeError, TakeResult, Task
+from kling_batch.planning.plan import Action, Step
 from kling_batch.records.attempts import Attempt, Stage
 from kling_batch.records.lock import LockEntry
+from kling_batch.records.state import Presence, TakeState
+from kling_batch.running.decide import withdrawn
 from kling_batch.running.endings import unknown
+
+_NONE: frozenset[str] = frozenset()
+"""The same object for every take of which nothing is in place: an empty one of its own has 216 bytes."""
 
 
 @dataclass(slots=True, eq=False)
@@ -104,3 +110,62 @@ def first_row(take: Take, run_id: int, *, attempt: int = 1) -> Attempt:
         units=NOTHING,
         run_id=run_id,
     )
+
+
+def work_of(step: Step, facts: TakeState, *, run_id: int, order: int) -> Work:
+    """Make a take's record, from what is known of it."""
+    take, attempt, finished = facts.take, facts.attempt, facts.finished or facts.moved
+    earlier_units = facts.earlier_units
+    if attempt is not None and (step.action is Action.RETRY or (finished and attempt.attempt < finished.attempt)):
+        earlier_units += attempt.units
+    if step.action is Action.RETRY and attempt is not None and attempt.stage is Stage.REFUSED:
+        row = withdrawn(attempt)
+    elif step.action is Action.RETRY and attempt is not None:
+        row = first_row(take, run_id, attempt=attempt.attempt + 1)
+    elif attempt is not None and (finished is None or attempt.stage is Stage.DELIVERED):
+        row = attempt
+    elif finished is not None:
+        row = _row_of(finished, attempt.run_id if attempt and attempt.external_id == finished.external_id else 0)
+        # The lock counts failed attempts in; what the journal knows of them is not counted twice.
+        row = replace(row, units=max(Decimal(0), row.units - earlier_units))
+    else:
+        row = first_row(take, run_id)
+    return Work(
+        take=take,
+        row=row,
+        order=order,
+        earlier_units=earlier_units,
+        known_files=facts.known_files,
+        present=frozenset(name for name, state in facts.presence.items() if state is Presence.PRESENT) or _NONE,
+        moved=facts.moved,
+    )
+
+
+def _row_of(entry: LockEntry, paid_by: int) -> Attempt:
+    """Make the journal's row of a take that the lock knows. `paid_by` is a run; 0: this journal did not pay for it."""
+    return Attempt(
+        external_id=entry.external_id,
+        kind=entry.kind,
+        job_id=entry.job_id,
+        take=entry.take,
+        attempt=entry.attempt,
+        stage=Stage.DELIVERED,
+        units=entry.units,
+        run_id=paid_by,
+        task_id=entry.task_id,
+    )
+
+
+def orphans(project: str, known: Mapping[str, Attempt], wanted: set[str]) -> list[Work]:
+    """Find tasks of this journal that are not asked for this time and may still run: they hold slots."""
+    return [
+        Work(take=_orphan(project, row), row=row, orphan=True)
+        for row in known.values()
+        if row.stage in {Stage.INTENT, Stage.CREATED} and row.external_id not in wanted
+    ]
+
+
+def _orphan(project: str, row: Attempt) -> Take:
+    source = Source(path="", line=1)
+    job = Job(project=project, id=row.job_id, kind=row.kind, request={}, formats=(), source=source)
+    return Take(job=job, number=row.take, edition=1, stem="")

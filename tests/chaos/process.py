@@ -329,15 +329,15 @@ class Program:
             parts=parts,
         )
         self.session = Session(
-            _project(machine, history, life),
-            _options(machine, history, life),
+            project=_project(machine, history, life),
+            options=_options(machine, history, life),
             agree=lambda plan, _: machine.tell(f"agreed to {plan.units} units"),
             access=lambda: access,
             nobody=access,
             open_journal=lambda out: parts.journal(
                 out, now=machine.clock.time(), probe=self._body.probe, delay_s=lambda: history.commit_s.draw(self._rng)
             ),
-            report=self._report,
+            report_to=self._report,
             store=FolderStore(machine.home(life.place) / "store", namespace="sandbox", probe=self._body.probe),
         )
 

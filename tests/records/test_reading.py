@@ -11,10 +11,24 @@ from typing import Any
 import pytest
 
 from kling_batch import records
-from kling_batch.model import LimitPoint
+from kling_batch.model import LimitPoint, RunResult
 from kling_batch.records.attempts import Stage
 from kling_batch.records.layout import FOLDER
 from kling_batch.records.snapshot import read_snapshot
+
+
+def ended(*, exit_status: int = 0, api_requests: int = 1, **facts: Any) -> RunResult:
+    """Make the result of a run that ended at 9 s."""
+    return RunResult(
+        project="p",
+        manifest="m",
+        started_at=1.0,
+        finished_at=9.0,
+        exit_status=exit_status,
+        takes=(),
+        api_requests=api_requests,
+        **facts,
+    )
 
 
 def test_a_folder_without_a_journal_is_an_empty_one(out: Path) -> None:
@@ -43,7 +57,7 @@ def test_a_run_is_kept_with_its_end(open_journal: Any, out: Path) -> None:
     journal = open_journal()
     first = journal.start_run(1.0)
     second = journal.start_run(2.0)
-    asyncio.run(journal.end_run(second, now=9.0, exit_status=6, api_requests=19, note="deadline"))
+    asyncio.run(journal.end_run(second, ended(exit_status=6, api_requests=19, note="deadline")))
     run = read_snapshot(out).last_run
     assert run is not None
     assert second == first + 1
@@ -56,7 +70,7 @@ def test_a_run_is_kept_with_the_history_of_its_limit(open_journal: Any, out: Pat
     journal = open_journal()
     limits = (LimitPoint(at=1.0, limit=4, reason="the beginning"), LimitPoint(at=2.5, limit=8, reason='"growth"'))
     run = journal.start_run(1.0)
-    asyncio.run(journal.end_run(run, now=9.0, exit_status=0, api_requests=1, note=None, limits=limits))
+    asyncio.run(journal.end_run(run, ended(limits=limits)))
     found = read_snapshot(out).last_run
     assert found is not None
     assert found.limits == limits

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -90,7 +91,8 @@ def parts_of(tmp_path: Path) -> Callable[..., Parts]:
         wake = asyncio.Event()
         given = {"knowledge": Knowledge(), "proven": True, "budget": Budget()}
         scheduler = Scheduler(
-            works,
+            works=works,
+            durations=deque(),
             kind=kind("text-to-audio"),
             limit=Limit(cap=options.get("concurrency")),
             held=HeldSlots(),
@@ -104,7 +106,7 @@ def parts_of(tmp_path: Path) -> Callable[..., Parts]:
             run_id=1,
             deliver=(delivered if delivered is not None else []).append,
             least_price=Decimal("0.25"),
-            learn=lambda _: None,
+            learn_account=lambda _: None,
             clock=ports.clock,
             jitter=lambda: 0.0,
             observe=ports.observe,

@@ -138,7 +138,11 @@ class Home:
             parts = self._parts_of(list(works), self._journal, world=world, settle_time_s=SETTLE_S)
             scheduler, ports = parts.scheduler, parts.ports
             keeper = LockKeeper(
-                self.out / "lock", Lock(project="p"), clock=self.clock, offload=asyncio.to_thread, probe=ports.probe
+                path=self.out / "lock",
+                lock=Lock(project="p"),
+                clock=self.clock,
+                offload=asyncio.to_thread,
+                probe=ports.probe,
             )
             deliveries = Deliveries(keeper, None)
             for work in works:

@@ -22,8 +22,8 @@ from kling_batch.running.work import first_row
 def _keeper(path: Path, work: Any, lock: Lock | None = None, *, frozen: bool = False) -> LockKeeper:
     """Make the keeper of a run that was planned by a lock, and that finished a work, if any."""
     keeper = LockKeeper(
-        path,
-        lock or Lock(project="p"),
+        path=path,
+        lock=lock or Lock(project="p"),
         clock=SystemClock(),
         offload=asyncio.to_thread,
         probe=no_probe,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from kling_batch.errors import AccountStop, NotFinished, ReadRefused, ServiceUnavailable
-from kling_batch.running.reading import Patience, insist
+from kling_batch.running.reading import Patience, retry_read
 from kling_batch.service.codes import reaction
 from kling_batch.service.outcomes import Absent, ReadFailed, Refused
 
@@ -55,7 +55,7 @@ def ask(clock: Clock) -> Insist:
             return asked[-1]
 
         rng = random.Random(0)
-        said = asyncio.run(insist(call, clock=clock, rng=rng, patience_s=patience_s))
+        said = asyncio.run(retry_read(call, clock=clock, rng=rng, patience_s=patience_s))
         return said, len(asked)
 
     return run

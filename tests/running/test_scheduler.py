@@ -166,9 +166,9 @@ def test_the_first_few_refused_alike_stop_the_run(scheduler_of: Any) -> None:
     sent(scheduler)
     for work in works[:3]:
         scheduler.submitting.discard(work)
-        scheduler.suspect(work, refused(1201))
+        scheduler.doubts.suspect(work, refused(1201))
         scheduler.doubt(work, refused(1201))
-    assert scheduler.believed() == []
+    assert scheduler.believed() == {}
     assert isinstance(scheduler.stopped, ServiceStop)
     assert {work.row.stage for work in works} == {Stage.WITHDRAWN}
 
@@ -181,7 +181,7 @@ def test_a_refusal_is_believed_once_a_task_was_made(scheduler_of: Any) -> None:
     scheduler.submitting.clear()
     scheduler.submitted(works[0], Control(external_id=works[0].external_id, task_id="1"))
     scheduler.doubt(works[1], refused(1201))
-    assert [work for work, _ in scheduler.believed()] == [works[1]]
+    assert list(scheduler.believed()) == [works[1]]
 
 
 def test_what_nobody_can_see_keeps_its_slot(scheduler_of: Any, clock: Clock) -> None:
