@@ -54,7 +54,7 @@ def locked_set(folder: Path, takes: int = TAKES) -> Path:
     manifest.write_text(f"version: 1\nproject: set\njobs:\n{jobs}", encoding="utf-8")
     out = folder / "out" / "set"
     rows = [_finished(take, out) for take in load(manifest).takes]
-    journal = Journal(out, now=time.time(), service=None)
+    journal = Journal(out, now=time.time())
     run = journal.start_run(time.time())
     asyncio.run(_save(journal, run, rows))
     journal.close()

@@ -203,7 +203,7 @@ async def _run_program(
         agree=lambda *_: None,
         access=lambda: access,
         nobody=access,
-        open_journal=lambda out: Journal(out, now=EPOCH, service=None, threaded=False),
+        open_journal=lambda out: Journal(out, now=EPOCH, threaded=False),
         report_to=lambda *_, **__: "",
         store=None,
     )

@@ -73,7 +73,7 @@ def session_of(
         agree=agree,
         access=sandbox_access if project.sandbox else access,
         nobody=no_access(),
-        open_journal=lambda out: Journal(out, now=SystemClock().time(), service=None),
+        open_journal=lambda out: Journal(out, now=SystemClock().time()),
         report_to=_report,
         store=open_store(store, sandbox=project.sandbox),
         change=change,

@@ -7,11 +7,13 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 from kling_batch import __version__, catalog
 from kling_batch.errors import AccountStop, ExitStatus, KlingBatchError
 from kling_batch.model import Manifest, Take
+from kling_batch.running.endings import another_account
 from kling_batch.running.reading import stop_for
 from kling_batch.service.auth import BACKDATED_S, TOKEN_LIFE_S
 from kling_batch.service.client import DEFAULT_BASE_URL
@@ -138,6 +140,25 @@ def service(outcome: Mapping[str, Any] | Refused | ReadFailed, base_url: str) ->
     left = sum(row["remaining_quantity"] for row in packs if isinstance(row.get("remaining_quantity"), int | float))
     words = f"{len(packs)} resource pack{'s' if len(packs) != 1 else ''}, {left:g} units left"
     return Check(name="service", message=f"the key is accepted; {words if packs else 'no resource pack'}")
+
+
+def folder(out: Path, account: str | None, mine: str, *, seen: bool) -> Check:
+    """Say whose an output folder is.
+
+    Args:
+        out: The folder.
+        account: The fingerprint of the account that it belongs to; None where no task was made in it.
+        mine: That of the account that is asked.
+        seen: Whether a task that was made in it is seen with these keys.
+    """
+    if account is None:
+        return Check(name="folder", message=f"{out} belongs to no account so far: no task was made in it")
+    if account == mine:
+        return Check(name="folder", message=f"{out} belongs to the account of these keys")
+    if seen:
+        words = f"{out} belongs to the account of these keys, by another key: its tasks are seen. A run goes on in it"
+        return Check(name="folder", message=words)
+    return Check.of("folder", another_account(out))
 
 
 _KEY_NOT_KNOWN = 1002

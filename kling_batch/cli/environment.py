@@ -20,7 +20,8 @@ from kling_batch.service.outcomes import ReadFailed, Refused
 
 T = TypeVar("T")
 
-_PATIENCE_S = 20.0
+PATIENCE_S = 20.0
+"""How long a command that asks one thing waits for an answer."""
 
 
 def own_access() -> Access:
@@ -60,6 +61,6 @@ def ask(call: Callable[[KlingService], Awaitable[T | Refused | ReadFailed]]) -> 
     async def go() -> T:
         service, http = access.service()
         async with http:
-            return await retry_read(lambda: call(service), clock=SystemClock(), rng=rng, patience_s=_PATIENCE_S)
+            return await retry_read(lambda: call(service), clock=SystemClock(), rng=rng, patience_s=PATIENCE_S)
 
     return asyncio.run(go())

@@ -125,6 +125,11 @@ _FETCHING = (
         default=900.0,
         show_default=True,
     ),
+    click.option(
+        "--rebind",
+        is_flag=True,
+        help="Take over a folder of another account, or of one whose tasks are too old to recognise it by a new key.",
+    ),
     click.option("--quiet", is_flag=True, help="Show errors only."),
     click.option("--verbose", is_flag=True, help="Show a line for every change."),
     click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True),

@@ -172,7 +172,7 @@ def _moved(facts: TakeState, entry: LockEntry) -> Step:
 def _unfinished(facts: TakeState, attempt: Attempt, retries: int, units: Decimal) -> Step:
     words = f"{attempt.code}: {attempt.message}" if attempt.code is not None else attempt.message
     match attempt.stage:
-        case Stage.INTENT if kind_of(facts.take.job).external_id is None:
+        case Stage.INTENT if kind_of(facts.take.job).external_id is None or not attempt.run_id:
             reason = f"its answer was lost and it cannot be looked for: {attempt.units} units may be paid; left unknown"
         case Stage.INTENT:
             reason = "its answer was lost: looked for on the service, sent again only if not there"

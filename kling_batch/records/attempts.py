@@ -36,6 +36,8 @@ PAID = {Stage.INTENT, Stage.CREATED, Stage.SUCCEEDED, Stage.DELIVERED, Stage.FAI
 class Attempt:
     """Where an attempt stands. Times are Unix seconds by this machine's clock; `final` means no retry can help.
 
+    `run_id` 0 marks what no run here has made: only the lock knew it, or another account made it, which had this folder
+    before. Its intents are never sent again.
     `kind` names the kind of task that it asks for.
     """
 
@@ -56,9 +58,14 @@ class Attempt:
     ended_at: float | None = None
 
     @property
+    def is_own(self) -> bool:
+        """Whether a run here, of the account that the journal belongs to, made a task of it, or may have."""
+        return self.run_id > 0 and self.stage in PAID
+
+    @property
     def counted(self) -> Decimal:
-        """What it takes from the budget: charged or reserved. Run 0 marks what only the lock knew: not paid here."""
-        return self.units if self.run_id and self.stage in PAID else Decimal(0)
+        """What it takes from the budget: charged or reserved."""
+        return self.units if self.is_own else Decimal(0)
 
     @property
     def generation_s(self) -> float | None:

@@ -19,7 +19,6 @@ from typing import Any, TypeAlias
 
 from kling_batch.disk import disk_border
 from kling_batch.effects import Probe, no_probe
-from kling_batch.errors import UsageError
 from kling_batch.model import RunResult, Shape
 from kling_batch.records.attempts import Attempt, PlacedFile, Stage
 from kling_batch.records.layout import FILE, connect, own_folder, queries, sqlite_border
@@ -38,18 +37,14 @@ class Journal:
     Args:
         out: The output folder.
         now: Unix seconds, for the note of who holds the folder.
-        service: A fingerprint of service and account; None skips the check: for a run that asks no service.
         threaded: False writes on the caller's thread: for the simulation, where one thread is the rule.
 
     Raises:
         FolderHeld: Another run holds the folder.
         DiskUnusable: The disk or the file cannot be used, or the file is of a newer program.
-        UsageError: The journal belongs to another service or account.
     """
 
-    def __init__(
-        self, out: Path, *, now: float, service: str | None, probe: Probe = no_probe, threaded: bool = True
-    ) -> None:
+    def __init__(self, out: Path, *, now: float, probe: Probe = no_probe, threaded: bool = True) -> None:
         self._probe = probe
         self.folder = own_folder(out)
         self.path = self.folder / FILE
@@ -63,27 +58,17 @@ class Journal:
                 undo.enter_context(run_lock(self.folder, now=now))
                 self._connection = connect(self.path)
                 undo.callback(self._connection.close)
-                if service is not None:
-                    self.bind(service)
                 self._open = undo.pop_all()
 
-    def bind(self, service: str) -> None:
-        """Take a fresh journal for a service and account, named by a fingerprint.
+    def bind(self, service: str, *, disown: bool = False) -> None:
+        """Have the journal belong to a service and account, named by a fingerprint.
 
-        Raises:
-            UsageError: It belongs to another.
+        Where that is news, no token is known outside of this file any more: what was proven is to be proven anew.
+        `disown` marks all attempts as another account's, see `Attempt`.
         """
-        known = self.get_meta("service")
-        if known is None:
-            self._write_now([_meta("service", service)])
-        elif known != service:
-            raise UsageError(
-                f"The journal {self.path} belongs to another service or account than these keys and KLING_BASE_URL.",
-                hint=(
-                    "Use the keys and the address it was begun with, or begin in another folder with --out. "
-                    "Tasks of one account cannot be seen from another: there they would be paid for again."
-                ),
-            )
+        if self.get_meta("service") != service:
+            held: list[Statement] = [("disown_attempts", {})] if disown else []
+            self._write_now([*held, _meta("service", service), _meta(_TOKEN, secrets.token_hex(8))])
 
     def get_meta(self, key: str) -> str | None:
         """Read one fact about the journal itself."""

@@ -17,6 +17,10 @@ ON CONFLICT (external_id) DO UPDATE SET
     code = excluded.code, message = excluded.message, final = excluded.final, sent_at = excluded.sent_at,
     created_at = excluded.created_at, ended_at = excluded.ended_at;
 
+-- name: disown_attempts
+-- Another account made all of it.
+UPDATE attempts SET run_id = 0;
+
 -- name: save_file
 -- Keep what stands under a final name.
 INSERT OR REPLACE INTO files (external_id, format, path, sha256, bytes, duration_s, mtime_ns)

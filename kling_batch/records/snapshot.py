@@ -67,13 +67,18 @@ _SHAPE: Mapping[str, Check] = {
 class Snapshot:
     """What a journal says at one moment, for plan, status and report.
 
-    `service` is the fingerprint of the service and account that it belongs to; None where it belongs to none so far.
+    `service` is the fingerprint of the service and account that was last asked; None where none was.
     """
 
     attempts: dict[str, Attempt] = field(default_factory=dict)
     files: dict[str, list[PlacedFile]] = field(default_factory=dict)
     last_run: RunRow | None = None
     service: str | None = None
+
+    @property
+    def account(self) -> str | None:
+        """The fingerprint of the service and account that it belongs to: to none before a task was made in it."""
+        return self.service if any(row.is_own for row in self.attempts.values()) else None
 
 
 def read_snapshot(out: Path) -> Snapshot:

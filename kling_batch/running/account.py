@@ -13,6 +13,7 @@ import asyncio
 import random
 import re
 from collections.abc import Collection, Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from kling_batch.catalog import Kind
@@ -107,6 +108,15 @@ class Account:
         self.claims[control.task_id] = control.external_id
         task = await self.find(control.external_id)
         return task is not None and self._control is not None and self._control.external_id == control.external_id
+
+    async def shows_any(self, controls: Iterable[Control], task_ids: AbstractSet[str | None]) -> bool:
+        """Whether the query shows one of these tasks under its number, or the list's first pages one of the numbers."""
+        if self.kind.external_id is not None:
+            for control in controls:
+                task = await self._ask(control.external_id)
+                if task is not None and task.task_id == control.task_id:
+                    return True
+        return bool(task_ids & (await self._read(_HINT_PAGES)).ids)
 
     async def hear(self, controls: Iterable[Control]) -> None:
         """Ask for tasks that are known to exist, until the query has been heard."""

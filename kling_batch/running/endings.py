@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from decimal import Decimal
+from pathlib import Path
 
 from kling_batch.catalog import kind
-from kling_batch.errors import BudgetStop, ExitStatus, InternalError, KlingBatchError, NotFinished, ServiceStop
+from kling_batch.errors import (
+    BudgetStop,
+    ExitStatus,
+    InternalError,
+    KlingBatchError,
+    NotFinished,
+    ServiceStop,
+    UsageError,
+)
 from kling_batch.model import Status, TakeError
 from kling_batch.records.attempts import Attempt, Stage
 from kling_batch.service.codes import hint
@@ -26,7 +35,7 @@ def failure(row: Attempt) -> TakeError:
 def unknown(row: Attempt, why: str) -> TakeError:
     """Word why nobody knows whether an attempt made a task, what that may have cost, and what to do."""
     again = f"Run again: {row.external_id} is looked for before anything is sent."
-    if kind(row.kind).external_id is None:
+    if kind(row.kind).external_id is None or not row.run_id:
         again = "It is never sent again unasked: raise the job's edition to ask, and perhaps to pay, for it anew."
     return TakeError(code=None, message=f"Perhaps paid for ({row.units} units): {why}.", hint=again)
 
@@ -75,6 +84,17 @@ def slots_held(count: int, seconds: float) -> NotFinished:
     return NotFinished(
         f"{count} tasks cannot be seen on the service and may be running: their slots stay taken for {seconds:.0f} s.",
         hint="Run the same command again after that, or allow more at once with --concurrency.",
+    )
+
+
+def another_account(out: Path) -> UsageError:
+    """Word the refusal of a folder whose tasks another service or account has made."""
+    return UsageError(
+        f"{out} belongs to another service or account: none of the tasks that were made in it is seen with these keys.",
+        hint=(
+            "Use the keys and the KLING_BASE_URL it was begun with, or another folder with --out. --rebind takes it "
+            "over: what is in place stays, and what the other account made or may have made is not made again."
+        ),
     )
 
 

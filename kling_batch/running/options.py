@@ -33,6 +33,7 @@ class Options:
         locked: Ends with `Drift`, before anything, where a call would have to be paid.
         frozen: Uses lock, disk and store alone: the service is asked nothing, and the lock is left as it is.
         hold_unclear: Leaves unknown what may be paid for, and never sends it again.
+        rebind: Takes over a folder that belongs to another account, or to one that cannot be recognised any more.
         unproven: Goes on where it cannot be known what another machine has sent.
         poll_interval_s: Least time between two polls.
         settle_time_s: For how long a task may stay invisible after its answer was lost, before it is sent again.
@@ -51,6 +52,7 @@ class Options:
     locked: bool = False
     frozen: bool = False
     hold_unclear: bool = False
+    rebind: bool = False
     unproven: bool = False
     poll_interval_s: float = 1.0
     settle_time_s: float = 20.0

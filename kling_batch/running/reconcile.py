@@ -202,11 +202,13 @@ class Reconciler:
             return
         if isinstance(found, Task):
             await self.observe([(work, found)])
-        elif work.orphan and found is Silence.UNHEARD:
+        elif work.orphan and (found is Silence.UNHEARD or not work.row.run_id):
             scheduler.let_go(work)
         elif work.orphan:
             scheduler.withdraw(work)
             await self.ports.journal.save(work.row)
+        elif not work.row.run_id:
+            scheduler.leave_unknown(work, "its answer went to another account, which had this folder before")
         elif decide.after_silence(found, resends=work.resends, hold_unclear=options.hold_unclear) is Next.UNKNOWN:
             scheduler.leave_unknown(work, f"{reason}; {_WHY_UNKNOWN[found]}")
         else:

@@ -177,6 +177,7 @@ class Run:
         """Work on the takes of one kind until they have ended, or the run is stopped."""
         ports, options = self.ports, self.options
         rows = [row for row in self.known.values() if row.kind == of_kind.name]
+        locked = [entry for entry in self.lock.everything() if entry.kind == of_kind.name]
         limit, held = self._pools.setdefault(of_kind.pool, (Limit(cap=options.cap), HeldSlots()))
         deliveries = Deliveries(self._keeper, self._store)
         wakes = (asyncio.Event(), asyncio.Event())
@@ -213,7 +214,7 @@ class Run:
             beside += [group.create_task(engine.guarded(delivering), name=f"deliver {n}") for n in range(WORKERS)]
             if options.deadline_s is not None:
                 beside.append(group.create_task(self._keep_deadline(scheduler, options.deadline_s), name="deadline"))
-            await engine.conduct(group, controls=controls_of(of_kind, rows, self.lock))
+            await engine.conduct(group, controls=controls_of(rows, locked))
             for task in beside:
                 task.cancel()
         self._limits += scheduler.limits

@@ -26,8 +26,10 @@ from kling_batch.records.journal import Journal
 from kling_batch.records.lock import Lock, check_lock_place, update_lock
 from kling_batch.records.snapshot import Snapshot
 from kling_batch.records.store import Store
+from kling_batch.running.endings import another_account
+from kling_batch.running.knowledge import made_all
 from kling_batch.running.options import Options
-from kling_batch.running.ports import Access
+from kling_batch.running.ports import Access, Ports
 from kling_batch.running.run import Outcome, Run, Stopper
 
 _REPORTS = "reports"
@@ -102,7 +104,7 @@ class Session:
             BudgetStop: It costs more than was agreed to; nothing was sent.
             Drift: A paid call would be needed, or more than lock, disk and store.
             FolderHeld: Another run works in the folder.
-            UsageError: There are no keys, or the folder belongs to another account.
+            UsageError: There are no keys.
         """
         options = self.options
         if self._agreed is None and (options.locked or options.frozen or not options.consented):
@@ -118,8 +120,16 @@ class Session:
             self._journal.close()
 
     async def execute(self, observe: Observer, stopper: Stopper) -> Outcome:
-        """Do what the plan says. Only while the folder is held."""
+        """Do what the plan says. Only while the folder is held.
+
+        Raises:
+            UsageError: The folder belongs to another account.
+            AccountStop: The service does not accept the keys.
+        """
         async with self._asked.open(self._journal, self.store, best_effort(observe)) as ports:
+            if self._asked.fingerprint:
+                await self._bind(ports)
+            self._change_lock()
             run = Run(
                 manifest=self.project.manifest,
                 plan=self.plan,
@@ -199,7 +209,21 @@ class Session:
             self._ask(self.plan, self._snapshot)
         if not self.options.frozen and self._asks_the_service():
             self._asked = self.access()
-            self._journal.bind(self._asked.fingerprint)
+
+    async def _bind(self, ports: Ports) -> None:
+        """Have the folder belong to the account that is asked, by its tasks or by consent."""
+        mine, its, rows = self._asked.fingerprint, self._snapshot.account, self._snapshot.attempts.values()
+        strange = its not in {None, mine} and not await made_all(
+            ports.service, rows, clock=ports.clock, rng=ports.rng, patience_s=self.options.patience_s
+        )
+        if strange and not self.options.rebind:
+            raise another_account(self.project.out)
+        self._journal.bind(mine, disown=strange)
+        if strange:
+            self._snapshot = self.project.snapshot()
+            self.plan = self._made(self._snapshot)
+
+    def _change_lock(self) -> None:
         if self.change is not None:
             lock = update_lock(self.project.lock_path, self.project.manifest.project, self.change)
             self.project = self.project.with_lock(lock)

@@ -78,7 +78,6 @@ def _carries_out_the_old_plan(session: Session) -> None:
     """Do what was agreed to, whatever has happened since."""
     session.plan = session._agreed or session._made(session.project.snapshot())
     session._asked = session.access()
-    session._journal.bind(session._asked.fingerprint)
 
 
 async def _believes_any_silence(account: Account, external_id: str, since: float) -> Task | Silence:

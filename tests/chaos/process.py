@@ -226,7 +226,7 @@ class LateJournal(Journal):
     """The journal with its writer a moment behind, as its thread is, but in virtual time."""
 
     def __init__(self, out: Path, *, now: float, probe: Probe, delay_s: Callable[[], float]) -> None:
-        super().__init__(out, now=now, service=None, probe=probe, threaded=False)
+        super().__init__(out, now=now, probe=probe, threaded=False)
         self._delay_s = delay_s
         self._late: list[tuple[Iterable[Statement], asyncio.Future[None]]] = []
 
@@ -333,7 +333,7 @@ class Program:
             options=_options(machine, history, life),
             agree=lambda plan, _: machine.tell(f"agreed to {plan.units} units"),
             access=lambda: access,
-            nobody=access,
+            nobody=replace(access, fingerprint=""),
             open_journal=lambda out: parts.journal(
                 out, now=machine.clock.time(), probe=self._body.probe, delay_s=lambda: history.commit_s.draw(self._rng)
             ),
@@ -366,7 +366,7 @@ class Program:
         self.session.consent()
         if self._history.intrudes:
             with suppress(FolderHeld):
-                Journal(self._machine.out(self.life.place), now=0.0, service=None, threaded=False).close()
+                Journal(self._machine.out(self.life.place), now=0.0, threaded=False).close()
                 self._machine.intrusions += 1
 
     def _report(self, result: RunResult, out: Path, *, last: str | None) -> str:

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import cast
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from tests.promises.service import Call, Say, Service, accept
+from tests.promises.service import Call, Say, Service, accept, refuse
 
 PATH = "/v1/audio/text-to-audio"
 
@@ -29,11 +29,12 @@ class _Host(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         """Stay silent."""
 
-    def answer(self, call: Call, work: Callable[[], Say]) -> None:
+    def answer(self, call: Call, work: Callable[[str], Say]) -> None:
         service = self.service
-        service.token = self.headers.get("Authorization", service.token).removeprefix("Bearer ")
-        meddled = service.meddle(call)
-        said = work() if meddled is None or meddled.work else meddled
+        service.token = token = self.headers.get("Authorization", service.token).removeprefix("Bearer ")
+        account = service.account_of(token)
+        meddled = service.meddle(call) if account is not None else refuse(401, 1002, "api key not found")
+        said = work(account or "") if meddled is None or meddled.work else meddled
         said = meddled or said
         if said.status is None:
             self.close_connection = True
@@ -49,25 +50,25 @@ class _Api(_Host):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         call = self.service.note("create", str(body.get("external_task_id") or ""))
-        self.answer(call, lambda: self.service.create(body))
+        self.answer(call, lambda account: self.service.create(body, account))
 
     def do_GET(self) -> None:
         parts = urlsplit(self.path)
         asked = {name: values[0] for name, values in parse_qs(parts.query).items()}
         if parts.path == PATH:
             number, size = int(asked.get("pageNum", "1")), int(asked.get("pageSize", "30"))
-            self.answer(self.service.note("list"), lambda: self.service.page(number, size))
+            self.answer(self.service.note("list"), lambda account: self.service.page(number, size, account))
         elif parts.path.startswith(f"{PATH}/"):
             wanted = unquote(parts.path.removeprefix(f"{PATH}/"))
-            self.answer(self.service.note("query", wanted), lambda: self.service.query(wanted))
+            self.answer(self.service.note("query", wanted), lambda account: self.service.query(wanted, account))
         else:
-            self.answer(self.service.note("costs"), lambda: accept(self.service.packs))
+            self.answer(self.service.note("costs"), lambda _: accept(self.service.packs))
 
 
 class _Files(_Host):
     def do_GET(self) -> None:
         name = urlsplit(self.path).path.removeprefix("/")
-        self.answer(self.service.note("file", name), lambda: self.service.file(name))
+        self.answer(self.service.note("file", name), lambda _: self.service.file(name))
 
 
 class _Server(ThreadingHTTPServer):

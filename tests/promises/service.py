@@ -20,6 +20,7 @@ from typing import Any, Literal
 from tests.promises import sounds
 
 KEY = "key-of-the-fake-service"
+FIRST_ACCOUNT = "the first account"
 _EPOCH_MS = 1_568_028_518_780
 """Task ids hold their time of creation above 22 bits, counted from here."""
 _HEAD = {"message": "SUCCEED", "request_id": "0f5f3c7e-8a51-4f43-9f0e-2a3c1a7b9d10"}
@@ -70,6 +71,7 @@ class Task:
     created: float
     ends: float
     price: Decimal
+    account: str
 
 
 @dataclass(kw_only=True)
@@ -78,6 +80,9 @@ class Service:
 
     url: str = ""
     files_url: str = ""
+    # Who asks
+    accounts: dict[str, str | None] = field(default_factory=dict)
+    """Whose each key is; None is nobody's, and one that is not named is the first account's."""
     # How it generates
     generation_s: float = 0.1
     price: Decimal = Decimal("0.25")
@@ -174,22 +179,28 @@ class Service:
             self.changed.notify_all()
         return call
 
-    def create(self, body: dict[str, Any]) -> Say:
+    def account_of(self, token: str) -> str | None:
+        """Say whose a key is."""
+        return self.accounts.get(token, FIRST_ACCOUNT)
+
+    def create(self, body: dict[str, Any], account: str) -> Say:
         """Make a task, whether its name is taken or not."""
         with self.changed:
             name = str(body.get("external_task_id") or "")
-            task = self._make(name, str(body["prompt"]), generation_s=self.generation_s, price=self.price)
+            task = self._make(
+                name, str(body["prompt"]), generation_s=self.generation_s, price=self.price, account=account
+            )
             flying = sum(1 for other in self.tasks if other.created <= task.created < other.ends)
             self.most_in_flight = max(self.most_in_flight, flying)
             self.changed.notify_all()
         return accept(self.row(task, self._shown(task, bare=True)))
 
-    def query(self, wanted: str) -> Say:
-        """Show the first task that has this id; by an external id it may take a while."""
+    def query(self, wanted: str, account: str) -> Say:
+        """Show the account's first task that has this id; by an external id it may take a while."""
         if not wanted.isdigit():
             time.sleep(self.slow_query_s)
         now = time.monotonic()
-        for task in self.tasks:
+        for task in [task for task in self.tasks if task.account == account]:
             known = wanted == task.task_id or (self.finds_names and wanted == task.name)
             if known and not self.hidden(task, now - task.created):
                 return accept(self.row(task, self._shown(task)))
@@ -199,10 +210,11 @@ class Service:
         """Show a task without its external id."""
         return accept({**self._shown(task), "task_info": {}})
 
-    def page(self, number: int, size: int) -> Say:
-        """Show a page of the list."""
+    def page(self, number: int, size: int, account: str) -> Say:
+        """Show a page of the account's list."""
         now = time.monotonic()
-        rows = [task for task in reversed(self.tasks) if not self.hidden(task, now - task.created)]
+        theirs = (task for task in reversed(self.tasks) if task.account == account)
+        rows = [task for task in theirs if not self.hidden(task, now - task.created)]
         size = min(size, self.page_cap)
         return accept([self._listed(task) for task in self.listed(rows)[(number - 1) * size : number * size]])
 
@@ -212,11 +224,20 @@ class Service:
         task = next(task for task in self.tasks if task.task_id == task_id)
         return Say(status=200, body=self.sound(task, kind))
 
-    def _make(self, name: str, prompt: str, *, generation_s: float, price: Decimal) -> Task:
+    def _make(
+        self, name: str, prompt: str, *, generation_s: float, price: Decimal, account: str = FIRST_ACCOUNT
+    ) -> Task:
         number, now = len(self.tasks) + 1, time.monotonic()
         task_id = str(((int(time.time() * 1000) - _EPOCH_MS) << 22) + number)
         task = Task(
-            number=number, task_id=task_id, name=name, prompt=prompt, created=now, ends=now + generation_s, price=price
+            number=number,
+            task_id=task_id,
+            name=name,
+            prompt=prompt,
+            created=now,
+            ends=now + generation_s,
+            price=price,
+            account=account,
         )
         self.tasks.append(task)
         return task

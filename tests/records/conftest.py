@@ -39,7 +39,7 @@ def open_journal(out: Path) -> Iterator[Open]:
     opened: list[Journal] = []
 
     def open_one(**options: Any) -> Journal:
-        plain: dict[str, Any] = {"now": NOW, "service": "one"}
+        plain: dict[str, Any] = {"now": NOW}
         journal = Journal(options.pop("out", out), **(plain | options))
         opened.append(journal)
         return journal

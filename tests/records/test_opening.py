@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from kling_batch import records
-from kling_batch.errors import DiskUnusable, ExitStatus, FolderHeld, UsageError
+from kling_batch.errors import DiskUnusable, ExitStatus, FolderHeld
+from kling_batch.records.attempts import Stage
 from kling_batch.records.layout import FOLDER
 from kling_batch.records.run_lock import is_held
 from kling_batch.records.snapshot import read_snapshot
@@ -61,31 +62,40 @@ def test_two_folders_do_not_meet(open_journal: Any, tmp_path: Path) -> None:
     assert first.folder != second.folder
 
 
-def test_a_journal_of_another_account_is_refused(open_journal: Any, attempt: Any) -> None:
-    """Its tasks cannot be seen with these keys, and would be paid for again; nothing in it is changed."""
-    journal = open_journal(service="one")
+@pytest.mark.parametrize("stage", sorted(Stage))
+def test_a_journal_belongs_to_an_account_once_a_task_may_have_been_made(
+    open_journal: Any, attempt: Any, out: Path, stage: Stage
+) -> None:
+    """What was withdrawn or refused made none, and what only the lock knew was made elsewhere."""
+    journal = open_journal()
+    journal.bind("one")
+    assert read_snapshot(out).account is None
+    asyncio.run(journal.save(attempt("kb-2", stage=stage, run_id=0)))
+    assert read_snapshot(out).account is None
+    asyncio.run(journal.save(attempt(stage=stage)))
+    assert read_snapshot(out).account == (None if stage in {Stage.WITHDRAWN, Stage.REFUSED} else "one")
+
+
+def test_another_key_takes_every_proof_away(open_journal: Any, out: Path) -> None:
+    """The token that stands outside of the file is that of a journal that worked last under another key."""
+    journal = open_journal()
+    journal.bind("one")
+    token = journal.token()
+    journal.bind("one")
+    assert journal.token() == token
+    journal.bind("two")
+    assert journal.token() not in {token, None}
+    assert read_snapshot(out).service == "two"
+
+
+def test_what_another_account_made_is_nobodys_here(open_journal: Any, attempt: Any, out: Path) -> None:
+    """It stays, and vouches for no account any more."""
+    journal = open_journal()
+    journal.bind("one")
     asyncio.run(journal.save(attempt()))
-    journal.close()
-    with pytest.raises(UsageError, match="another service or account") as caught:
-        open_journal(service="two")
-    assert "--out" in str(caught.value.hint)
-    assert list(read_snapshot(open_journal(service="one").folder.parent).attempts) == ["kb-1"]
-
-
-def test_who_asks_no_service_may_open_any(open_journal: Any) -> None:
-    """Restoring from the store needs no keys, and makes the journal nobody's."""
-    open_journal(service=None).close()
-    open_journal(service="one").close()
-    assert open_journal(service=None).get_meta("service") == "one"
-
-
-def test_a_refusal_lets_the_folder_go(open_journal: Any) -> None:
-    """The next run, with the right keys, is not held up."""
-    open_journal(service="one").close()
-    for _ in range(2):
-        with pytest.raises(UsageError):
-            open_journal(service="two")
-    open_journal(service="one")
+    journal.bind("two", disown=True)
+    snapshot = read_snapshot(out)
+    assert (snapshot.account, snapshot.attempts) == (None, {"kb-1": attempt(run_id=0)})
 
 
 @pytest.mark.parametrize("first", [0, 1, 2, 3, 4, 5])

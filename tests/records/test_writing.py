@@ -23,7 +23,7 @@ from kling_batch.records.journal import Journal
 from kling_batch.records.attempts import Attempt, Stage
 
 async def main():
-    journal = Journal(Path(sys.argv[1]), now=0.0, service="one")
+    journal = Journal(Path(sys.argv[1]), now=0.0)
     run = journal.start_run(0.0)
     await journal.save(Attempt(external_id="kb-1", kind="text-to-audio", job_id="door", take=1, attempt=1,
                                stage=Stage.INTENT, units=Decimal("0.25"), run_id=run, sent_at=5.0))
@@ -71,7 +71,7 @@ def test_an_attempt_moves_on_in_its_row(open_journal: Any, attempt: Any) -> None
 
 def test_many_writes_share_a_commit(open_journal: Any, attempt: Any, slow_disk: Any) -> None:
     """What waits while the disk works is written with the next commit: 500 take two."""
-    journal = open_journal(service=None, probe=slow_disk)
+    journal = open_journal(probe=slow_disk)
 
     async def save_many() -> None:
         saves = [asyncio.ensure_future(journal.save(attempt(f"kb-{number}"))) for number in range(500)]
@@ -86,7 +86,7 @@ def test_many_writes_share_a_commit(open_journal: Any, attempt: Any, slow_disk: 
 
 def test_a_write_has_not_returned_before_it_is_committed(open_journal: Any, attempt: Any, slow_disk: Any) -> None:
     """The POST waits for it."""
-    journal = open_journal(service=None, probe=slow_disk)
+    journal = open_journal(probe=slow_disk)
 
     async def save_one() -> list[bool]:
         save = asyncio.ensure_future(journal.save(attempt()))
@@ -101,7 +101,7 @@ def test_a_write_has_not_returned_before_it_is_committed(open_journal: Any, atte
 
 def test_a_write_that_is_cancelled_is_written(open_journal: Any, attempt: Any, slow_disk: Any) -> None:
     """A stop in the middle forgets nothing that was learned."""
-    journal = open_journal(service=None, probe=slow_disk)
+    journal = open_journal(probe=slow_disk)
 
     async def cancel_one() -> None:
         save = asyncio.ensure_future(journal.save(attempt()))
@@ -158,7 +158,7 @@ def test_a_stop_at_a_commit_reaches_whoever_waits(
         if name == effect:
             raise Stop
 
-    journal = open_journal(service=None, probe=stop, threaded=threaded)
+    journal = open_journal(probe=stop, threaded=threaded)
     with pytest.raises(Stop):
         asyncio.run(asyncio.wait_for(journal.save(attempt()), timeout=10))
     journal.close()
@@ -167,7 +167,7 @@ def test_a_stop_at_a_commit_reaches_whoever_waits(
 
 def test_closing_writes_what_waits(open_journal: Any, attempt: Any, slow_disk: Any) -> None:
     """The last words of a run."""
-    journal = open_journal(service=None, probe=slow_disk)
+    journal = open_journal(probe=slow_disk)
 
     async def save_and_leave() -> None:
         saves = [asyncio.ensure_future(journal.save(attempt(f"kb-{number}"))) for number in range(5)]
@@ -182,7 +182,7 @@ def test_closing_writes_what_waits(open_journal: Any, attempt: Any, slow_disk: A
 
 def test_what_nobody_waits_for_is_written_too(open_journal: Any, attempt: Any, slow_disk: Any) -> None:
     """The event loop may be gone before the disk is done: an interrupted run keeps all that it knew."""
-    journal = open_journal(service=None, probe=slow_disk)
+    journal = open_journal(probe=slow_disk)
 
     async def leave_at_once() -> None:
         saves = [asyncio.ensure_future(journal.save(attempt(f"kb-{number}"))) for number in range(5)]
@@ -215,7 +215,7 @@ def test_every_error_of_sqlite_becomes_ours(open_journal: Any, attempt: Any, err
     def fail(_: str) -> None:
         raise error("bad luck")
 
-    journal = open_journal(service=None, probe=fail)
+    journal = open_journal(probe=fail)
     with pytest.raises(DiskUnusable, match="bad luck") as caught:
         asyncio.run(journal.save(attempt()))
     assert "move it away" in str(caught.value.hint)

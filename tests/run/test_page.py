@@ -64,7 +64,7 @@ def test_a_report_while_a_run_is_at_work_does_without(
     """The folder is the run's: the page is written with what is known, and the command says so."""
     serve()
     assert tavern.run() == 0
-    with closing(Journal(tavern.out, now=1.0, service=None)) as held:
+    with closing(Journal(tavern.out, now=1.0)) as held:
         held._connection.execute("DELETE FROM shapes")
         held._connection.commit()
         assert main(["report", str(tavern.manifest)]) == 0

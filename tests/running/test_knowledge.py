@@ -63,7 +63,7 @@ Proven = Callable[[Mark | None], bool]
 @pytest.fixture
 def journal(tmp_path: Path) -> Iterator[Journal]:
     """A journal that has sent something."""
-    opened = Journal(tmp_path, now=NOW, service=None, threaded=False)
+    opened = Journal(tmp_path, now=NOW, threaded=False)
     opened.follow(lambda _: None)
     asyncio.run(opened.save(row(stage=Stage.INTENT)))
     yield opened
@@ -93,7 +93,7 @@ def test_another_state_of_the_journal_proves_nothing(proven: Proven) -> None:
 
 def test_a_journal_that_never_sent_proves_nothing(tmp_path: Path) -> None:
     """It has no token that a mark could name."""
-    fresh = Journal(tmp_path, now=NOW, service=None, threaded=False)
+    fresh = Journal(tmp_path, now=NOW, threaded=False)
     ports = cast("Any", SimpleNamespace(journal=fresh, clock=SimpleNamespace(time=lambda: NOW)))
     assert not is_proven(ports, Mark(token="None", at=NOW), SETTLE_S)
     fresh.close()
@@ -140,10 +140,10 @@ def test_the_longest_generation_counts_by_the_services_times() -> None:
 def test_the_account_is_heard_by_the_latest_tasks_first() -> None:
     """The three youngest of journal and lock: the service forgets the oldest."""
     rows = [row("9"), row("10"), replace(row("0"), task_id=None)]
-    found = controls_of(AUDIO, rows, lock_of(locked("100"), locked("8")))
+    found = controls_of(rows, [locked("100"), locked("8")])
     assert [control.task_id for control in found] == ["100", "10", "9"]
 
 
 def test_a_bare_machine_knows_no_task() -> None:
     """It has to send one to hear the account by."""
-    assert controls_of(AUDIO, [row()], NOTHING_KNOWN) == []
+    assert controls_of([row()]) == []

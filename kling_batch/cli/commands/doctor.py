@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ from kling_batch.api.access import Access
 from kling_batch.api.project import open_store
 from kling_batch.cli import checks
 from kling_batch.cli.checks import Check, State
-from kling_batch.cli.environment import own_access, own_store
+from kling_batch.cli.environment import PATIENCE_S, own_access, own_store
 from kling_batch.cli.options import allow_outside_option, out_option, project_option, text_or_json
 from kling_batch.cli.output import print_json, say
 from kling_batch.clock import SystemClock
@@ -25,7 +26,9 @@ from kling_batch.errors import DiskUnusable, ExitStatus, KlingBatchError, Manife
 from kling_batch.manifest import load
 from kling_batch.model import Manifest
 from kling_batch.records.local_disk import MOUNTS, file_system, refuse_network_disk
+from kling_batch.records.snapshot import Snapshot, read_snapshot
 from kling_batch.records.store import FolderStore
+from kling_batch.running.knowledge import made_all
 from kling_batch.service.outcomes import ReadFailed, Refused
 
 _DAY_MS = 86_400_000
@@ -42,7 +45,9 @@ _NO_SOUND = "0" * 64
 def command(
     manifest: Path | None, project: str | None, allow_outside: bool, out: Path | None, store: str | None, output: str
 ) -> int:
-    """Check what a run needs: program, disk, store, keys, address, service and clock. Free; sends nothing to make.
+    """Check what a run needs: program, disk, store, keys, address, service, clock, and whose the output folder is.
+
+    Free; sends nothing to make.
 
     Exit status 0 when there is no problem, else 2 (configuration), 5 (account) or 6 (service or disk).
     """
@@ -69,7 +74,7 @@ def _examined(
     folder = out or (Path("out") / manifest.project if manifest else Path("out"))
     yield from disk(folder, manifest)
     yield _store(store)
-    yield from _reached()
+    yield from _reached(folder)
 
 
 def _sound() -> Check:
@@ -140,8 +145,8 @@ def _store(location: str | None) -> Check:
     return Check(name="store", message=f"{store.location}: can be reached")
 
 
-def _reached() -> Iterator[Check]:
-    """Ask the service one free question, if there are keys to ask with."""
+def _reached(folder: Path) -> Iterator[Check]:
+    """Ask the service one free question, if there are keys to ask with, and whose the folder is."""
     try:
         access = own_access()
     except UsageError as error:
@@ -158,6 +163,28 @@ def _reached() -> Iterator[Check]:
     yield checks.service(outcome, access.base_url)
     if not isinstance(outcome, ReadFailed) or ahead_s is not None:
         yield checks.clock(ahead_s)
+    if not isinstance(outcome, ReadFailed | Refused):
+        yield _folder(folder, access)
+
+
+def _folder(folder: Path, access: Access) -> Check:
+    """Look whose an output folder is. Its tasks are looked for where another key was used last."""
+    try:
+        snapshot = read_snapshot(folder)
+        account = snapshot.account
+        seen = account not in {None, access.fingerprint} and asyncio.run(_made(snapshot, access))
+    except KlingBatchError as error:
+        return Check.of("folder", error)
+    return checks.folder(folder, account, access.fingerprint, seen=seen)
+
+
+async def _made(snapshot: Snapshot, access: Access) -> bool:
+    """Whether the account that is asked shows a task that was made in a folder."""
+    service, http = access.service()
+    rng = random.Random()  # noqa: S311 - jitter of waits, no secret
+    async with http:
+        rows = snapshot.attempts.values()
+        return await made_all(service, rows, clock=SystemClock(), rng=rng, patience_s=PATIENCE_S)
 
 
 async def _ask(

@@ -46,7 +46,7 @@ def command(project: Project, choices: tuple[str, ...], table: Path | None, clea
     one_a_job, cleared = _one_a_job(chosen), frozenset(clear)
     picked = _note(project, one_a_job, cleared)
     try:
-        journal = Journal(picked.out, now=SystemClock().time(), service=None)
+        journal = Journal(picked.out, now=SystemClock().time())
     except FolderHeld as error:
         files = "The choice is in the lock; its files come with the end of that run, or with kling-batch restore."
         say(f"{error.message} {files}", err=True)

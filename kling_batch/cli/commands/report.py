@@ -39,7 +39,7 @@ def _look(result: RunResult, out: Path) -> None:
     if not files:
         return
     try:
-        journal = Journal(out, now=SystemClock().time(), service=None)
+        journal = Journal(out, now=SystemClock().time())
     except (FolderHeld, DiskUnusable) as error:
         say(f"Without the waveforms of {len(files)} sounds: {error.message}", err=True)
         return
