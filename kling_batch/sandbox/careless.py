@@ -18,6 +18,8 @@ def careless(data: bytes, spec: ClipSpec) -> bytes:
     """Rewrite what stands round a clip's sound, as its spec wants it."""
     if spec.audio_format == "mp3":
         return _MP3_HEADS[spec.mp3_head] + data
+    if spec.audio_format == "mp4":
+        return data
     match spec.wav_header:
         case "exact":
             return data

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kling_batch.sandbox.settings import Mp3Head, WavHeader
+from kling_batch.sandbox.video import muxed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,10 +23,13 @@ class ClipSpec:
     sample_rate: int
     wav_header: WavHeader = "exact"
     mp3_head: Mp3Head = "exact"
+    mp4_sound: bool = True
 
 
 def encoded(samples: Any, spec: ClipSpec) -> bytes:
     """Write a clip's samples as the file that its spec wants. They are floats: its MP3 of integers is noise."""
+    if spec.audio_format == "mp4":
+        return muxed(samples, spec.sample_rate, sound=spec.mp4_sound)
     import soundfile
 
     file = io.BytesIO()

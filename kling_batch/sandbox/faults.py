@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any, TypeAlias
 
@@ -96,13 +96,17 @@ class Scenario:
     generation: Span | None = None
     queue: Span | None = None
     speech_format: str | None = None
+    video_s: float | None = None
+    mp4_sound: bool | None = None
     behaviour: Mapping[str, Any] = field(default_factory=dict)
     """Fields of `Behaviour` with their new values."""
     rules: tuple[Rule, ...] | None = None
 
     def over(self, settings: WorldSettings) -> WorldSettings:
         """Change what the scenario names and nothing else."""
-        named = {name: getattr(self, name) for name in ("seed", "concurrency", "generation", "queue", "speech_format")}
+        named = {
+            each.name: getattr(self, each.name) for each in fields(self) if each.name not in {"behaviour", "rules"}
+        }
         given = {name: value for name, value in named.items() if value is not None}
         return replace(settings, behaviour=replace(settings.behaviour, **self.behaviour), **given)
 

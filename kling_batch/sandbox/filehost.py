@@ -6,15 +6,18 @@ import hashlib
 import re
 from dataclasses import replace
 from functools import lru_cache
+from importlib.util import find_spec
 
 from kling_batch.sandbox.careless import careless
 from kling_batch.sandbox.clips import ClipSpec, Synth
 from kling_batch.sandbox.faults import Strike
-from kling_batch.sandbox.settings import Behaviour, WorldSettings
+from kling_batch.sandbox.settings import WorldSettings
 from kling_batch.sandbox.tasks import SandboxTask, TaskShelf
+from kling_batch.sandbox.video import length_s
 from kling_batch.sandbox.wire import Request, Response
 
-_TYPES = {"wav": "audio/wav", "mp3": "audio/mpeg"}
+_TYPES = {"wav": "audio/wav", "mp3": "audio/mpeg", "mp4": "video/mp4"}
+_UPLOADS = "/uploads/"
 _HTML = b"<!DOCTYPE html><html><head><title>Hotlink denied</title></head><body>Please sign in.</body></html>\n"
 _MOST_CLIPS = 24
 """How many clips are remembered: of ten seconds each, 42 MB."""
@@ -30,6 +33,7 @@ class FileHost:
         self._made = lru_cache(maxsize=_MOST_CLIPS)(synth)
         self._dead: set[str] = set()
         self._circles: set[str] = set()
+        self._uploads: dict[str, bytes] = {}
         self._secret = f"{settings.seed}:files".encode()
 
     def url(self, task: SandboxTask, audio_format: str) -> str:
@@ -41,17 +45,35 @@ class FileHost:
         key = self._key(path, until, task.issue)
         return f"{self._settings.file_base_url}{path}?until={until}&issue={task.issue}&cacheKey={key}"
 
+    def is_upload(self, request: Request) -> bool:
+        """Say whether a call is about a file that a client brought itself."""
+        return request.path.startswith(_UPLOADS)
+
+    def uploaded(self, request: Request) -> Response:
+        """Take or give a client's file: a stand-in for the object storage that a service fetches videos from."""
+        if request.method == "PUT":
+            self._uploads[request.path] = request.body
+        if request.path not in self._uploads:
+            return _refused(404, "no such file")
+        return _ranged(request, self._uploads[request.path], '"upload"', _TYPES["mp4"])
+
+    def video_s(self, url: str) -> float | None:
+        """Say how long a video is that a client brought, or None: it is elsewhere."""
+        base = self._settings.file_base_url + _UPLOADS
+        if not url.startswith(base):
+            return None
+        return length_s(self._uploads.get(_UPLOADS + url.removeprefix(base), b"")) or 0.0
+
     def task_of(self, request: Request) -> SandboxTask | None:
         """Find whose file is asked for."""
         return self._shelf.by_audio_id(request.path.removeprefix("/audio/").rpartition(".")[0])
 
-    def find(self, request: Request, strike: Strike, behaviour: Behaviour, now: float) -> ClipSpec | Response:
+    def find(self, request: Request, strike: Strike, settings: WorldSettings, now: float) -> ClipSpec | Response:
         """Say what the file that is asked for is made of, or refuse the call."""
         task = self.task_of(request)
-        audio_format = request.path.rpartition(".")[2]
         if request.method not in {"GET", "HEAD"}:
             return _refused(405, "method not allowed")
-        if task is None or audio_format not in _TYPES or task.state(now) != "succeeded":
+        if task is None or _format_of(request) not in task.formats or task.state(now) != "succeeded":
             return _refused(404, "no such file")
         key = request.query.get("cacheKey", "")
         if "expire" in strike:
@@ -61,25 +83,22 @@ class FileHost:
         if problem:
             return _refused(403, problem)
         if now < task.files_at:
-            return _refused(behaviour.early_file_status, "the file is not here yet")
-        if now >= task.ends_at + self._settings.retention_s:
+            return _refused(settings.behaviour.early_file_status, "the file is not here yet")
+        if now >= task.ends_at + settings.retention_s:
             return _refused(404, "the file was cleared")
+        return self._struck(request, key, strike) or _clip(task, _format_of(request), settings, strike)
+
+    def _struck(self, request: Request, key: str, strike: Strike) -> Response | None:
+        """Answer in the file's place where a fault says so, or said so once and for all, or where it cannot be made."""
         if "status" in strike:
             return _refused(strike["status"], "by order of a fault rule")
         if strike.get("redirect") == "loop":
             self._circles.add(key)
         if key in self._circles or "redirect" in strike:
             return _redirect(self._settings.file_base_url, request)
-        return self._clip(task, audio_format, behaviour, strike)
-
-    def _clip(self, task: SandboxTask, audio_format: str, behaviour: Behaviour, strike: Strike) -> ClipSpec:
-        """Say what the file is made of, swapped for another where the fault is in the sound itself."""
-        if "changed" in strike:
-            task.revision += 1
-        if "wrong-format" in strike:
-            audio_format = "mp3" if audio_format == "wav" else "wav"
-        clip = task.clip(audio_format, self._settings.sample_rate, behaviour)
-        return replace(clip, duration_s=clip.duration_s * strike.get("wrong-length", 1))
+        if _format_of(request) == "mp4" and find_spec("av") is None:
+            return _refused(501, "the sandbox makes MP4 with the extra `video`: pip install 'kling-batch[video]'")
+        return None
 
     def bytes_of(self, clip: ClipSpec) -> bytes:
         """Make or remember a file's bytes. May be called from a worker thread."""
@@ -97,7 +116,7 @@ class FileHost:
 
 def served(request: Request, clip: ClipSpec, data: bytes, strike: Strike) -> Response:
     """Answer a call with a file's bytes. The ETag changes with anything that decides them."""
-    content_type = _TYPES[request.path.rpartition(".")[2]]
+    content_type = _TYPES[_format_of(request)]
     etag = hashlib.blake2b(repr(clip).encode(), digest_size=12).hexdigest()
     if "wrong-type" in strike:
         data, content_type = _HTML, "text/html; charset=utf-8"
@@ -108,6 +127,20 @@ def served(request: Request, clip: ClipSpec, data: bytes, strike: Strike) -> Res
     cut = strike.get("cut")
     cut_at = None if cut is None else int(cut * len(response.body)) if cut < 1 else min(int(cut), len(response.body))
     return replace(response, cut_at=cut_at, bytes_per_s=strike.get("slow"))
+
+
+def _format_of(request: Request) -> str:
+    return request.path.rpartition(".")[2]
+
+
+def _clip(task: SandboxTask, audio_format: str, settings: WorldSettings, strike: Strike) -> ClipSpec:
+    """Say what the file is made of, swapped for another where the fault is in the sound itself."""
+    if "changed" in strike:
+        task.revision += 1
+    if "wrong-format" in strike:
+        audio_format = "mp3" if audio_format == "wav" else "wav"
+    clip = task.clip(audio_format, settings)
+    return replace(clip, duration_s=clip.duration_s * strike.get("wrong-length", 1))
 
 
 def _refused(status: int, reason: str) -> Response:

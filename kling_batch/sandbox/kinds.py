@@ -57,12 +57,19 @@ def one_of(*words: str) -> Reader:
     return read
 
 
+def flag(name: str, value: Any) -> bool:
+    """Read a yes or no; without one it is no."""
+    if value not in (None, True, False):
+        raise Refusal(1201, f"{name} must be a boolean")
+    return bool(value)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Kind:
     """A kind of task.
 
-    The fields `words` say what it shall be. Of a kind that answers at once, the answer to the create call is the
-    result: it has no external id, no query and no list.
+    The fields `words` say what it shall be. Of the fields `sources`, exactly one must have a value. Of a kind that
+    answers at once, the answer to the create call is the result: it has no external id, no query and no list.
     """
 
     name: str
@@ -70,6 +77,7 @@ class Kind:
     units: Decimal
     fields: Mapping[str, Reader]
     words: tuple[str, ...]
+    sources: tuple[str, ...] = ()
     answers_at_once: bool = False
 
 
@@ -95,4 +103,19 @@ SPEECH = Kind(
     words=("text",),
     answers_at_once=True,
 )
-KINDS = (SOUND, SPEECH)
+DUBBING = Kind(
+    name="video-to-audio",
+    path="/v1/audio/video-to-audio",
+    units=Decimal("0.25"),
+    fields={
+        "video_id": text(),
+        "video_url": text(),
+        "sound_effect_prompt": text(200),
+        "bgm_prompt": text(200),
+        "asmr_mode": flag,
+        **_NAMED,
+    },
+    words=("sound_effect_prompt", "bgm_prompt"),
+    sources=("video_id", "video_url"),
+)
+KINDS = (SOUND, SPEECH, DUBBING)

@@ -82,7 +82,7 @@ class Ledger:
     @property
     def api_requests(self) -> int:
         """How many calls the API host had."""
-        return sum(count for kind, count in self.requests.items() if kind != "download")
+        return sum(count for kind, count in self.requests.items() if kind not in {"download", "upload"})
 
     def as_json(self) -> dict[str, Any]:
         """Write the books, as `GET /sandbox/ledger` serves them. Units are decimal strings."""

@@ -43,6 +43,8 @@ def read_order(kind: Kind, body: bytes) -> Order:
     if unknown:
         raise Refusal(1201, f"unknown parameter: {unknown[0]}")
     fields = {name: read(name, given.get(name)) for name, read in kind.fields.items()}
+    if kind.sources and sum(bool(fields[name]) for name in kind.sources) != 1:
+        raise Refusal(1201, f"exactly one of these must have a value: {', '.join(kind.sources)}")
     words = " ".join(filter(None, (fields[name] for name in kind.words)))
     external_id = words if kind.answers_at_once else fields["external_task_id"]
     return Order(kind=kind, fields=fields, words=words, external_id=external_id)

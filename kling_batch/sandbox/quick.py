@@ -16,6 +16,8 @@ def quick_clip(spec: ClipSpec) -> bytes:
     mark = hashlib.blake2b(f"{spec.prompt}\n{spec.seed}".encode(), digest_size=16).digest()
     if spec.audio_format == "wav":
         return base[:WAV_HEADER] + mark + base[WAV_HEADER + len(mark) :]
+    if spec.audio_format == "mp4":
+        return base + (8 + len(mark)).to_bytes(4, "big") + b"free" + mark
     return id3_tag(mark.hex()) + base
 
 

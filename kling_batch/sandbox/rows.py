@@ -6,9 +6,9 @@ from collections.abc import Callable
 from decimal import ROUND_UP, Decimal
 from typing import Any
 
-from kling_batch.sandbox.kinds import SPEECH
+from kling_batch.sandbox.kinds import DUBBING, SPEECH
 from kling_batch.sandbox.settings import Behaviour, Pack, StatedLength, WorldSettings
-from kling_batch.sandbox.tasks import SandboxTask
+from kling_batch.sandbox.tasks import SandboxTask, new_id
 
 FORMATS = ("mp3", "wav")
 
@@ -38,7 +38,7 @@ def task_data(
         "task_id": task.task_id,
         "task_status": words.get(state, state),
         "task_status_msg": (task.failure or "") if state == "failed" else "",
-        **({} if task.order.kind.answers_at_once else {"task_info": _info(task, named=named)}),
+        **({} if task.order.kind.answers_at_once else {"task_info": _info(task, named=named) | _source(task)}),
         "task_result": {},
         "created_at": int(task.created_at * 1000),
         "updated_at": int(task.updated_at(now) * 1000),
@@ -56,8 +56,20 @@ def _result(task: SandboxTask, settings: WorldSettings, url: Callable[[str], str
     audio = {"id": task.audio_id}
     if task.order.kind is SPEECH:
         return {"audios": [audio | {"url": url(settings.speech_format), "duration": length}]}
-    audio |= {f"url_{name}": url(name) for name in FORMATS}
-    return {"audios": [audio | {f"duration_{name}": length for name in FORMATS}]}
+    audio |= {f"url_{name}": url(name) for name in FORMATS} | {f"duration_{name}": length for name in FORMATS}
+    if task.order.kind is DUBBING:
+        video = {"id": new_id(task.audio_id, "video"), "url": url("mp4"), "duration": length}
+        return {"videos": [video], "audios": [audio]}
+    return {"audios": [audio]}
+
+
+def _source(task: SandboxTask) -> dict[str, Any]:
+    """Say which video a sound was made for."""
+    if task.order.kind is not DUBBING:
+        return {}
+    given = task.order.fields
+    video_id = given["video_id"] or new_id(given["video_url"])
+    return {"parent_video": {"id": video_id, "url": given["video_url"], "duration": f"{task.duration_s:.3f}"}}
 
 
 def stated_length(duration_s: float, sample_rate: int, manner: StatedLength) -> str:

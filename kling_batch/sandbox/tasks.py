@@ -12,10 +12,10 @@ from typing import Any
 from uuid import UUID
 
 from kling_batch.sandbox.clips import ClipSpec
-from kling_batch.sandbox.kinds import Kind
+from kling_batch.sandbox.kinds import DUBBING, Kind
 from kling_batch.sandbox.ledger import LedgerTask
 from kling_batch.sandbox.params import Order
-from kling_batch.sandbox.settings import Behaviour
+from kling_batch.sandbox.settings import Behaviour, WorldSettings
 
 _EPOCH_MS = 1_568_028_518_780
 """`(task_id >> 22) + this` is a task's creation in Unix milliseconds, in every published capture."""
@@ -77,17 +77,24 @@ class SandboxTask(LedgerTask):
             return self.ends_at
         return self.processing_at if now >= self.processing_at else self.created_at
 
-    def clip(self, audio_format: str, sample_rate: int, behaviour: Behaviour) -> ClipSpec:
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """Which files there are of it."""
+        return ("mp3", "wav", "mp4") if self.order.kind is DUBBING else ("mp3", "wav")
+
+    def clip(self, audio_format: str, settings: WorldSettings) -> ClipSpec:
         """Say what its sound is made of."""
+        behaviour = settings.behaviour
         return ClipSpec(
             prompt=self.order.words,
             voice=self.order.fields.get("voice_id", ""),
             duration_s=self.duration_s * behaviour.length_factor,
             audio_format=audio_format,
             seed=f"{self.seed}:{self.revision}" if self.revision else self.seed,
-            sample_rate=sample_rate,
+            sample_rate=settings.sample_rate,
             wav_header=behaviour.wav_header,
             mp3_head=behaviour.mp3_head,
+            mp4_sound=settings.mp4_sound,
         )
 
 
@@ -96,9 +103,10 @@ def new_task_id(created_at: float, ordinal: int) -> str:
     return str((max(int(created_at * 1000) - _EPOCH_MS, _LEAST_MS) << 22) | (ordinal & 0x3FFFFF))
 
 
-def new_audio_id(seed: int, task_id: str) -> str:
-    """Make an id in the form of a UUID, the same for the same task."""
-    return str(UUID(bytes=hashlib.blake2b(f"{seed}:{task_id}".encode(), digest_size=16).digest(), version=4))
+def new_id(*names: object) -> str:
+    """Make an id in the form of a UUID, the same for the same names."""
+    text = ":".join(map(str, names)).encode()
+    return str(UUID(bytes=hashlib.blake2b(text, digest_size=16).digest(), version=4))
 
 
 class TaskShelf:

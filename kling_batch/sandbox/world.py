@@ -14,18 +14,19 @@ from kling_batch.sandbox.auth import check_authorization
 from kling_batch.sandbox.clips import ClipSpec, Synth, spoken_s
 from kling_batch.sandbox.faults import Call, FaultRunner, Rule, Scenario, Strike
 from kling_batch.sandbox.filehost import FileHost, served
-from kling_batch.sandbox.kinds import KINDS, SOUND, SPEECH, Kind
+from kling_batch.sandbox.kinds import DUBBING, KINDS, SOUND, SPEECH, Kind
 from kling_batch.sandbox.ledger import Charge, Ledger
 from kling_batch.sandbox.params import Order, read_order, read_page, read_window
 from kling_batch.sandbox.rows import account_data, created_data, shows_id, task_data
 from kling_batch.sandbox.settings import WorldSettings
 from kling_batch.sandbox.spoil import garbage, is_before, page, travelling
-from kling_batch.sandbox.tasks import SandboxTask, TaskShelf, new_audio_id, new_task_id
+from kling_batch.sandbox.tasks import SandboxTask, TaskShelf, new_id, new_task_id
 from kling_batch.sandbox.wire import CODES, Loss, Refusal, Request, Response, compact, envelope
 
 TASKS_PATH = SOUND.path
 ACCOUNT_PATH = "/account/costs"
 _LARGEST_PAGE = 500
+_SHORTEST_VIDEO_S, _LONGEST_VIDEO_S = 3.0, 20.0
 _ACCOUNT_LAG_S = 12 * 3600.0
 """How late the account's figures are, by the documentation."""
 _JSON = "application/json; charset=utf-8"
@@ -155,6 +156,7 @@ class World:
         if not isinstance(order, Order):
             raise order or Refusal(1200)
         behaviour = self.settings.behaviour
+        length_s = self._length_s(order)
         price = strike.get("price", order.kind.units * behaviour.units / SOUND.units)
         self._check_balance(price)
         is_named = order.external_id and not order.kind.answers_at_once
@@ -165,12 +167,24 @@ class World:
             raise Refusal(int(behaviour.duplicate_id.removeprefix("refuse-")), "external_task_id already exists")
         if self.ledger.in_flight >= self.settings.concurrency:
             raise Refusal(1303)
-        task = self._new_task(order, strike, price, now)
+        task = self._new_task(order, length_s, strike, price, now)
         self._shelf.add(task)
         if math.isfinite(task.ends_at):
             heapq.heappush(self._ends, (task.ends_at, task.ordinal, task))
         self.ledger.opened(task)
         return task
+
+    def _length_s(self, order: Order) -> float:
+        """Say how long a sound is."""
+        if order.kind is SPEECH:
+            return spoken_s(order.words) / float(order.fields["voice_speed"])
+        if order.kind is not DUBBING:
+            return float(order.fields["duration"])
+        found = self._files.video_s(order.fields["video_url"])
+        length_s = self.settings.video_s if found is None else found
+        if not _SHORTEST_VIDEO_S <= length_s <= _LONGEST_VIDEO_S:
+            raise Refusal(1201, f"video duration must be between 3 and 20 seconds, and is {length_s:.1f}")
+        return length_s
 
     def _check_balance(self, price: Decimal) -> None:
         settings = self.settings
@@ -179,7 +193,7 @@ class World:
         if settings.balance_units - self.ledger.charged - self.ledger.in_flight * price < price:
             raise Refusal(1102)
 
-    def _new_task(self, order: Order, strike: Strike, price: Decimal, now: float) -> SandboxTask:
+    def _new_task(self, order: Order, length_s: float, strike: Strike, price: Decimal, now: float) -> SandboxTask:
         """Make a task. Its times and its sound follow from its name, not from when or in which order it came."""
         settings, behaviour = self.settings, self.settings.behaviour
         ordinal = len(self._shelf)
@@ -198,7 +212,7 @@ class World:
             external_id=order.external_id,
             order=order,
             kind=order.kind.name,
-            duration_s=_length_s(order),
+            duration_s=length_s,
             seed=seed,
             created_at=now,
             processing_at=processing_at,
@@ -211,7 +225,7 @@ class World:
             forgotten_from=now + forgotten_from,
             forgotten_to=now + forgotten_to,
             odd_url=strike.get("task-url"),
-            audio_id=new_audio_id(settings.seed, task_id),
+            audio_id=new_id(settings.seed, task_id),
             units=price if "task-fails" not in strike or behaviour.charge_failures else Decimal(0),
         )
 
@@ -290,6 +304,9 @@ class World:
     async def file(self, request: Request, offload: Offload = inline) -> Response:
         """Answer a call to the file host. Making the bytes may be slow, and is left to `offload`."""
         now = self.settle()
+        if self._files.is_upload(request):
+            self.ledger.requests["upload"] += 1
+            return self._travelling(self._files.uploaded(request), {"delay_s": 0.0}, now)
         task = self._files.task_of(request)
         subject = "" if task is None else task.order.subject
         strike = self._strike(Call.DOWNLOAD, lambda: subject, now)
@@ -298,7 +315,7 @@ class World:
         self.ledger.requests[Call.DOWNLOAD] += 1
         if "authorization" in request.headers:
             self.ledger.token_leaks += 1
-        found = self._files.find(request, strike, self.settings.behaviour, now)
+        found = self._files.find(request, strike, self.settings, now)
         if isinstance(found, ClipSpec):
             data = await offload(partial(self._files.bytes_of, found))
             found = served(request, found, data, strike)
@@ -327,10 +344,3 @@ def _order(kind: Kind, request: Request) -> Order | Refusal:
         return read_order(kind, request.body)
     except Refusal as refusal:
         return refusal
-
-
-def _length_s(order: Order) -> float:
-    """Say how long a sound is."""
-    if order.kind is SPEECH:
-        return spoken_s(order.words) / float(order.fields["voice_speed"])
-    return float(order.fields["duration"])

@@ -46,6 +46,7 @@ ELSEWHERE = {
     "report/csv_": "empties a piece of text",
     "report/stats": "renames columns",
     "sandbox/scenario": "the faults that a person writes",
+    "sandbox/video": "makes videos in memory",
 }
 
 

@@ -92,7 +92,7 @@ class Truth:
             return set()
         seeds = [task.seed, *(f"{task.seed}:{revision}" for revision in range(1, task.revision + 1))]
         settings = self.world.settings
-        made = replace(task, revision=0).clip(audio_format, settings.sample_rate, settings.behaviour)
+        made = replace(task, revision=0).clip(audio_format, settings)
         lengths = {made.duration_s * factor for factor in (1.0, *self._values_of("wrong-length"))}
         damages = (0, *self._values_of("corrupt"))
         return {

@@ -76,10 +76,10 @@ class Caller:
             self.clock.now += 10
         return str(self.query(external_id).json()["data"]["task_result"]["audios"][0][f"url_{audio_format}"])
 
-    def fetch(self, url: str, method: str = "GET", **headers: str) -> Response:
+    def fetch(self, url: str, method: str = "GET", body: bytes = b"", **headers: str) -> Response:
         parts = urlsplit(url)
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        request = Request(method=method, path=parts.path, query=dict(parse_qsl(parts.query)), headers=named)
+        request = Request(method=method, path=parts.path, query=dict(parse_qsl(parts.query)), headers=named, body=body)
         return asyncio.run(self.world.file(request))
 
 
