@@ -64,8 +64,19 @@ class UsageError(KlingBatchError):
     exit_status = ExitStatus.INVALID
 
 
+def place(path: str, line: int, column: int, sheet: str) -> str:
+    """Write a place as `FILE:LINE:COLUMN`, and one in a sheet as `FILE:SHEET!C4`."""
+    if not sheet:
+        return f"{path}:{line}:{column}"
+    letters = ""
+    while column:
+        column, letter = divmod(column - 1, 26)
+        letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[letter] + letters
+    return f"{path}:{sheet}!{letters}{line}"
+
+
 class Problem(NamedTuple):
-    """One thing wrong in a manifest. Lines and columns count from 1; a column counts characters.
+    """One thing wrong in a manifest. Lines and columns count from 1; a column counts characters, or cells of a `sheet`.
 
     A tuple, since `--help` waits for this module, and would wait for `dataclasses` with it.
     """
@@ -74,9 +85,10 @@ class Problem(NamedTuple):
     line: int
     column: int
     message: str
+    sheet: str = ""
 
     def __str__(self) -> str:
-        return f"{self.path}:{self.line}:{self.column}: {self.message}"
+        return f"{place(self.path, self.line, self.column, self.sheet)}: {self.message}"
 
 
 MOST_PROBLEMS = 1000

@@ -8,6 +8,8 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from kling_batch.errors import place
+
 if TYPE_CHECKING:
     from pandas import DataFrame
 
@@ -49,11 +51,15 @@ class TaskStatus(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Source:
-    """A place in a manifest. Lines and columns count from 1."""
+    """A place in a manifest. Lines and columns count from 1. `sheet` is which one of a workbook."""
 
     path: str
     line: int
     column: int = 1
+    sheet: str = ""
+
+    def __str__(self) -> str:
+        return place(self.path, self.line, self.column, self.sheet)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -29,7 +29,7 @@ def load(
     """Read a manifest and its lock.
 
     Args:
-        manifest: A .yaml, .json, .jsonl or .csv file.
+        manifest: A .yaml, .json, .jsonl, .csv, .xlsx or .ods file.
         project: The project's name, for tables; without it, the file's stem.
         out: Where the sounds go; without it, `out/PROJECT`.
         lock: The lock; without it, the manifest's path with `.lock` after it.

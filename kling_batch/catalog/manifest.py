@@ -13,7 +13,7 @@ from kling_batch.catalog.kinds import DEFAULT, Kind, kinds
 Part = Literal["defaults", "from", "job"]
 """Where a person writes fields. Each kind has a definition of its own for each of these."""
 _PARTS: tuple[Part, ...] = ("defaults", "from", "job")
-_BEFORE = ("id", "from", "columns", "kind")
+_BEFORE = ("id", "from", "sheet", "columns", "kind")
 """Fields that stand before those of a kind, in the schema and in messages."""
 _TEXT = ["string", "number", "boolean"]
 """What is text takes a number or `no` as it is written."""

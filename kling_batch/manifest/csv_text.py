@@ -15,15 +15,11 @@ from re import IGNORECASE, escape
 from re import compile as regex
 from typing import TYPE_CHECKING
 
-from kling_batch.manifest.nodes import Page, Table, Unreadable, line_starts
+from kling_batch.manifest.nodes import MAX_COLUMNS, Page, Table, Unreadable, cell, line_and_ordinal, line_starts
 from kling_batch.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-_BITS = 20
-_ORDINALS = (1 << _BITS) - 1
-MAX_COLUMNS = 1000
 
 _SEPARATOR_LINE = regex(r'"?sep=([^\w"\s]|\t)"?[,;\t]*(?:\r\n|\r|\n|\Z)', IGNORECASE)
 """What Excel writes, and asks for, in the first line of a table."""
@@ -44,17 +40,17 @@ def read_csv(text: str, page: Page) -> Table:
     rows = _rows(text)
     start, names = next(rows, (1, []))
     if not names:
-        raise Unreadable(1 << _BITS, "the file is empty; the first row of a CSV names its columns")
+        raise Unreadable(cell(1), "the file is empty; the first row of a CSV names its columns")
     if len(names) > MAX_COLUMNS:
-        raise Unreadable(start << _BITS, f"{len(names)} columns; at most {MAX_COLUMNS} are allowed")
-    header = tuple((name.strip(), start << _BITS | ordinal) for ordinal, name in enumerate(names))
+        raise Unreadable(cell(start), f"{len(names)} columns; at most {MAX_COLUMNS} are allowed")
+    header = tuple((name.strip(), cell(start, ordinal)) for ordinal, name in enumerate(names))
     records: list[tuple[int, list[str]]] = []
     try:
         for line, cells in rows:
             if len(cells) != len(header):
-                page.tell(line << _BITS, _ragged(len(cells), len(header), delimiter))
+                page.tell(cell(line), _ragged(len(cells), len(header), delimiter))
             elif any(cells):
-                records.append((line << _BITS, cells))
+                records.append((cell(line), cells))
     except Unreadable as error:
         page.tell(error.at, error.message)
     return Table(header=header, records=records, decimal_comma=delimiter != ",")
@@ -85,7 +81,7 @@ def _rows(text: str) -> Iterator[tuple[int, list[str]]]:
             line = before + reader.line_num + 1
     except csv.Error as error:
         starts = list(_cell_starts(text, line_starts(text)()[line - 1], delimiter))
-        at = line << _BITS | len(starts) - 1  # what is wrong with quotes, and ends the row, is in its last cell
+        at = cell(line, len(starts) - 1)  # what is wrong with quotes, and ends the row, is in its last cell
         raise Unreadable(at, _quoting(str(error), before + reader.line_num - line)) from error
 
 
@@ -112,7 +108,7 @@ def _cells_in(text: str, delimiter: str) -> Callable[[int], tuple[int, int]]:
     starts = line_starts(text)
 
     def place(at: int) -> tuple[int, int]:
-        line, ordinal = at >> _BITS, at & _ORDINALS
+        line, ordinal = line_and_ordinal(at)
         cells = _cell_starts(text, starts()[line - 1], delimiter)
         index = next(islice(cells, ordinal, None))
         line = bisect_right(starts(), index)
@@ -123,10 +119,10 @@ def _cells_in(text: str, delimiter: str) -> Callable[[int], tuple[int, int]]:
 
 def _cell_starts(text: str, index: int, delimiter: str) -> Iterator[int]:
     """Give where each cell of a row starts, up to one whose quotes are wrong."""
-    cell = regex(rf'"(?:[^"]++|"")*+"|(?!")[^\r\n{escape(delimiter)}]*+')
+    content = regex(rf'"(?:[^"]++|"")*+"|(?!")[^\r\n{escape(delimiter)}]*+')
     while True:
         yield index
-        found = cell.match(text, index)
+        found = content.match(text, index)
         if found is None or text[found.end() : found.end() + 1] != delimiter:
             return
         index = found.end() + 1

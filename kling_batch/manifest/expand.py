@@ -303,7 +303,7 @@ def _with(values: Mapping[str, str]) -> str:
 
 
 def _same_id(words: _Words, first: Source, first_values: Mapping[str, str], source: Source) -> str:
-    said = f"the id `{words.id}` is already used at {first.path}:{first.line}:{first.column}"
+    said = f"the id `{words.id}` is already used at {first}"
     if first != source or not words.values:
         return said
     differing = [name for name, value in words.values.items() if first_values[name] != value]
@@ -320,9 +320,8 @@ def _same_path(take: Take, first: Take) -> str:
             f"takes {first.number} and {take.number} of `{take.job.id}` have the same path {shown(take.stem)}; "
             "put `{take}` or `{take:02}` into `file`"
         )
-    place = first.job.source
     return (
         f"take {take.number} of `{take.job.id}` has the path {shown(take.stem)}, as take {first.number} of "
-        f"`{first.job.id}` at {place.path}:{place.line}:{place.column} has "
+        f"`{first.job.id}` at {first.job.source} has "
         "(large and small letters are the same file on many machines); put `{id}` into `file`"
     )

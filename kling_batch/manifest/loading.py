@@ -13,6 +13,7 @@ from kling_batch.manifest.expand import Expansion
 from kling_batch.manifest.nodes import ListNode, MapNode, Scalar
 from kling_batch.manifest.reading import form_of, read_document
 from kling_batch.manifest.settings import Settings, settings_of
+from kling_batch.manifest.spreadsheet import NoSheet
 from kling_batch.manifest.tables import Columns, rows
 from kling_batch.manifest.templates import slug
 from kling_batch.model import Manifest
@@ -27,8 +28,8 @@ def load(path: Path, *, project: str | None = None, allow_outside: bool = False)
     """Read a manifest, check it, and work out its jobs and takes.
 
     Args:
-        path: A .yaml, .json, .jsonl or .csv file. Messages call it as it is given here.
-        project: What to use for the manifest's `project`. A .csv or .jsonl file names none of its own; without
+        path: A .yaml, .json, .jsonl, .csv, .xlsx or .ods file. Messages call it as it is given here.
+        project: What to use for the manifest's `project`. A table names none of its own; without
             this it is the file's name.
         allow_outside: Whether it, or a table that it names, may be outside of its folder: by `..`, or as a link.
 
@@ -42,7 +43,7 @@ def load(path: Path, *, project: str | None = None, allow_outside: bool = False)
     form = form_of(path)
     stay_in = None if allow_outside else path.parent
     document = read_document(path, shown=str(path), stay_in=stay_in)
-    if form in {"csv", "jsonl"}:
+    if form in {"csv", "jsonl", "workbook"}:
         return _Loading(document, path, stay_in).table(project or project_of(path))
     return _Loading(document, path, stay_in).whole(project)
 
@@ -111,7 +112,7 @@ class _Loading:
         if "from" in wrong:
             return
         settings = settings.under(data, wrong, entry, page)
-        table = self._table(data["from"], entry.items["from"].at)
+        table = self._table(entry, data["from"], "" if "sheet" in wrong else data.get("sheet", ""))
         if table is None or "columns" in wrong:
             return
         columns = None
@@ -123,16 +124,19 @@ class _Loading:
         if len(table.page.problems) == before == 0 and len(expansion.jobs) == count:
             page.tell(entry.items["from"].at, f"there is no row in {table.page.path}")
 
-    def _table(self, name: str, at: int) -> Document | None:
-        page = self._document.page
+    def _table(self, entry: MapNode, name: str, sheet: str) -> Document | None:
+        page, at = self._document.page, entry.items["from"].at
         if name.startswith(("/", "~")) or PureWindowsPath(name).drive:
             page.tell(at, f"`from` is the path {name}; write it relative to this manifest, so that it works everywhere")
             return None
         path = self._path.parent / name
         try:
-            document = read_document(path, shown=str(path), stay_in=self._stay_in)
+            document = read_document(path, shown=str(path), stay_in=self._stay_in, sheet=sheet)
         except ManifestInvalid as error:
             page.problems.extend(error.problems)
+            return None
+        except NoSheet as error:
+            page.tell(entry.items["sheet"].at, f"{path}: {error}")
             return None
         except UsageError as error:
             page.tell(at, f"`from`: {error.message}. {error.hint}")

@@ -6,7 +6,7 @@ A position is one number, which the document turns into line and column when it 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from re import compile as regex
@@ -19,6 +19,10 @@ from kling_batch.model import Source
 MAX_DEPTH = 64
 """How deep values may be nested. A manifest needs 6; the readers and the validator recurse."""
 
+MAX_COLUMNS = 1000
+"""How many columns a table may have."""
+
+_ORDINAL_BITS = 20
 _LINE_BREAK = regex(r"\r\n|\r|\n")
 
 
@@ -61,19 +65,20 @@ class Unreadable(Exception):
 class Page:
     """A file that is read: where its positions are, and what is wrong there.
 
-    `path` is as the user gave it. `place` turns a position into line and column. `problems` fills while the
-    file is read and checked, so that all of them are reported at once.
+    `path` is as the user gave it, `sheet` which one of a workbook. `place` turns a position into line and column.
+    `problems` fills while the file is read and checked, so that all of them are reported at once.
     """
 
     path: str
     place: Callable[[int], tuple[int, int]]
+    sheet: str = ""
     problems: list[Problem] = field(default_factory=list)
 
     def tell(self, at: int, message: str) -> None:
         """Note what is wrong at a position, in one line that cannot move a terminal's cursor."""
         line, column = self.place(at)
         said = message if message.isprintable() else "".join(map(_printable, message))
-        self.problems.append(Problem(path=self.path, line=line, column=column, message=said))
+        self.problems.append(Problem(path=self.path, line=line, column=column, message=said, sheet=self.sheet))
 
     def line(self, at: int) -> int:
         """Give the line of a position."""
@@ -82,20 +87,22 @@ class Page:
     def source(self, at: int) -> Source:
         """Name a position."""
         line, column = self.place(at)
-        return Source(path=self.path, line=line, column=column)
+        return Source(path=self.path, line=line, column=column, sheet=self.sheet)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Table:
-    """The cells of a CSV as they were written.
+    """The cells of a CSV, or of a sheet, as they were written.
 
     `header` is the columns' names with their positions. A record is its position and its cells; the cell of
     column `i` stands at that position plus `i`. Where no comma separates cells, `3,5` is a number.
+    `flaws` are what is wrong with cells, by position: only where their column is used does it matter.
     """
 
     header: tuple[tuple[str, int], ...]
     records: list[tuple[int, list[str]]]
     decimal_comma: bool = False
+    flaws: Sequence[tuple[int, str]] = ()
 
     def rows(self) -> Iterator[MapNode]:
         """Give each row by its columns. An empty cell is a field not given, and its place is kept."""
@@ -123,6 +130,16 @@ class Document:
     def start(self) -> int:
         """Where the content begins."""
         return self.content.header[0][1] if isinstance(self.content, Table) else self.content.at
+
+
+def cell(line: int, ordinal: int = 0) -> int:
+    """Make the position of a cell in a table, of a row's first line and its place in the row."""
+    return line << _ORDINAL_BITS | ordinal
+
+
+def line_and_ordinal(at: int) -> tuple[int, int]:
+    """Take the position of a cell apart."""
+    return at >> _ORDINAL_BITS, at & ((1 << _ORDINAL_BITS) - 1)
 
 
 def line_starts(text: str) -> Callable[[], list[int]]:
@@ -161,7 +178,9 @@ def plain(node: Node, texts: Collection[str], *, as_text: bool = False) -> Any:
     return {name: plain(item, texts, as_text=as_text or name in texts) for name, item in node.items.items()}
 
 
-TEXT_FIELDS = frozenset({"project", "id", "kind", "file", "picked", "tags", "meta", "matrix", "from", "columns"})
+TEXT_FIELDS = frozenset(
+    {"project", "id", "kind", "file", "picked", "tags", "meta", "matrix", "from", "sheet", "columns"}
+)
 """The fields that are text all the way down, whatever the kind."""
 
 

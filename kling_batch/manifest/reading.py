@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from re import compile as regex
 from typing import TYPE_CHECKING
 
@@ -12,12 +13,16 @@ from kling_batch.errors import ManifestInvalid, Problem, UsageError
 from kling_batch.manifest.csv_text import csv_page, read_csv
 from kling_batch.manifest.json_text import read_json, read_jsonl
 from kling_batch.manifest.nodes import Document, Node, Page, Table, Unreadable, places_in
+from kling_batch.manifest.spreadsheet import NoSheet, read_spreadsheet
 from kling_batch.manifest.yaml_text import read_yaml
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-FORMS = {".yaml": "yaml", ".yml": "yaml", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv"}
+FORMS = {
+    ".yaml": "yaml", ".yml": "yaml", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv",
+    ".xlsx": "workbook", ".ods": "workbook",
+}  # fmt: skip
 """Which extension means which form."""
 _READERS: dict[str, Callable[[str, Page], Node | Table]] = {
     "yaml": read_yaml, "json": read_json, "jsonl": read_jsonl, "csv": read_csv,
@@ -45,20 +50,27 @@ def form_of(path: Path) -> str:
     return form
 
 
-def read_document(path: Path, *, shown: str, stay_in: Path | None) -> Document:
+def read_document(path: Path, *, shown: str, stay_in: Path | None, sheet: str = "") -> Document:
     """Read a file. Problems that do not stop the reading are noted on the document's page.
 
     Args:
         path: The file.
         shown: What to call it in messages.
         stay_in: The folder that neither its path nor a link leads out of; None where it may.
+        sheet: Which sheet of a workbook; none is the first that is not hidden.
 
     Raises:
+        NoSheet: It has no such sheet.
         UsageError: It is missing, leads out, cannot be opened, or has no known extension.
         ManifestInvalid: It cannot be read as what its extension says.
     """
     form = form_of(path)
     raw = _bytes(path, shown, stay_in)
+    sha256 = hashlib.sha256(raw).hexdigest()
+    if form == "workbook":
+        return replace(read_spreadsheet(raw, shown, sheet), sha256=sha256)
+    if sheet:
+        raise NoSheet("only a workbook (.xlsx, .ods) has sheets")
     text = _text(raw, shown)
     page = csv_page(shown, text) if form == "csv" else Page(path=shown, place=places_in(text))
     try:
@@ -66,7 +78,7 @@ def read_document(path: Path, *, shown: str, stay_in: Path | None) -> Document:
     except Unreadable as error:
         page.tell(error.at, error.message)
         raise ManifestInvalid(page.problems) from error
-    return Document(page=page, content=content, sha256=hashlib.sha256(raw).hexdigest())
+    return Document(page=page, content=content, sha256=sha256)
 
 
 def _bytes(path: Path, shown: str, stay_in: Path | None) -> bytes:

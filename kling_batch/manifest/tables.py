@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from kling_batch.catalog import DEFAULT
 from kling_batch.catalog.manifest import manifest_schema
 from kling_batch.manifest.messages import shown, unknown_name
-from kling_batch.manifest.nodes import ListNode, MapNode, Node, Scalar, Table
+from kling_batch.manifest.nodes import ListNode, MapNode, Node, Scalar, Table, line_and_ordinal
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -53,9 +53,7 @@ def rows(document: Document, columns: Columns | None, of_kind: str) -> Rows:
     elif isinstance(content, Table):
         header = [name for name, _ in content.header]
         names = _own(content, page) if columns is None else _asked_for(columns, header, page)
-        for ordinal, (name, at) in enumerate(content.header):
-            if name in names.values() and name in header[:ordinal]:
-                page.tell(at, f"a second column is named {shown(name)}; rename or remove one of them")
+        _tell_of_cells(content, names.values(), page)
         nodes, lists = content.rows(), _LISTS
     else:
         page.tell(content.at, "this is no table; a table is a list of rows")
@@ -95,6 +93,18 @@ def _asked_for(columns: Columns, there: Collection[str], page: Page) -> Mapping[
             said = unknown_name(column, list(there), what="column")
             columns.page.tell(columns.node.items[field].at, f"{page.path}: {said}")
     return {field: column for field, column in columns.names.items() if column in there}
+
+
+def _tell_of_cells(table: Table, used: Collection[str], page: Page) -> None:
+    """Tell of columns that are used and there twice, and of their cells that have no value that can be used."""
+    ordinals: dict[str, int] = {}
+    for ordinal, (name, at) in enumerate(table.header):
+        if name in used and ordinals.setdefault(name, ordinal) != ordinal:
+            page.tell(at, f"a second column is named {shown(name)}; rename or remove one of them")
+    first = line_and_ordinal(table.header[0][1])[1]
+    for at, words in table.flaws:
+        if line_and_ordinal(at)[1] - first in ordinals.values():
+            page.tell(at, words)
 
 
 def _job(row: Node, names: Mapping[str, str], lists: Collection[str]) -> Node:

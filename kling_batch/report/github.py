@@ -75,9 +75,9 @@ def notes_of(result: RunResult) -> Iterator[Note]:
 
 
 def problem_note(problem: Problem) -> Note:
-    """Annotate a problem of a manifest at its line and column."""
+    """Annotate a problem of a manifest at its line and column; one in a workbook, which has no lines, says its cell."""
     source = Source(path=problem.path, line=problem.line, column=problem.column)
-    return Note(level="error", message=problem.message, source=source)
+    return Note(level="error", message=str(problem) if problem.sheet else problem.message, source=source)
 
 
 def within_limit(notes: Iterable[Note]) -> list[Note]:

@@ -101,7 +101,7 @@ def _details(result: TakeResult) -> str:
     source = result.take.job.source
     return "\n".join(
         [
-            f"{source.path}:{source.line}: {reason(result)}",
+            f"{source}: {reason(result)}",
             repair(result),
             f"{WORDS}: {kind_of(result.take.job).words_of(result.take.job)}",
             f"external_task_id: {result.external_id}",

@@ -39,6 +39,7 @@ DOORS = {
     "sqlite3": {"kling_batch.records"},
     "jwt": {"kling_batch.service.auth", "kling_batch.sandbox.auth"},
     "yaml": {"kling_batch.manifest.yaml_text", "kling_batch.manifest.yaml_errors", "kling_batch.sandbox.scenario"},
+    "python_calamine": {"kling_batch.manifest.workbook"},
     "tqdm": {"kling_batch.cli.progress"},
     "click": {"kling_batch.cli"},
     "pandas": {"kling_batch.model", "kling_batch.report.stats"},

@@ -49,8 +49,7 @@ def command(manifests: Sequence[Path], project: str | None, allow_outside: bool,
         else:
             good.append(f"{path}: {len(manifest.jobs)} jobs, {len(manifest.takes)} takes")
     if output == "json":
-        shown = [{"path": p.path, "line": p.line, "column": p.column, "message": p.message} for p in problems]
-        print_json({"valid": not problems, "problems": shown, "left_out": left_out})
+        print_json({"valid": not problems, "problems": [p._asdict() for p in problems], "left_out": left_out})
     else:
         for problem in problems:
             if output == "github":
