@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pty
@@ -12,15 +13,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
+import pytest
+
+from kling_batch.cli import main
 from tests.promises.service import KEY, Service
 
 CHECKOUT = Path(__file__).parents[2]
 OUT = "sounds"
+_PROGRAM = (sys.executable, "-m", "kling_batch")
 _LONGEST_S = 70.0
 _NOTHING = re.compile(r"(?!)")
 _STOPPED = re.compile(r"stopped: (\d+)")
@@ -62,6 +68,23 @@ class Ended:
         return self.status == 0 and set(self.statuses) == {"succeeded"}
 
 
+def _text(stream: io.TextIOWrapper) -> str:
+    stream.seek(0)
+    return stream.read()
+
+
+@contextmanager
+def _ended_within(seconds: float) -> Iterator[None]:
+    """Fail where it takes longer: nobody could kill what runs in this process."""
+    before = signal.signal(signal.SIGALRM, lambda *_: pytest.fail("The program did not end."))
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Machine:
     """A home folder, with a copy of the manifest and an output folder."""
@@ -92,7 +115,7 @@ class Machine:
     def command(self, verb: str, *options: str, manifest: str = "set.json", out: str = OUT) -> list[str]:
         """Word a command with the quick settings of these tests."""
         quick = [] if verb == "plan" else ["--settle-time", "1", "--poll-interval", "0.05"]
-        return [sys.executable, "-m", "kling_batch", verb, manifest, "--out", out, *quick, *options]
+        return [*_PROGRAM, verb, manifest, "--out", out, *quick, *options]
 
     def variables(self) -> dict[str, str]:
         """The environment of this machine's shell; the program is the one of PYTHONPATH, else of this checkout."""
@@ -125,9 +148,16 @@ class Machine:
                 process.kill()
 
     def run(self, *options: str, verb: str = "run", timeout_s: float = _LONGEST_S, **where: str) -> Ended:
-        """Start the program where nobody can be asked, and see it to its end."""
+        """Call the command line, where nobody can be asked, and see it to its end.
+
+        That is done in this process, as most of the time of a process is its start.
+        """
+        return self._called(self.command(verb, *options, **where), timeout_s=timeout_s, out=where.get("out", OUT))
+
+    def process(self, *options: str, verb: str = "run", **where: str) -> Ended:
+        """Do the same with a process of its own."""
         with self.started(*options, verb=verb, **where) as process:
-            return self.ended(process, timeout_s=timeout_s, out=where.get("out", OUT))
+            return self.ended(process, out=where.get("out", OUT))
 
     def ended(self, process: subprocess.Popen[str], *, timeout_s: float = _LONGEST_S, out: str = OUT) -> Ended:
         """See a program to its end."""
@@ -136,12 +166,16 @@ class Machine:
 
     def ask(self, verb: str, *options: str) -> Ended:
         """Ask the service something that needs no manifest."""
-        told = subprocess.run(
-            [sys.executable, "-m", "kling_batch", verb, *options],
-            cwd=self.folder, env=self.variables(), stdin=subprocess.DEVNULL, capture_output=True, text=True,
-            timeout=_LONGEST_S, check=False,
-        )  # fmt: skip
-        return Ended(status=told.returncode, out=told.stdout, said=told.stderr, report={})
+        return self._called([*_PROGRAM, verb, *options])
+
+    def _called(self, command: list[str], *, timeout_s: float = _LONGEST_S, out: str = OUT) -> Ended:
+        printed, said = (io.TextIOWrapper(io.BytesIO(), "utf-8", "backslashreplace") for _ in range(2))
+        with (
+            redirect_stdout(printed), redirect_stderr(said), chdir(self.folder),
+            patch.dict(os.environ, self.variables(), clear=True), _ended_within(timeout_s),
+        ):  # fmt: skip
+            status = main(command[len(_PROGRAM) :])
+        return Ended(status=status, out=_text(printed), said=_text(said), report=self.report(out))
 
     def killed_at(self, condition: Callable[[Service], bool], *options: str) -> None:
         """Run, and pull the plug as soon as the service's books fulfil a condition."""

@@ -171,10 +171,10 @@ def test_what_every_field_of_every_answer_repeats_is_found_nowhere(
     service.packs = {"code": 0, "msg": secrets[0], "resource_pack_subscribe_infos": [{**pack, "status": secrets[-1]}]}
     machine.write("whole", *(name.replace("_", "-") for name in Echo.FIELDS))
     options = ("--concurrency", "12", "--retries", "0", "--no-store", "--patience")
-    ended = [machine.run("--yes", "--select", "whole", "--verbose", *options, "30")]
+    ended = [machine.process("--yes", "--select", "whole", "--verbose", *options, "30")]
     assert ended[0].done, ended[0].said
-    ended += [machine.run("--yes", "--verbose", "--log-format", "json", *options, "4")]
-    ended += [machine.run(*options, "4", "--deadline", "1", verb="restore")]
+    ended += [machine.process("--yes", "--verbose", "--log-format", "json", *options, "4")]
+    ended += [machine.process(*options, "4", "--deadline", "1", verb="restore")]
     ended += [machine.ask(*words.split()) for words in ("account", "tasks --format json", "doctor")]
     assert not [each.said for each in ended if each.status == 8]
     everything = written(machine.home) + "".join(each.out + each.said for each in ended).encode()
