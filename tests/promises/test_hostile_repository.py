@@ -33,12 +33,16 @@ _COMMANDS = (
     "doctor set.json --out sounds",
 )
 _RUNNER = """
-import sys
+import os, sys
 from kling_batch.cli import main
-for line in sys.argv[1:]:
-    print(f"== {line}: {main(line.split())}", file=sys.stderr, flush=True)
+*homes, commands = sys.argv[1:]
+for home in homes:
+    os.environ.update(HOME=home, XDG_CACHE_HOME=f"{home}/cache", XDG_STATE_HOME=f"{home}/state")
+    os.chdir(f"{home}/work")
+    for line in commands.splitlines():
+        print(f"== {os.path.dirname(home)}: {line}: {main(line.split())}", file=sys.stderr, flush=True)
 """
-_LONGEST_S = 100.0
+_LONGEST_S = 300.0
 _CALL = re.compile(r"^(?:\d+ +)?(\w+)\((.*)$")
 _PLACE = re.compile(r'(?:(?:AT_FDCWD|\d+)<([^>]*)>, )?"((?:[^"\\]|\\.)*)"')
 _READ_BY_ALL = (
@@ -213,7 +217,7 @@ _HOSTILE: dict[str, Hostile] = {
         " INSERT INTO meta SELECT i, randomblob(1000000) FROM (WITH RECURSIVE n(i) AS"
         " (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n); END;"
     ),
-    "a huge cell": _sql("UPDATE attempts SET message = zeroblob(900000000);"),
+    "a huge cell": _sql("UPDATE attempts SET message = zeroblob(40000000);"),
     "cells of other types": _sql(
         "UPDATE attempts SET take = x'ff', sent_at = 'soon', task_id = '../../account/costs';"
     ),
@@ -235,29 +239,33 @@ def honest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
-@pytest.fixture
-def home(honest: Path, tmp_path: Path) -> Path:
-    """A copy of that, beside a folder that is nobody's business."""
-    outside = tmp_path / "outside"
+def _copy(honest: Path, folder: Path) -> Path:
+    """Copy that home, beside a folder that is nobody's business."""
+    outside = folder / "outside"
     (outside / "folder").mkdir(parents=True)
     (outside / "precious").write_text("precious\n", encoding="utf-8")
     (outside / "secret.csv").write_text("id,prompt\nroot:x:0:0,hidden\n", encoding="utf-8")
     (outside / "secret.json").write_text("a secret line\n", encoding="utf-8")
     shutil.copy(honest / "work" / "sounds" / "sub" / "a-01.wav", outside / "sound.wav")
     shutil.copy(honest / "work" / "sounds" / ".kling-batch" / "journal.sqlite3", outside / "other.sqlite3")
-    shutil.copytree(honest, tmp_path / "home")
-    return tmp_path / "home"
+    shutil.copytree(honest, folder / "home")
+    return folder / "home"
 
 
 def _everything_in(folder: Path) -> dict[str, bytes | None]:
     return {str(path): path.read_bytes() if path.is_file() else None for path in sorted(folder.rglob("*"))}
 
 
-def _touched(trace: Path, work: Path) -> Iterator[tuple[str, bool]]:
+def _touched(trace: Path) -> Iterator[tuple[str, bool]]:
     """Give the files that were opened or changed, where links really lead, and whether they were changed."""
+    work = Path("/")
     for line in trace.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
         call = _CALL.match(line)
-        if call is None or " = -1 " in line or call[1] not in _TOUCHING:
+        if call is None or " = -1 " in line:
+            continue
+        if call[1] == "chdir":
+            work = Path(call[2].split('"')[1])
+        if call[1] not in _TOUCHING:
             continue
         opens = call[1].startswith("open")
         if opens and "O_PATH" in line:
@@ -270,33 +278,47 @@ def _touched(trace: Path, work: Path) -> Iterator[tuple[str, bool]]:
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed, which sees what is opened")
-@pytest.mark.parametrize("hostile", _HOSTILE.values(), ids=_HOSTILE)
-def test_a_hostile_repository_leads_nowhere(home: Path, service: Service, hostile: Hostile) -> None:
+@pytest.mark.parametrize("names", [list(_HOSTILE)[turn::4] for turn in range(4)])
+def test_a_hostile_repository_leads_nowhere(honest: Path, tmp_path: Path, machine: Machine, names: list[str]) -> None:
     """Nothing outside is written, read or shown, nothing is waited for, and nothing is called a bug."""
-    work, outside, trace = home / "work", home.parent / "outside", home.parent / "trace"
-    hostile(work, outside)
-    before = _everything_in(outside)
-    variables = Machine(home=home, service=service).variables()
-    keyless = {name: value for name, value in variables.items() if not name.startswith("KLING")}
-    keyless["TMPDIR"] = str(home / "tmp")
-    (home / "tmp").mkdir()
+    folders = [tmp_path / name for name in names]
+    homes = [_copy(honest, folder) for folder in folders]
+    for name, home in zip(names, homes, strict=True):
+        _HOSTILE[name](home / "work", home.parent / "outside")
+    before = [_everything_in(folder / "outside") for folder in folders]
+    keyless = {name: value for name, value in machine.variables().items() if not name.startswith("KLING")}
+    keyless["TMPDIR"] = str(tmp_path / "tmp")
+    (tmp_path / "tmp").mkdir()
     told = subprocess.run(
-        ["strace", "--seccomp-bpf", "-f", "-y", "-s", "4096", "-e", "trace=%file", "-o", trace,
-         sys.executable, "-c", _RUNNER, *_COMMANDS],
-        cwd=work, env=keyless, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_LONGEST_S,
-        check=False,
+        ["strace", "--seccomp-bpf", "-f", "-y", "-s", "4096", "-e", "trace=%file", "-o", tmp_path / "trace",
+         sys.executable, "-c", _RUNNER, *homes, "\n".join(_COMMANDS)],
+        cwd=homes[0] / "work", env=keyless, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+        timeout=_LONGEST_S,
     )  # fmt: skip
-    statuses = re.findall(r"^== (\w+).*: (\d+)$", told.stderr, re.MULTILINE)
-    assert len(statuses) == len(_COMMANDS), told.stderr
-    assert {int(status) for _, status in statuses} <= {0, 2, 3, 4, 6}, told.stderr
+    ended = re.findall(r"^== (.*): (\w+ .*): (\d+)$", told.stderr, re.MULTILINE)
+    assert [(where, line) for where, line, _ in ended] == [
+        (str(folder), line) for folder in folders for line in _COMMANDS
+    ], told.stderr
+    assert {int(status) for *_, status in ended} <= {0, 2, 3, 4, 6}, told.stderr
     assert "root:x:0:0" not in told.stderr + told.stdout
     assert "secret line" not in told.stderr + told.stdout
-    assert _everything_in(outside) == before
-    ours = tuple(str(home / name) for name in ("work/sounds", "cache", "state", "tmp"))
-    read = (*_READ_BY_ALL, *ours, str(work))
-    written = (*ours, str(work / "set.json.lock"), str(work / ".set.json.lock."), "/dev/null")
-    touched = set(_touched(trace, work))
+    assert [_everything_in(folder / "outside") for folder in folders] == before
+    ours = tuple(str(home / name) for home in homes for name in ("work/sounds", "cache", "state"))
+    read = (*_READ_BY_ALL, *ours, *(str(home / "work") for home in homes), str(tmp_path / "tmp"))
+    locks = (str(home / "work" / name) for home in homes for name in ("set.json.lock", ".set.json.lock."))
+    written = (*ours, *locks, str(tmp_path / "tmp"), "/dev/null")
+    touched = set(_touched(tmp_path / "trace"))
     assert any(changed for _, changed in touched)
     astray = {path for path, changed in touched if not path.startswith(written if changed else read)}
     assert not astray, f"{astray}\n{told.stderr}"
-    assert b"mallory" not in b"".join(path.read_bytes() for path in (work / "sounds").glob("sub/*"))
+    sounds = (path for home in homes for path in (home / "work" / "sounds").glob("sub/*"))
+    assert b"mallory" not in b"".join(path.read_bytes() for path in sounds)
+
+
+def test_a_huge_cell_is_not_read(honest: Path, tmp_path: Path, service: Service) -> None:
+    """It would take the memory of the build machine; the journal is refused."""
+    home = _copy(honest, tmp_path)
+    _HOSTILE["a huge cell"](home / "work", tmp_path / "outside")
+    ended = Machine(home=home, service=service).run(verb="plan")
+    assert ended.status == 6
+    assert "too big" in ended.said
