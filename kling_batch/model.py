@@ -172,12 +172,16 @@ class Shape:
     """What a sound looks like and how loud it is.
 
     `peak` is its largest sample, 1.0 being full scale. `loudness` is in LUFS, None for silence. `waveform` is the
-    largest sample of each of its equal parts, a byte each, 255 being the peak.
+    largest sample of each of its equal parts, a byte each, 255 being the peak. `true_peak` is the largest value of the
+    sound, also between samples. What has a default is not known of sounds that an older program looked at.
     """
 
     peak: float
     loudness: float | None
     waveform: bytes
+    true_peak: float | None = None
+    rate: int | None = None
+    channels: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

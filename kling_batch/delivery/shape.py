@@ -1,4 +1,4 @@
-"""What a sound looks like and how loud it is, for people who choose between takes: peak, loudness and a waveform.
+"""What a sound looks like and how loud it is, for people who choose between takes: peaks, loudness and a waveform.
 
 Loudness is the integrated loudness of ITU-R BS.1770-4, in LUFS: K-weighted, in blocks of 400 ms that start every
 100 ms, gated at -70 LUFS and then at 10 LU under the mean. The weighting is done to the power spectrum of windowed
@@ -25,6 +25,11 @@ _STEPS_A_BLOCK = 4
 _TAPER_S = 0.008
 """How long a frame fades in and out, at least."""
 
+_AROUND = 12
+"""Samples that a value between two of them is worked out from."""
+_STRETCH = 4096
+"""Samples at once: they stay in the processor's cache."""
+
 _OFFSET = -0.691
 _GATE = -70.0
 _RELATIVE_GATE = -10.0
@@ -43,7 +48,36 @@ def shape_of(samples: NDArray[np.float32], rate: int) -> Shape:
     columns = np.maximum.reduceat(np.abs(samples).ravel(), np.arange(BUCKETS) * rows // BUCKETS * channels)
     peak = float(columns.max())
     drawn = np.ceil(columns / (peak or 1.0) * 255).astype(np.uint8)
-    return Shape(peak=peak, loudness=_loudness(_powers(samples, rate)), waveform=drawn.tobytes())
+    return Shape(
+        peak=peak,
+        loudness=_loudness(_powers(samples, rate)),
+        waveform=drawn.tobytes(),
+        true_peak=_true_peak(samples, peak),
+        rate=rate,
+        channels=channels,
+    )
+
+
+def _true_peak(samples: NDArray[np.float32], peak: float) -> float:
+    """Find the largest value of a sound also between its samples, at four times their rate, as BS.1770-4 has it.
+
+    What lies between samples is less than twice as large as the largest of those around it: most need no look.
+    """
+    import numpy as np
+
+    place = np.arange(_AROUND) - _AROUND // 2 + 1
+    between = [np.sinc(place - part) * np.cos(np.pi * (place - part) / _AROUND) ** 2 for part in (0.25, 0.5, 0.75)]
+    weights = np.array(between, np.float32)[:, :, None]
+    highest = peak
+    for channel in samples.T:
+        line = np.pad(channel, _AROUND)
+        for first in range(0, len(channel) + _AROUND, _STRETCH):
+            near = line[first : first + _STRETCH + _AROUND]
+            if 2 * max(near.max(), -near.min()) > highest:
+                count = len(near) - _AROUND + 1
+                values = sum(weights[:, step] * near[step : step + count] for step in range(_AROUND))
+                highest = max(highest, float(np.abs(values).max()))
+    return highest
 
 
 def _powers(samples: NDArray[np.float32], rate: int) -> list[float]:

@@ -60,6 +60,9 @@ _SHAPE: Mapping[str, Check] = {
     "peak": fields.number(float, least=0),
     "loudness": fields.optional(fields.number(float, least=-fields.MOST)),
     "waveform": lambda value: type(value) is bytes,
+    "true_peak": fields.optional(fields.number(float, least=0)),
+    "rate": fields.optional(fields.COUNT),
+    "channels": fields.optional(fields.COUNT),
 }
 
 

@@ -31,8 +31,11 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_STYLES = ("base.css", "head.css", "list.css", "player.css")
-_SCRIPTS = ("data.js", "dom.js", "choices.js", "player.js", "rows.js", "list.js", "filters.js", "dialogs.js", "keys.js")
+_STYLES = ("base.css", "head.css", "list.css", "player.css", "scope.css")
+_SCRIPTS = (
+    "data.js", "dom.js", "bytes.js", "choices.js", "player.js", "spectrum.js", "scope.js", "rows.js", "list.js",
+    "filters.js", "dialogs.js", "keys.js",
+)  # fmt: skip
 _MOST_REASONS = 40
 _SHOWN_TAKES = 8
 _LISTED = 200

@@ -1,9 +1,10 @@
 """The audition page's data: blocks of JSON, each some takes, that the page's script reads.
 
 A job is `[id, prompt, seconds, tags, meta, picked take or 0, takes]`, a take is `[number, status, origin, units,
-attempts, files, task id, external id, peak, loudness, waveform, reason, repair, warnings]`. Status and origin are
-places in the lists of the first block, reason, repair and warnings in that of the last; a file is `[path, format,
-seconds]`; peak is in dBFS, loudness in LUFS; a waveform is a letter a column, of 64 levels. `data.js` reads all of it.
+attempts, files, task id, external id, peak, loudness, waveform, true peak, form, reason, repair, warnings]`. Status and
+origin are places in the lists of the first block, reason, repair, warnings and form in that of the last; a file is
+`[path, format, seconds]`; peaks are in dB of full scale, loudness in LUFS; a waveform is a letter a column, of 64
+levels; the form is sample rate and channels in words. `data.js` reads all of it.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ def _printable_all(meta: Mapping[str, str]) -> dict[str, str]:
 
 
 def _take(result: TakeResult, words: dict[str, int], shapes: Mapping[str, Shape]) -> list[Any]:
-    peak, loudness, waveform = _shape(result, shapes)
+    shape = next((shapes[file.sha256] for file in result.files if file.sha256 in shapes), None)
     lacking = result.status is not Status.SUCCEEDED
     return [
         result.take.number,
@@ -82,9 +83,11 @@ def _take(result: TakeResult, words: dict[str, int], shapes: Mapping[str, Shape]
         [[file.path, file.format, round(file.duration_s, 2)] for file in result.files],
         printable(result.task_id or ""),
         result.external_id,
-        peak,
-        loudness,
-        waveform,
+        None if shape is None else _decibels(shape.peak),
+        None if shape is None or shape.loudness is None else round(shape.loudness, 1),
+        "" if shape is None else shape.waveform.translate(_LEVELS).decode("ascii"),
+        None if shape is None else _decibels(shape.true_peak),
+        -1 if shape is None or shape.rate is None else _place(_form(shape), words),
         _place(reason(result), words) if lacking else -1,
         _place(repair(result), words) if lacking else -1,
         _place("; ".join(result.warnings), words) if result.warnings else -1,
@@ -96,10 +99,11 @@ def _place(text: str, words: dict[str, int]) -> int:
     return words.setdefault(printable(text), len(words))
 
 
-def _shape(result: TakeResult, shapes: Mapping[str, Shape]) -> tuple[float | None, float | None, str]:
-    shape = next((shapes[file.sha256] for file in result.files if file.sha256 in shapes), None)
-    if shape is None:
-        return None, None, ""
-    peak = round(20 * math.log10(shape.peak), 1) if shape.peak > 0 else None
-    loudness = None if shape.loudness is None else round(shape.loudness, 1)
-    return peak, loudness, shape.waveform.translate(_LEVELS).decode("ascii")
+def _decibels(level: float | None) -> float | None:
+    """Give a level in dB of full scale; None for silence."""
+    return round(20 * math.log10(level), 1) if level else None
+
+
+def _form(shape: Shape) -> str:
+    channels = {1: "mono", 2: "stereo"}.get(shape.channels or 0, f"{shape.channels} channels")
+    return f"{shape.rate} Hz, {channels}"

@@ -104,6 +104,23 @@ def test_silence_has_no_loudness(length: int) -> None:
     assert (shape.peak, shape.loudness, shape.waveform) == (0.0, None, bytes(BUCKETS))
 
 
+@pytest.mark.parametrize("period", [3, 4, 6, 11.7])
+def test_a_true_peak_lies_between_samples(period: float) -> None:
+    """A tone is as large as it is however its samples fall: within 0.3 dB, more than the standard asks for."""
+    phases = 2 * np.pi * np.arange(9000) / period + np.pi / period
+    loud = np.sin(phases) * np.linspace(0.1, 0.7, 9000)
+    found = shape_of(columns(np.stack([loud, loud / 3], axis=1)), RATE)
+    assert found.true_peak is not None
+    assert abs(20 * math.log10(found.true_peak / 0.7)) < 0.3
+    assert found.true_peak >= found.peak
+
+
+def test_a_shape_says_what_kind_of_sound_it_is() -> None:
+    """Its sample rate and its channels."""
+    found = shape_of(np.zeros((500, 2), np.float32), RATE)
+    assert (found.rate, found.channels, found.true_peak) == (RATE, 2, 0.0)
+
+
 def test_a_waveform_shows_where_it_is_loud() -> None:
     """The largest sample of each part, of all channels, the largest of all being 255."""
     samples = np.zeros((24_000, 2), np.float32)

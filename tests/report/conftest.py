@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +25,14 @@ from kling_batch.model import (
     LimitPoint,
     Origin,
     RunResult,
+    Shape,
     Source,
     Status,
     Take,
     TakeError,
     TakeResult,
 )
+from kling_batch.records.journal import Journal
 from kling_batch.report import write_reports
 
 if TYPE_CHECKING:
@@ -223,15 +229,54 @@ def visit(browser: Browser) -> Iterator[Callable[..., Visit]]:
         context.close()
 
 
+class Server(ThreadingHTTPServer):
+    """Serves a folder on the loopback, and keeps what was asked of it."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
+        self.url = f"http://127.0.0.1:{self.server_port}"
+        self.asked: list[str] = []
+        self.policy = ""
+
+
+class Handler(SimpleHTTPRequestHandler):
+    """Answers with files, and prints nothing."""
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, ARG002 - the base class names them so
+        """Keep the path that was asked for."""
+        assert isinstance(self.server, Server)
+        self.server.asked.append(self.path)
+
+    def end_headers(self) -> None:
+        """Send the policy of the server along, if it has one."""
+        assert isinstance(self.server, Server)
+        if self.server.policy:
+            self.send_header("Content-Security-Policy", self.server.policy)
+        super().end_headers()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    """Serve the test's folder as a CI serves its artifacts."""
+    with Server(tmp_path) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
 @pytest.fixture
 def report(tmp_path: Path, make_sounds: Callable[[RunResult, Path], None]) -> Callable[..., Path]:
-    """Write the reports of a run beside real sounds, or without them."""
+    """Write the reports of a run, beside real sounds or not, and with what sounds look like, where that is given."""
 
-    def write(result: RunResult, *, sounds: bool = True) -> Path:
+    def write(result: RunResult, *, sounds: bool = True, shapes: Mapping[str, Shape] | None = None) -> Path:
         out = tmp_path / "out #1 & more"
         out.mkdir()
         if sounds:
             make_sounds(result, out)
+        with closing(Journal(out, now=0.0)) as journal:
+            journal.keep_shapes(shapes or {})
         write_reports(result, out)
         return out / "report.html"
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,43 +15,6 @@ AUDIO = "document.querySelector('audio')"
 PLAYING = f"{AUDIO}?.currentTime > 0.05 && !{AUDIO}.paused"
 SANDBOX = "sandbox allow-same-origin"
 """What a CI that keeps scripts out of its artifacts sends along."""
-
-
-class Server(ThreadingHTTPServer):
-    """Serves a folder on the loopback, and keeps what was asked of it."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
-        self.url = f"http://127.0.0.1:{self.server_port}"
-        self.asked: list[str] = []
-        self.policy = ""
-
-
-class Handler(SimpleHTTPRequestHandler):
-    """Answers with files, and prints nothing."""
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, ARG002 - the base class names them so
-        """Keep the path that was asked for."""
-        assert isinstance(self.server, Server)
-        self.server.asked.append(self.path)
-
-    def end_headers(self) -> None:
-        """Send the policy of the server along, if it has one."""
-        assert isinstance(self.server, Server)
-        if self.server.policy:
-            self.send_header("Content-Security-Policy", self.server.policy)
-        super().end_headers()
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    """Serve the test's folder as a CI serves its artifacts."""
-    with Server(tmp_path) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
 
 
 def _play(page: Page, job: str, take: int) -> None:
@@ -79,7 +39,7 @@ def test_a_sound_plays_from_disk(visit: Callable[..., Any], report: Callable[...
 
 
 def test_a_sound_plays_from_a_server(
-    visit: Callable[..., Any], report: Callable[..., Path], server: Server, run: RunResult
+    visit: Callable[..., Any], report: Callable[..., Path], server: Any, run: RunResult
 ) -> None:
     """The page also plays as an artifact on a web server, and goes nowhere else."""
     folder = server.url + "/" + report(run).parent.as_uri().rpartition("/")[2]
@@ -113,7 +73,7 @@ def test_only_one_sound_plays_at_once(visit: Callable[..., Any], report: Callabl
 
 @pytest.mark.parametrize("place", ["disk", "server"])
 def test_a_click_on_a_waveform_plays_from_there(
-    visit: Callable[..., Any], report: Callable[..., Path], server: Server, run: RunResult, place: str
+    visit: Callable[..., Any], report: Callable[..., Path], server: Any, run: RunResult, place: str
 ) -> None:
     """On a take's own waveform and on the large one, played before or not; this server gives no parts of files."""
     path = report(run)
@@ -185,7 +145,7 @@ def test_hostile_words_can_be_read(
 
 
 def test_an_injected_script_would_be_stopped(
-    visit: Callable[..., Any], report: Callable[..., Path], server: Server, run: RunResult
+    visit: Callable[..., Any], report: Callable[..., Path], server: Any, run: RunResult
 ) -> None:
     """Should escaping ever fail, the policy still stops scripts, event handlers, styles and calls to elsewhere."""
     path = report(run)
@@ -224,7 +184,7 @@ def test_the_page_fits_a_phone(
 
 
 def test_a_page_without_scripts_is_a_plain_list(
-    visit: Callable[..., Any], report: Callable[..., Path], server: Server, run: RunResult, keep_shot: Any
+    visit: Callable[..., Any], report: Callable[..., Path], server: Any, run: RunResult, keep_shot: Any
 ) -> None:
     """As where a CI's server switches them off: each take with its prompt, and a link to each file."""
     server.policy = SANDBOX

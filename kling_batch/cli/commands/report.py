@@ -25,7 +25,7 @@ from kling_batch.running.shapes import look_at, without_shape
 def command(project: Project, select: tuple[str, ...]) -> int:
     """Write the reports again, from journal and lock.
 
-    A sound whose waveform is not known yet, since it came with a checkout, is looked at first, unless a run is at work.
+    A sound that was not looked at yet, since it came with a checkout, is looked at first, unless a run is at work.
     """
     _look(recount(project, select, now=SystemClock().time()), project.out)
     refresh(project, select)
@@ -35,7 +35,8 @@ def command(project: Project, select: tuple[str, ...]) -> int:
 
 def _look(result: RunResult, out: Path) -> None:
     """Find out what sounds look like that nobody has looked at here, and keep it, if the journal can be written to."""
-    files = without_shape(result, read_shapes(out))
+    known = {sha256 for sha256, shape in read_shapes(out).items() if shape.rate is not None}
+    files = without_shape(result, known)
     if not files:
         return
     try:

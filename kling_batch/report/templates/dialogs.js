@@ -51,7 +51,7 @@ const someChanges = el("div", null,
   el("p", { class: "buttons" }, saveTable),
   pickFrom.whole,
   el("p", { class: "buttons" }, forget));
-const noChanges = el("p", { class: "quiet" }, "Nothing is chosen that the lock does not have already. Choose takes with their numbered buttons, or with the keys 1 to 9 while you listen.");
+const noChanges = el("p", { class: "quiet" }, "Nothing is chosen that the lock does not have already. Choose takes with their numbered buttons, or with the key C while you listen.");
 const choicesBox = dialog("choices", "Your choices", noChanges, someChanges);
 
 const MOST_NAMED = 200;
@@ -96,7 +96,9 @@ function showFacts(take) {
     ["prompt", job.prompt], ["status", take.status], ["why", take.reason], ["what to do", take.repair], ["warning", take.warnings],
     ["origin", take.origin], ["cost", unitsOf(take)], ["attempts", String(take.attempts)],
     ["length", [sounds(take) && `${secondsOf(take).toFixed(2)} s`, job.seconds !== null && `${job.seconds.toFixed(1)} s asked for`].filter(Boolean).join(", ")],
+    ["sample rate and channels", take.form],
     ["peak", take.peak === null ? "" : `${decibels(take.peak)} dBFS`],
+    ["true peak", take.truePeak === null ? "" : `${decibels(take.truePeak)} dBTP`],
     ["loudness", take.loudness === null ? "" : `${decibels(take.loudness)} LUFS`],
     ["tags", job.tags.join(", ")], ...Object.entries(job.meta),
     ...take.files.map(([path, format]) => [format, el("a", { href: linkTo(path), download: true }, foreign(path))]),
@@ -110,8 +112,9 @@ function showFacts(take) {
 
 const KEYS = [
   ["Space", "play or pause"], ["\u2193  \u2191", "next and previous sound"], ["Shift + \u2193  \u2191", "next and previous job"],
-  ["\u2192  \u2190", "a second on or back"], ["1 to 9", "choose that take of the job; again takes it back"],
-  ["Shift + 1 to 9", "listen to that take of the job"], ["C", "choose the take that you hear"], ["L", "loop"], ["O", "play on to the next sound"],
+  ["\u2192  \u2190", "a second on or back"], ["1 to 9", "the same place in that take of the job"], ["M", "takes of a job equally loud, or as they are"],
+  ["Shift + 1 to 9", "choose that take of the job; again takes it back"], ["C", "choose the take that you hear"], ["L", "loop"], ["O", "play on to the next sound"],
+  ["Z", "zoom"], ["S", "spectrogram"], ["A  B", "begin and end a loop here"], ["X", "loop no region"],
   ["I", "all facts about the take"], ["P", "your choices, and their command"], ["V", "compact view, a line a job"], ["/", "search"], ["?", "these keys"],
 ];
 const useKeys = el("input", { type: "checkbox", checked: true });

@@ -6,22 +6,18 @@ function digitOf(event) {
   return Number(/^(?:Digit|Numpad)([1-9])$/.exec(event.code)?.[1] ?? 0);
 }
 
-function takeOfCurrent(number) {
+// A number is a take of the job that is heard: the same place in it; with Shift, chosen.
+function onDigit(number, shifted) {
   const take = current?.job.takes.find((one) => one.number === number);
   if (!current) say("Play a sound first");
-  return take;
-}
-
-function onDigit(number, listen) {
-  const take = takeOfCurrent(number);
-  if (!take) return;
-  if (!listen) choose(take);
-  else if (sounds(take)) play(take, 0);
+  else if (take && shifted) choose(take);
+  else if (take && sounds(take)) switchTo(take);
 }
 
 const PLAIN = {
   " ": () => playOrPause(), ArrowDown: () => step(1), ArrowUp: () => step(-1), ArrowRight: () => seekBy(1), ArrowLeft: () => seekBy(-1),
-  l: () => setLoop(!looping()), o: () => setPlayOn(!playOn), c: () => current && choose(current), i: () => current && showFacts(current),
+  l: () => setLoop(!wantsLoop), o: () => setPlayOn(!playOn), m: () => setMatch(!matches()), c: () => current && choose(current), i: () => current && showFacts(current),
+  z: () => setScope(scope.hidden), s: () => setSpectrum(!showsSpectrum()), a: () => setEdge(false), b: () => setEdge(true), x: () => setRegion(null),
   p: () => showChoices(), v: () => changeView(), "/": () => search.focus(), "?": () => keysBox.showModal(),
 };
 const SHIFTED = { ArrowDown: () => stepJob(1), ArrowUp: () => stepJob(-1), "?": PLAIN["?"], "/": PLAIN["/"] };
@@ -70,7 +66,8 @@ const tools = el("div", { class: "tools", role: "search" },
   el("button", { type: "button", class: "chip help", onclick: () => keysBox.showModal() }, "Keys"));
 
 const bar = el("section", { class: "player", "aria-label": "Player" },
-  el("div", { class: "transport" }, previousButton, playButton, nextButton, loopButton, onButton),
+  scope,
+  el("div", { class: "transport" }, previousButton, playButton, nextButton, loopButton, onButton, matchButton, scopeButton),
   title,
   el("div", { class: "seek" }, bigWave, seekBar),
   time,
@@ -89,7 +86,9 @@ setCompact(kept(VIEW) === "compact");
 tellChoices();
 resize();
 filter();
+setRegion(null);
 window.addEventListener("scroll", drawSoon, { passive: true });
+window.addEventListener("resize", () => showScope());
 new ResizeObserver(() => resize()).observe(list);
 const asked = jobs.find((job) => location.hash === `#job-${encodeURIComponent(job.id)}`);
 if (asked) goTo(asked);

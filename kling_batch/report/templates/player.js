@@ -1,15 +1,20 @@
-// One player for all sounds, so that only one sounds at a time.
+// One sound at a time. The takes of a job that were heard stay loaded, so that going back and forth waits for nothing.
 
-let audio = null; // made when something is played
-let current = null; // the take in it
-let opening = null; // the take that is being fetched for it
+const MOST_LOADED = 9; // browsers refuse a page some dozens
+const MOST_LOWERED = 12; // decibels, for the sake of a quieter take
+const loaded = new Map(); // take -> its element, the latest last
+let audio = null; // the element that sounds, alone in the page
+let current = null; // the take that was asked for
+let opening = null; // the take that is being loaded, while `audio` is the one before
+let startAt = 0; // where it will begin, in seconds; null is where the one before is by then
 let playOn = false;
+let wantsLoop = false;
 
 const title = el("p", { class: "now" });
 const playButton = iconButton("play", "Play (space)", { class: "main", onclick: () => playOrPause() });
 const previousButton = iconButton("previous", "Previous sound (up)", { onclick: () => step(-1) });
 const nextButton = iconButton("next", "Next sound (down)", { onclick: () => step(1) });
-const loopButton = iconButton("loop", "Loop (L)", { "aria-pressed": "false", onclick: () => setLoop(!looping()) });
+const loopButton = iconButton("loop", "Loop (L)", { "aria-pressed": "false", onclick: () => setLoop(!wantsLoop) });
 const onButton = iconButton("on", "Play on to the next sound (O)", { "aria-pressed": "false", onclick: () => setPlayOn(!playOn) });
 const seekBar = el("input", {
   type: "range", min: 0, max: 1000, value: 0, step: 1, disabled: true, "aria-label": "Position",
@@ -18,26 +23,38 @@ const seekBar = el("input", {
 const bigWave = el("div", { class: "wave" });
 const time = el("p", { class: "time" });
 const volume = el("input", { type: "range", min: 0, max: 1, step: 0.05, value: 1, "aria-label": "Volume", oninput: () => setVolume() });
-let wantsLoop = false;
-
-function looping() {
-  return wantsLoop;
-}
 
 function playing() {
   return audio !== null && current !== null && !audio.paused;
 }
 
-function player() {
-  if (audio) return audio;
-  audio = el("audio", { preload: "auto" });
-  audio.loop = wantsLoop;
-  audio.volume = volume.valueAsNumber;
-  for (const event of ["play", "pause", "seeked", "loadedmetadata"]) audio.addEventListener(event, () => showPlaying());
-  audio.addEventListener("ended", () => (playOn ? step(1) : showPlaying()));
-  audio.addEventListener("error", () => tellMissing());
-  document.body.append(audio);
-  return audio;
+function elementOf(take) {
+  const element = loaded.get(take) ?? load(take);
+  loaded.delete(take);
+  loaded.set(take, element);
+  for (const other of [...loaded.keys()]) if (other.job !== take.job || loaded.size > MOST_LOADED) unload(other);
+  return element;
+}
+
+function load(take) {
+  const element = el("audio", { preload: "auto" });
+  element.opened = new Promise((done) => {
+    element.addEventListener("loadeddata", () => done(true));
+    element.addEventListener("error", () => done(false));
+  });
+  for (const event of ["play", "pause", "seeked"]) element.addEventListener(event, () => element === audio && showPlaying());
+  element.addEventListener("timeupdate", () => element === audio && stayInRegion());
+  element.addEventListener("ended", () => atEnd());
+  sourceOf(take).then((source) => (element.src = source));
+  return element;
+}
+
+function unload(take) {
+  const element = loaded.get(take);
+  loaded.delete(take);
+  element.pause();
+  URL.revokeObjectURL(element.src);
+  element.removeAttribute("src");
 }
 
 // Plays a take from a place between 0 and 1; without one from where it is, or from the start.
@@ -48,31 +65,59 @@ function play(take, place) {
     audio.play().catch(() => showPlaying());
     return;
   }
-  const before = current;
-  current = opening = take;
-  take.missing = false;
-  player().pause();
-  if (before) paintTake(before);
-  showTake();
-  open(take, place ?? 0);
+  if (audio) audio.pause();
+  begin(take, (place ?? 0) * secondsOf(take));
 }
 
-async function open(take, place) {
-  const source = await sourceOf(take);
+// Another take at the same place, as one switches between tracks: the one before sounds until the other is there.
+function switchTo(take) {
+  if (take === current) play(take);
+  else begin(take, null);
+  say(nameOf(take));
+}
+
+async function begin(take, at) {
+  const before = current;
+  current = opening = take;
+  startAt = at;
+  take.missing = false;
+  if (before) paintTake(before);
+  if (before?.job !== take.job) setRegion(null);
+  showTake();
+  showPlaying();
+  const next = elementOf(take);
+  const there = await next.opened;
   if (opening !== take) return;
   opening = null;
-  URL.revokeObjectURL(audio.src);
-  audio.src = source;
-  if (place) audio.currentTime = place * secondsOf(take);
+  if (!there) tellMissing();
+  else change(next, at ?? placeFor(next));
+}
+
+function change(next, at) {
+  const last = audio;
+  audio = next;
+  audio.loop = wantsLoop;
+  audio.currentTime = at;
+  setVolume();
   audio.play().catch(() => showPlaying());
+  if (last !== next) {
+    last?.pause();
+    last?.remove();
+    document.body.append(next);
+  }
   showPlaying();
+}
+
+// Where the sound before is; the start, where that was at its end or the next is shorter.
+function placeFor(next) {
+  return !audio || audio.ended || audio.currentTime >= next.duration ? 0 : audio.currentTime;
 }
 
 // From disk a sound is read as it is played. Servers are asked for all of it first: many give no part of a file, and
 // then a browser plays from the start wherever one clicks.
 async function sourceOf(take) {
   const link = linkTo(take.files[0][0]);
-  if (location.protocol === "file:") return link;
+  if (onDisk) return link;
   try {
     const answer = await fetch(link);
     return answer.ok ? URL.createObjectURL(await answer.blob()) : link;
@@ -102,8 +147,18 @@ function seekBy(seconds) {
   if (current && !opening) seekTo((audio.currentTime + seconds) / lasting());
 }
 
+function position() {
+  return opening && startAt !== null ? startAt : (audio?.currentTime ?? 0);
+}
+
 function lasting() {
-  return !opening && Number.isFinite(audio.duration) && audio.duration > 0 ? audio.duration : secondsOf(current);
+  return !opening && audio && Number.isFinite(audio.duration) && audio.duration > 0 ? audio.duration : secondsOf(current);
+}
+
+function atEnd() {
+  if (region) play(current, region[0] / lasting());
+  else if (playOn) step(1);
+  else showPlaying();
 }
 
 function setLoop(on) {
@@ -119,15 +174,38 @@ function setPlayOn(on) {
   say(on ? "Goes on to the next sound" : "Stops after each sound");
 }
 
+// Louder sounds better: takes of a job are lowered to the quietest of them, to be compared by what they are.
+const MATCH = "kling-batch levels";
+const matchButton = iconButton("match", "Takes of a job equally loud (M)", { "aria-pressed": String(kept(MATCH) === null), onclick: () => setMatch(!matches()) });
+
+function matches() {
+  return matchButton.getAttribute("aria-pressed") === "true";
+}
+
+function setMatch(on) {
+  matchButton.setAttribute("aria-pressed", String(on));
+  keep(MATCH, on ? null : "as they are");
+  setVolume();
+  if (current) showTake();
+  say(on ? "Takes of a job are equally loud" : "Takes are as loud as they are");
+}
+
+function loweredBy(take) {
+  const all = take.job.takes.map((one) => one.loudness).filter((loudness) => loudness !== null);
+  return matches() && take.loudness !== null ? Math.min(MOST_LOWERED, take.loudness - Math.min(...all)) : 0;
+}
+
 function setVolume() {
-  if (audio) audio.volume = volume.valueAsNumber;
+  if (audio && !opening) audio.volume = volume.valueAsNumber * 10 ** (-loweredBy(current) / 20);
 }
 
 function tellMissing() {
-  if (!current || opening) return;
+  const words = `${current.files[0][0]} cannot be played: is it beside this page?`;
   current.missing = true;
-  title.replaceChildren(el("b", null, nameOf(current)), el("span", { class: "wrong" }, `${current.files[0][0]} cannot be played: is it beside this page?`));
-  say(`${current.files[0][0]} cannot be played. Is it beside this page?`);
+  audio?.pause();
+  unload(current);
+  title.replaceChildren(el("b", null, nameOf(current)), el("span", { class: "wrong" }, words));
+  say(words);
   showPlaying();
 }
 
@@ -154,9 +232,13 @@ function stepJob(by) {
 }
 
 function showTake() {
-  title.replaceChildren(el("b", null, current.job.id), ` take ${current.number} `, foreign(current.job.prompt, { class: "quiet" }));
+  const lowered = loweredBy(current);
+  title.replaceChildren(el("b", null, current.job.id), ` take ${current.number} `,
+    lowered >= 0.05 ? el("span", { class: "lowered", title: "Lowered to the quietest take of this job" }, `${decibels(-lowered)} dB `) : "",
+    foreign(current.job.prompt, { class: "quiet" }));
   bigWave.replaceChildren(...waveform(current.wave));
   seekBar.disabled = false;
+  showScope();
 }
 
 let drawing = 0;
@@ -172,12 +254,14 @@ function showPlaying() {
 
 function showPlace() {
   if (!current) return;
+  stayInRegion();
   const all = lasting();
-  const at = opening ? 0 : Math.min(audio.currentTime, all);
+  const at = Math.min(position(), all);
   seekBar.value = String(Math.round((1000 * at) / all));
   seekBar.setAttribute("aria-valuetext", `${at.toFixed(1)} of ${all.toFixed(1)} seconds`);
   time.textContent = `${clock(at)} / ${clock(all)}`;
   for (const wave of [bigWave, cards.get(current)?.wave]) if (wave) setHeard(wave, at / all);
+  markPlace(at);
   if (playing()) drawing = requestAnimationFrame(showPlace);
 }
 
