@@ -104,6 +104,7 @@ def _tell(outcome: Outcome, out: Path, *, quiet: bool) -> None:
     if not quiet:
         for problem in _problems(outcome.result):
             show_error(problem)
+        say(*warning_lines(outcome.result), err=True)
         say(_summary(outcome.result), err=True)
         say(f"Report: {out / 'report.html'}", err=True)
     if outcome.stopped is not None:
@@ -124,6 +125,14 @@ def _problems(result: RunResult) -> Iterator[KlingBatchError]:
         named = ", ".join(map(str, group.takes[:_MOST_NAMED]))
         more = f" and {len(group.takes) - _MOST_NAMED} more" if len(group.takes) > _MOST_NAMED else ""
         yield KlingBatchError(f"{named}{more}: {group.status}: {group.reason}", hint=group.repair)
+
+
+def warning_lines(result: RunResult) -> Iterator[str]:
+    """Name what to listen to, and what was edited."""
+    warnings = [f"{take.take.key}: {warning}" for take in result.takes for warning in take.warnings]
+    yield from warnings[:_MOST_NAMED]
+    if len(warnings) > _MOST_NAMED:
+        yield f"and {len(warnings) - _MOST_NAMED} more warnings: the report has them"
 
 
 def _how_to_agree(plan: Plan) -> str:

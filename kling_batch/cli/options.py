@@ -92,6 +92,9 @@ retries_option = click.option(
     metavar="N",
     help="New attempts for a task that failed for a passing reason.",
 )
+restore_edited_option = click.option(
+    "--restore-edited", is_flag=True, help="Put the original back where a file was edited; the edit is kept aside."
+)
 text_or_json = click.option(
     "--format", "output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to print."
 )

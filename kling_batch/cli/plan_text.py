@@ -63,15 +63,16 @@ def plan_lines(plan: Plan, outlook: Outlook, *, sandbox: bool, most: int | None 
     """Write the plan for people: what changes, in groups by what is done, then the sum. `most` limits each group."""
     for action in Action:
         steps = [step for step in plan.steps if step.action is action and (action is not Action.KEEP or step.failed)]
-        if steps:
-            yield from _group(steps, most)
-            yield ""
+        heading = "that failed for good and are left" if action is Action.KEEP else _SHOWN[action][1]
+        yield from _group(steps, heading, most)
+    edited = [step for step in plan.steps if step.action is Action.KEEP and step.facts and step.facts.edited]
+    yield from _group(edited, "with files that were edited, and are kept", most)
     yield from summary_lines(plan, outlook, sandbox=sandbox)
 
 
-def _group(steps: list[Step], most: int | None) -> Iterator[Line]:
-    action = steps[0].action
-    heading = "that failed for good and are left" if action is Action.KEEP else _SHOWN[action][1]
+def _group(steps: list[Step], heading: str, most: int | None) -> Iterator[Line]:
+    if not steps:
+        return
     yield [Toned(f"{_takes(len(steps))} {heading}:", bold=True)]
     shown = steps[:most]
     width = min(_WIDEST_KEY, max((len(str(step.key)) for step in shown if not _by_field(step)), default=0))
@@ -79,6 +80,7 @@ def _group(steps: list[Step], most: int | None) -> Iterator[Line]:
         yield from _step_lines(step, width)
     if len(steps) > len(shown):
         yield f"    … and {len(steps) - len(shown)} more: kling-batch plan lists them"
+    yield ""
 
 
 def _step_lines(step: Step, width: int) -> Iterator[Line]:

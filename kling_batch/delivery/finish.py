@@ -34,10 +34,11 @@ class Target:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finished:
-    """The file stands under its final name. The warnings name it."""
+    """The file stands under its final name. The warnings name it; `replaced` is where what stood there is kept."""
 
     file: PlacedFile
     warnings: tuple[str, ...]
+    replaced: Path | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,8 +80,8 @@ def finish(
         twice = is_file(out, kept.relative_to(out)) and hash_file(kept) == sha256
     sound = _sound(coming, sha256, target, twice=twice)
 
-    def move(dest: Path) -> None:
-        place(coming, dest, out=out, sha256=sha256, probe=probe)
+    def move(dest: Path) -> Path | None:
+        return place(coming, dest, out=out, sha256=sha256, probe=probe)
 
     if isinstance(sound, Rejected):
         move(kept)
@@ -89,7 +90,7 @@ def finish(
         return Doubted(reason=sound.reason, kept=kept, twice=twice)
     size = coming.stat().st_size
     copy(coming, sha256)
-    move(out / target.path)
+    replaced = move(out / target.path)
     with disk_border(kept):
         for path in (*doubted, kept):
             path.unlink(missing_ok=True)
@@ -102,7 +103,8 @@ def finish(
         duration_s=round(sound.duration_s, 3),
     )
     file = replace(placed_now(out, record, target.external_id), shape=sound.shape)
-    return Finished(file=file, warnings=tuple(f"{target.path}: {warning}" for warning in sound.warnings))
+    warnings = tuple(f"{target.path}: {warning}" for warning in sound.warnings)
+    return Finished(file=file, warnings=warnings, replaced=replaced)
 
 
 def _sound(coming: Path, sha256: str, target: Target, *, twice: bool) -> Verified | Rejected:

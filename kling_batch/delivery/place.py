@@ -46,15 +46,16 @@ def place(src: Path, dest: Path, *, out: Path, sha256: str, probe: Probe = no_pr
         return replaced
 
 
-def placed_now(out: Path, record: FileRecord, external_id: str) -> PlacedFile:
-    """Note how a file stands under its final name at this moment.
+def placed_now(out: Path, record: FileRecord, external_id: str, *, edited: bool = False) -> PlacedFile:
+    """Note how a file stands under its final name at this moment. One that was edited is looked at every time.
 
     Raises:
         DiskUnusable: It does not stand there any more.
     """
     path = inside(out, record.path)
     with disk_border(path):
-        return PlacedFile(external_id=external_id, record=record, mtime_ns=path.stat().st_mtime_ns)
+        mtime_ns = 0 if edited else path.stat().st_mtime_ns
+        return PlacedFile(external_id=external_id, record=record, mtime_ns=mtime_ns)
 
 
 def rejected_path(path: str, sha256: str) -> str:

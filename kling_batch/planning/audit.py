@@ -15,6 +15,7 @@ from kling_batch.delivery.place import REJECTED
 from kling_batch.delivery.verify import Rejected, verify_audio
 from kling_batch.disk import hash_file, look
 from kling_batch.model import FileRecord, Take
+from kling_batch.planning.edits import is_edited, made_here
 from kling_batch.planning.picks import Chosen, Picks
 from kling_batch.records.layout import FOLDER
 from kling_batch.records.lock import Lock
@@ -70,9 +71,19 @@ def audit(
     for pick in picks.unplaceable:
         if pick.job_id in keys:
             flaws.append(Flaw(Finding.UNLOCKED, None, f"{pick.job_id} (picked)", pick.reason))
+    if not quick:
+        flaws = _with_edits(flaws, lock, out)
     if extras:
         flaws += _extras(takes, chosen, out)
     return flaws
+
+
+def _with_edits(flaws: Sequence[Flaw], lock: Lock, out: Path) -> list[Flaw]:
+    """Say which modified files a person edited: a run keeps those, and puts the others back."""
+    modified = [flaw.path for flaw in flaws if flaw.finding is Finding.MODIFIED and flaw.path]
+    made = made_here(lock) if modified else ()
+    edited = {path for path in modified if is_edited(out, path, made)}
+    return [flaw._replace(detail=f"edited: {flaw.detail}") if flaw.path in edited else flaw for flaw in flaws]
 
 
 def _of_take(take: Take, lock: Lock, out: Path, quick: bool) -> list[Flaw]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from stat import S_ISREG
 
@@ -13,6 +13,7 @@ from kling_batch.delivery.place import coming_file, place
 from kling_batch.disk import disk_border, hash_file, is_file, look
 from kling_batch.effects import Probe, no_probe
 from kling_batch.model import FileRecord, Job, Take, TakeKey
+from kling_batch.planning.edits import is_edited, made_here
 from kling_batch.planning.plan import Step
 from kling_batch.records.lock import Lock, LockEntry
 from kling_batch.records.state import is_of
@@ -103,31 +104,56 @@ def _several(job_id: str, numbers: list[int]) -> str | None:
     return f"takes {words} are both picked; choose one, such as: kling-batch pick MANIFEST {job_id}={numbers[0]}"
 
 
-def bring_picks(chosen: Sequence[Chosen], out: Path, *, probe: Probe = no_probe) -> list[Path]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Brought:
+    """What came of bringing picks: what lacks, since its original is missing or modified; words on what was edited."""
+
+    lacking: list[Path] = field(default_factory=list)
+    edited: list[str] = field(default_factory=list)
+
+
+def bring_picks(
+    chosen: Sequence[Chosen], out: Path, *, lock: Lock, restore_edited: bool, probe: Probe = no_probe
+) -> Brought:
     """Copy the files of chosen takes to their plain names, where their own files are in place. Blocks.
 
     A copy has the time of its original, so that what is in place is seen without reading it.
 
-    Returns:
-        What is not in place, since its original is missing or modified.
+    Args:
+        chosen: The takes.
+        out: The output folder.
+        lock: What the lock says: a sound that it does not know was edited.
+        restore_edited: Moves aside what was edited; else it is kept.
+        probe: Is told of every effect.
 
     Raises:
         DiskUnusable: A file cannot be read or written.
     """
-    lacking = []
+    brought = Brought()
+    if not chosen:
+        return brought
+    made = made_here(lock)
     for one in chosen:
         for record in one.records:
-            source, dest = out / one.take.path(record.format), out / one.path(record)
+            name = one.path(record)
+            source, dest = out / one.take.path(record.format), out / name
             with disk_border(dest):
                 if _is_copy(out, one, record):
                     continue
+                edited = is_edited(out, name, made)
+                if edited and not restore_edited:
+                    brought.edited.append(f"{name}: edited; it is kept, and --restore-edited puts the pick back")
+                    continue
                 if not is_file(out, one.take.path(record.format)) or hash_file(source) != record.sha256:
-                    lacking.append(dest)
+                    brought.lacking.append(dest)
                     continue
                 coming = coming_file(out, f"picked.{record.sha256}")
                 shutil.copy2(source, coming)
-            place(coming, dest, out=out, sha256=record.sha256, probe=probe)
-    return lacking
+            replaced = place(coming, dest, out=out, sha256=record.sha256, probe=probe)
+            if replaced is not None and edited:
+                where = replaced.relative_to(out).as_posix()
+                brought.edited.append(f"{name}: the pick is in place, and what stood there is kept as {where}")
+    return brought
 
 
 def drop_picks(job: Job, records: Iterable[FileRecord], out: Path, taken: set[str]) -> list[Path]:

@@ -138,10 +138,11 @@ def _step(facts: TakeState, retries: int, price: Decimal | None) -> Step:
     if facts.moved is not None:
         return _moved(facts, facts.moved)
     if facts.finished is not None or (attempt is not None and attempt.stage is Stage.DELIVERED):
-        lacking = {name: state for name, state in facts.presence.items() if state is not Presence.PRESENT}
+        lacking = {name: state for name, state in facts.presence.items() if state.lacks}
         if not lacking:
-            return _step_of(facts, Action.KEEP, "every file is in place")
-        return _step_of(facts, Action.RESTORE, _lacking_reason(facts, lacking), changes=_file_changes(facts, lacking))
+            return _step_of(facts, Action.KEEP, "; ".join(_edited(facts)) or "every file is in place")
+        reason = "; ".join([*_lacking_reasons(facts, lacking), *_edited(facts)])
+        return _step_of(facts, Action.RESTORE, reason, changes=_file_changes(facts, lacking))
     units = kind_of(take.job).units if price is None else price
     if attempt is None or attempt.stage is Stage.WITHDRAWN:
         changes = _request_changes(take, facts.entry) if facts.entry else ()
@@ -192,7 +193,11 @@ def _unfinished(facts: TakeState, attempt: Attempt, retries: int, units: Decimal
     return _step_of(facts, Action.RESUME, reason)
 
 
-def _lacking_reason(facts: TakeState, lacking: Mapping[str, Presence]) -> str:
+def _edited(facts: TakeState) -> list[str]:
+    return [f"{path} was edited, and is kept; --restore-edited puts the original back" for path in facts.edited]
+
+
+def _lacking_reasons(facts: TakeState, lacking: Mapping[str, Presence]) -> list[str]:
     words = []
     for name, state in lacking.items():
         path = facts.take.path(name)
@@ -201,11 +206,13 @@ def _lacking_reason(facts: TakeState, lacking: Mapping[str, Presence]) -> str:
             words.append(f"{path}: {name} is newly asked for, of a task that is paid for")
         elif state is Presence.MODIFIED:
             words.append(f"{path} was modified")
+        elif state is Presence.EARLIER:
+            words.append(f"{path}: another sound of this project stands there")
         elif known is not None and known.path != path:
             words.append(f"{path}: file was {known.path}")
         else:
             words.append(f"{path} is missing")
-    return "; ".join(words)
+    return words
 
 
 def _file_changes(facts: TakeState, lacking: Mapping[str, Presence]) -> tuple[Change, ...]:

@@ -11,6 +11,7 @@ from kling_batch.catalog import Kind, kind, kind_of
 from kling_batch.disk import disk_border
 from kling_batch.errors import UsageError
 from kling_batch.model import NOTHING, Manifest, Take
+from kling_batch.planning.edits import sort_modified
 from kling_batch.planning.outlook import Outlook, highest_price, outlook
 from kling_batch.planning.plan import Plan, make_plan
 from kling_batch.planning.select import select as select_steps
@@ -68,6 +69,7 @@ class Project:
         expressions: Sequence[str] = (),
         snapshot: Snapshot | None = None,
         prices: Mapping[str, Decimal] | None = None,
+        restore_edited: bool = False,
     ) -> Plan:
         """Make the plan from what is on this machine.
 
@@ -76,12 +78,14 @@ class Project:
             expressions: Which takes are meant; none means all.
             snapshot: The journal, if it was read a moment ago.
             prices: The most that the account was charged for a task of a kind, in units, where that is known.
+            restore_edited: Whether the original takes the place of a file that a person edited.
         """
         known = snapshot or self.snapshot()
         takes = self.manifest.takes
         highest = {each.name: highest_price(each, known.attempts.values(), self.lock) for each in self.kinds}
         highest |= {name: max(price, highest[name]) for name, price in (prices or {}).items()}
-        facts = read_states(takes, known, self.lock, self.out)
+        states = read_states(takes, known, self.lock, self.out)
+        facts = sort_modified(states, known, self.lock, self.out, restore_edited=restore_edited)
         made = make_plan(facts, self.lock, retries=retries, wanted=(take.key for take in takes), prices=highest)
         return select_steps(made, expressions)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from kling_batch.disk import is_file
 from kling_batch.errors import DiskUnusable
 from kling_batch.planning.plan import Action, Plan, Step
-from kling_batch.records.state import Presence, TakeState
+from kling_batch.records.state import TakeState
 from kling_batch.records.store import Store
 
 SERVICE = "the service"
@@ -31,7 +31,7 @@ def sources(step: Step, out: Path, store: Store | None) -> Collection[str]:
     facts = step.facts
     if facts is None:
         return ()
-    lacking = [name for name, state in facts.presence.items() if state is not Presence.PRESENT]
+    lacking = [name for name, state in facts.presence.items() if state.lacks]
     return dict.fromkeys(_source(facts, name, out, store) for name in lacking)
 
 

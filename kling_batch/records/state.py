@@ -27,8 +27,18 @@ class Presence(Enum):
     PRESENT = auto()
     MISSING = auto()
     MODIFIED = auto()
+    """Other bytes stand there."""
+    EDITED = auto()
+    """A person made another sound of it, which is kept."""
+    EARLIER = auto()
+    """Another sound of this project stands there."""
     NEVER = auto()
     """It was never made: the format is newly asked for."""
+
+    @property
+    def lacks(self) -> bool:
+        """Whether a file has to be brought."""
+        return self not in {Presence.PRESENT, Presence.EDITED}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,6 +63,12 @@ class TakeState:
     presence: Mapping[str, Presence]
     earlier_units: Decimal = NOTHING
     touched: bool = False
+
+    @property
+    def edited(self) -> tuple[str, ...]:
+        """The paths of files that a person edited, and that are kept."""
+        found = (name for name, presence in self.presence.items() if presence is Presence.EDITED)
+        return tuple(self.take.path(name) for name in found)
 
 
 def with_rerolls(takes: Iterable[Take], lock: Lock) -> tuple[Take, ...]:

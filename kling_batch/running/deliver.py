@@ -23,6 +23,7 @@ from kling_batch.errors import DiskUnusable, KlingBatchError
 from kling_batch.events import Warned
 from kling_batch.model import Audio, FileRecord, Origin, Status, TakeError, Task
 from kling_batch.records.attempts import PlacedFile, Stage
+from kling_batch.records.state import Presence
 from kling_batch.records.store import Store
 from kling_batch.running.account import Shown
 from kling_batch.running.limits import wait_s
@@ -205,7 +206,7 @@ class _Delivery:
                 return lacking
         files = [self.placed[name] for name in formats]
         work.files = tuple(file.record for file in files)
-        work.warnings = tuple(self.warnings)
+        work.warnings = (*work.warnings, *self.warnings)
         work.row = replace(work.row, stage=Stage.DELIVERED)
         await self.ports.journal.save(work.row, files)
         return None
@@ -228,8 +229,10 @@ class _Delivery:
         known = work.known_files.get(audio_format)
         if known is None:
             return None
-        if audio_format in work.present:
-            return await self.ports.offload(placed_now, self.out, replace(known, path=target.path), work.external_id)
+        presence = work.presence.get(audio_format, Presence.NEVER)
+        if not presence.lacks:
+            record, edited = replace(known, path=target.path), presence is Presence.EDITED
+            return await self.ports.offload(placed_now, self.out, record, work.external_id, edited=edited)
         coming = self._partial(target)
         if not await self.ports.offload(self._bring_back, target, known, coming):
             return None
@@ -309,9 +312,14 @@ class _Delivery:
             probe=self.ports.probe,
         )
         match await to_its_end(finishing):
-            case Finished(file=file, warnings=warnings):
+            case Finished(file=file, warnings=warnings, replaced=replaced):
                 doubted.clear()
                 self.warnings += warnings
+                if replaced and self.work.presence.get(target.audio_format) is Presence.MODIFIED:
+                    where = replaced.relative_to(self.out).as_posix()
+                    self.warnings.append(
+                        f"{target.path}: the original is back, and what stood there is kept as {where}"
+                    )
                 return file
             case Doubted() as doubt:
                 if target.sha256 in {None, sha256}:

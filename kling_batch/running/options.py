@@ -32,6 +32,7 @@ class Options:
         retries: New attempts for a task that failed for a passing reason.
         locked: Ends with `Drift`, before anything, where a call would have to be paid.
         frozen: Uses lock, disk and store alone: the service is asked nothing, and the lock is left as it is.
+        restore_edited: Puts the original back where a person edited a file; the edit is kept aside.
         hold_unclear: Leaves unknown what may be paid for, and never sends it again.
         rebind: Takes over a folder that belongs to another account, or to one that cannot be recognised any more.
         unproven: Goes on where it cannot be known what another machine has sent.
@@ -51,6 +52,7 @@ class Options:
     retries: int = 2
     locked: bool = False
     frozen: bool = False
+    restore_edited: bool = False
     hold_unclear: bool = False
     rebind: bool = False
     unproven: bool = False

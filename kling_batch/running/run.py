@@ -15,6 +15,7 @@ from kling_batch.errors import DiskUnusable, KlingBatchError
 from kling_batch.events import RunEnded, RunStarted, Warned
 from kling_batch.model import (
     NOTHING,
+    FileRecord,
     LimitPoint,
     Manifest,
     Origin,
@@ -30,7 +31,7 @@ from kling_batch.planning.plan import Action, Plan
 from kling_batch.records.account import AccountMemory, Mark
 from kling_batch.records.attempts import Attempt, PlacedFile, Stage
 from kling_batch.records.lock import Lock
-from kling_batch.records.state import TakeState, with_rerolls
+from kling_batch.records.state import Presence, TakeState, with_rerolls
 from kling_batch.running.account import Account
 from kling_batch.running.deliver import WORKERS, Deliveries
 from kling_batch.running.endings import deadline_passed, exit_status_of, failure
@@ -147,7 +148,7 @@ class Run:
         if self.options.frozen and stopper.error is None and (drift := incomplete(_undelivered(works.values()))):
             stopper.stop(drift)
         await self._finish_lock()
-        await _bring_picks(self.manifest, self._keeper.lock, ports, self.options.out, stopper)
+        await _bring_picks(self.manifest, self._keeper.lock, ports, self.options, stopper)
         return await self._ended(tuple(work.result() for work in works.values()))
 
     async def _ended(self, takes: tuple[TakeResult, ...]) -> Outcome:
@@ -239,8 +240,7 @@ class Run:
                 self._keeper.put(work)
             known = step.facts.attempt is not None and step.facts.attempt.stage is Stage.DELIVERED
             if not known or step.facts.touched:
-                placed = [placed_now(self.options.out, record, work.external_id) for record in work.files]
-                news.append((work.row, placed))
+                news.append((work.row, [_placed(self.options.out, record, work) for record in work.files]))
         if news:
             await self.ports.journal.save_all(news)
 
@@ -280,6 +280,10 @@ def _started(at: float, works: Iterable[Work], plan: Plan) -> RunStarted:
     )
 
 
+def _placed(out: Path, record: FileRecord, work: Work) -> PlacedFile:
+    return placed_now(out, record, work.external_id, edited=work.presence[record.format] is Presence.EDITED)
+
+
 def _is_locked(work: Work, facts: TakeState) -> bool:
     """Whether the lock says of a kept take what is so. Its name stands for what was asked for."""
     entry = facts.entry
@@ -294,12 +298,15 @@ def _undelivered(works: Iterable[Work]) -> list[tuple[str, str]]:
     ]
 
 
-async def _bring_picks(manifest: Manifest, lock: Lock, ports: Ports, out: Path, stopper: Stopper) -> None:
+async def _bring_picks(manifest: Manifest, lock: Lock, ports: Ports, options: Options, stopper: Stopper) -> None:
     """Put the files of chosen takes under their plain names as well."""
     picks = picks_of(with_rerolls(manifest.takes, lock), lock)
     for pick in picks.unplaceable:
         ports.observe(Warned(at=ports.clock.time(), message=f"The pick of {pick.job_id} has no file: {pick.reason}."))
+    bring = partial(bring_picks, lock=lock, restore_edited=options.restore_edited, probe=ports.probe)
     try:
-        await ports.offload(bring_picks, picks.chosen, out, probe=ports.probe)
+        brought = await ports.offload(bring, picks.chosen, options.out)
+        for words in brought.edited:
+            ports.observe(Warned(at=ports.clock.time(), message=words))
     except DiskUnusable as error:
         stopper.stop(error)

@@ -169,6 +169,7 @@ class Session:
             expressions=self.options.select,
             snapshot=snapshot,
             prices=self._known_prices(),
+            restore_edited=self.options.restore_edited,
         )
         if self.only is not None:
             chosen = tuple(step for step in plan.steps if self.only(step))

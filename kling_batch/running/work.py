@@ -15,9 +15,6 @@ from kling_batch.records.state import Presence, TakeState
 from kling_batch.running.decide import withdrawn
 from kling_batch.running.endings import unknown
 
-_NONE: frozenset[str] = frozenset()
-"""The same object for every take of which nothing is in place: an empty one of its own has 216 bytes."""
-
 
 @dataclass(slots=True, eq=False)
 class Work:
@@ -26,8 +23,8 @@ class Work:
     `looked_for` tells that this run has looked for this attempt on the account, or made the one before itself.
     `posted` tells that this run made the call that the task came from; `task` is what the service last said;
     `earlier_units` were charged for attempts that failed; `in_flight_since` is when its task was made, on the monotonic
-    clock. `known_files` are what the files have to be where they were made before, by format; `present` names the
-    formats that are in place; `moved` is the lock's entry of the renamed job whose sound it takes over. An `orphan`
+    clock. `known_files` are what the files have to be where they were made before, by format; `presence` is how the
+    wanted formats stood; `moved` is the lock's entry of the renamed job whose sound it takes over. An `orphan`
     is not asked for this time: it is only watched, since it holds a slot.
     """
 
@@ -43,7 +40,7 @@ class Work:
     in_flight_since: float = 0.0
     task: Task | None = None
     known_files: Mapping[str, FileRecord] = field(default_factory=dict)
-    present: frozenset[str] = frozenset()
+    presence: Mapping[str, Presence] = field(default_factory=dict)
     moved: LockEntry | None = None
     files: tuple[FileRecord, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -136,7 +133,10 @@ def work_of(step: Step, facts: TakeState, *, run_id: int, order: int) -> Work:
         order=order,
         earlier_units=earlier_units,
         known_files=facts.known_files,
-        present=frozenset(name for name, state in facts.presence.items() if state is Presence.PRESENT) or _NONE,
+        presence=facts.presence,
+        warnings=tuple(
+            f"{path}: edited; it is kept, and --restore-edited puts the original back" for path in facts.edited
+        ),
         moved=facts.moved,
     )
 

@@ -85,7 +85,10 @@ def _move(project: Project, chosen: Mapping[str, TakeKey], cleared: AbstractSet[
             for file in drop_picks(job, records, project.out, taken_names(project.manifest.takes)):
                 say(f"{file} was edited, and stays.", err=True)
     fresh = [one for one in picks_of(project.manifest.takes, project.lock).chosen if one.take.job.id in chosen]
-    for path in bring_picks(fresh, project.out):
+    brought = bring_picks(fresh, project.out, lock=project.lock, restore_edited=True)
+    for words in brought.edited:
+        say(f"{words}.", err=True)
+    for path in brought.lacking:
         say(f"{path} is not there yet: kling-batch restore or run puts it in place.", err=True)
 
 

@@ -14,8 +14,14 @@ from kling_batch.api.session import options_for, session_of
 from kling_batch.catalog import LENGTH, WORDS, kind_of
 from kling_batch.cli import github
 from kling_batch.cli.environment import own_access
-from kling_batch.cli.execute import watched
-from kling_batch.cli.options import fetching_options, project_options, select_option, text_or_json
+from kling_batch.cli.execute import warning_lines, watched
+from kling_batch.cli.options import (
+    fetching_options,
+    project_options,
+    restore_edited_option,
+    select_option,
+    text_or_json,
+)
 from kling_batch.cli.output import print_json, say, show_error
 from kling_batch.cli.progress import View
 from kling_batch.cli.reports import refresh
@@ -25,6 +31,7 @@ from kling_batch.planning.plan import Action, Step
 from kling_batch.planning.project import Project
 from kling_batch.report.facts import units_text
 from kling_batch.running.options import Options
+from kling_batch.text import counted
 
 if TYPE_CHECKING:
     from kling_batch.report.github import Note
@@ -42,6 +49,7 @@ class Lost:
 @click.command()
 @project_options
 @select_option
+@restore_edited_option
 @fetching_options
 @text_or_json
 def command(project: Project, options: Options, view: View, store: str | Path | None, output: str) -> int:
@@ -57,6 +65,7 @@ def command(project: Project, options: Options, view: View, store: str | Path | 
     with session.hold() as held:
         outcome = watched(held, view.show(sandbox=project.sandbox))
         refresh(held.project.current())
+        edited = [path for step in held.plan.steps if step.facts is not None for path in step.facts.edited]
     results = outcome.result.takes
     stopped = None if isinstance(outcome.stopped, Drift) else outcome.stopped
     lost = [Lost(take=step.facts.take, reason=step.reason) for step in session.left_out if step.facts]
@@ -64,10 +73,11 @@ def command(project: Project, options: Options, view: View, store: str | Path | 
     price = NOTHING if project.sandbox else project.outlook(project.snapshot(), None).units
     if output == "json":
         shown = [_json(one, price) for one in lost]
-        print_json({"restored": not lost, "lost": shown})
+        print_json({"restored": not lost, "lost": shown, "edited": edited})
     else:
         for one in lost:
             say(_line(one, price))
+    say(*warning_lines(outcome.result), err=True)
     status = _status(lost, stopped)
     github.tell_notes(_notes(lost, stopped), int(status), err=output == "json")
     if stopped is not None:
@@ -78,7 +88,8 @@ def command(project: Project, options: Options, view: View, store: str | Path | 
         say("  kling-batch plan shows what a run would do; kling-batch run does it, by consent.", err=True)
     else:
         restored = sum(one.origin is not Origin.KEPT for one in results)
-        say(f"Every locked file is in place: {restored} takes restored.", err=True)
+        kept = f", but for {counted(len(edited), 'edited file')}" if edited else ""
+        say(f"Every locked file is in place{kept}: {restored} takes restored.", err=True)
     return int(status)
 
 

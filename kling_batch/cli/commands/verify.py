@@ -48,7 +48,7 @@ def command(
     github.tell_notes(_notes(flaws, takes), int(status), err=output == "json")
     if flaws:
         say(f"{len(flaws)} of what is asked for or found is not what is locked.", err=True)
-        say("  kling-batch run puts back what is missing or modified; kling-batch plan shows how.", err=True)
+        say("  kling-batch run puts back what is missing or damaged, and keeps what was edited.", err=True)
         return int(status)
     checked = "by name and size" if quick else "by hash and by decoding"
     say(f"{len(takes)} takes verified, {checked}.", err=True)
