@@ -25,6 +25,7 @@ def load(
     lock: str | Path | None = None,
     sandbox: bool = False,
     allow_outside: bool = False,
+    adopt: bool = False,
 ) -> Project:
     """Read a manifest and its lock.
 
@@ -37,6 +38,7 @@ def load(
             store of its own.
         allow_outside: Whether manifest, tables and lock may lead outside of their folder, by `..` or by links: only
             where you trust whoever wrote them.
+        adopt: Whether to take over the output folder of another manifest: of this one under its former name.
 
     Raises:
         ManifestInvalid: The manifest has problems: all of them are in the error.
@@ -56,6 +58,7 @@ def load(
         sandbox=sandbox,
         seen=(0, 0),
         place=tuple(place),
+        adopt=adopt,
     )
     if not allow_outside:
         refuse_outside(opened.lock_path, opened.lock_path.parent, f"The lock {opened.lock_path}")

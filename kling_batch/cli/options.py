@@ -175,7 +175,7 @@ def project_options(command: Command) -> Command:
     ) -> int:
         from kling_batch.api.project import load
 
-        flags = {name: others.pop(name) for name in ("sandbox", "allow_outside")}
+        flags = {name: others.pop(name) for name in ("sandbox", "allow_outside", "adopt")}
         opened = load(manifest, project=project, out=out, lock=lock_path, **flags)
         return command(project=opened, **others)
 
@@ -188,6 +188,7 @@ def project_options(command: Command) -> Command:
             lock_option,
             sandbox_option,
             allow_outside_option,
+            click.option("--adopt", is_flag=True, help="Take over the output folder of a manifest that was renamed."),
         ),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -28,6 +29,7 @@ class Project:
     """A manifest, each take with its own edition, and where its things are.
 
     `seen` is the lock file's time and size when it was read; `place` are the options that say where its things are.
+    `adopt` agrees to take over the output folder of another manifest.
     """
 
     manifest: Manifest
@@ -37,24 +39,49 @@ class Project:
     sandbox: bool
     seen: tuple[int, int] | None = None
     place: tuple[str, ...] = ()
+    adopt: bool = False
 
     def snapshot(self) -> Snapshot:
         """Read the journal, without holding it.
 
         Raises:
-            UsageError: It is of the sandbox and the project is not, or the other way round.
+            UsageError: It is of another manifest, or of the sandbox and the project is not, or the other way round.
             DiskUnusable: There is one, and it cannot be read.
         """
         found = read_snapshot(self.out)
-        self.check_service(found.service)
+        self.check_folder(found.service, found.manifest)
         return found
 
-    def check_service(self, service: str | None) -> None:
-        """Check that the journal in the output folder belongs to the sandbox, or to a service, as the project does.
+    @property
+    def manifest_from_out(self) -> str:
+        """Where the manifest is, from the output folder: by this the folder remembers it, also when both are moved."""
+        path, out = os.path.realpath(self.manifest.path), os.path.realpath(self.out)
+        try:
+            return Path(os.path.relpath(path, out)).as_posix()
+        except ValueError:  # on another drive of Windows
+            return Path(path).as_posix()
+
+    def check_folder(self, service: str | None, manifest: str | None) -> None:
+        """Check that the output folder belongs to this manifest, and to the sandbox, or to a service, as the project.
+
+        Args:
+            service: What its journal says of the service; None where it says nothing.
+            manifest: Where the manifest is that it remembers, from there. One of the same name that is there no more
+                was moved with everything else.
 
         Raises:
             UsageError: It does not.
         """
+        mine = self.manifest_from_out
+        if manifest not in {None, mine} and not self.adopt:
+            other = os.path.normpath(self.out / manifest)
+            if Path(other).name != Path(mine).name or os.path.lexists(other):
+                words = f"{self.out} holds the sounds of {other}, and this is {self.manifest.path}"
+                raise UsageError(
+                    f"{words}: each would undo the other.",
+                    hint="Give this one another folder with --out, or another project's name (`project`, or --project "
+                    "for a table). If it is that manifest under a new name, --adopt takes the folder over.",
+                )
         if service is not None and (service == SANDBOX_SERVICE) != self.sandbox:
             whose, other = ("a sandbox", "a service") if self.sandbox else ("the service", "a sandbox")
             raise UsageError(

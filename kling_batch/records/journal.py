@@ -70,6 +70,11 @@ class Journal:
             held: list[Statement] = [("disown_attempts", {})] if disown else []
             self._write_now([*held, _meta("service", service), _meta(_TOKEN, secrets.token_hex(8))])
 
+    def claim(self, manifest: str) -> None:
+        """Remember where the manifest is, from the output folder, whose sounds that holds."""
+        if self.get_meta("manifest") != manifest:
+            self._write_now([_meta("manifest", manifest)])
+
     def get_meta(self, key: str) -> str | None:
         """Read one fact about the journal itself."""
         with sqlite_border(self.path):

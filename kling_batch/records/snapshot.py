@@ -71,12 +71,14 @@ class Snapshot:
     """What a journal says at one moment, for plan, status and report.
 
     `service` is the fingerprint of the service and account that was last asked; None where none was.
+    `manifest` is where the manifest is that made the sounds, from the output folder; None where it does not say.
     """
 
     attempts: dict[str, Attempt] = field(default_factory=dict)
     files: dict[str, list[PlacedFile]] = field(default_factory=dict)
     last_run: RunRow | None = None
     service: str | None = None
+    manifest: str | None = None
 
     @property
     def account(self) -> str | None:
@@ -93,13 +95,13 @@ def read_snapshot(out: Path) -> Snapshot:
     with _reading(out) as connection:
         if connection is None:
             return Snapshot()
-        service = [row["value"] for row in _rows(connection, "get_meta", {"value": _WORDS}, key="service")]
         runs = [_run(row) for row in _rows(connection, "last_run", _RUN)]
         return Snapshot(
             attempts=_read_attempts(connection),
             files=_read_files(connection),
             last_run=runs[0] if runs else None,
-            service=service[0] if service else None,
+            service=_meta(connection, "service"),
+            manifest=_meta(connection, "manifest"),
         )
 
 
@@ -112,6 +114,11 @@ def read_shapes(out: Path) -> Mapping[str, Shape]:
     with _reading(out) as connection:
         rows = _rows(connection, "all_shapes", _SHAPE) if connection is not None else ()
         return {row.pop("sha256"): Shape(**row) for row in rows}
+
+
+def _meta(connection: sqlite3.Connection, key: str) -> str | None:
+    found = [row["value"] for row in _rows(connection, "get_meta", {"value": _WORDS}, key=key)]
+    return found[0] if found else None
 
 
 def _read_attempts(connection: sqlite3.Connection) -> dict[str, Attempt]:

@@ -113,7 +113,8 @@ class Session:
             check_lock_place(self.project.lock_path)
         self._journal = self.open_journal(self.project.out)
         try:
-            self.project.check_service(self._journal.get_meta("service"))
+            self.project.check_folder(self._journal.get_meta("service"), self._journal.get_meta("manifest"))
+            self._journal.claim(self.project.manifest_from_out)
             self._plan_again()
             yield self
         finally:

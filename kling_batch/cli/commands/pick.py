@@ -43,6 +43,7 @@ def command(project: Project, choices: tuple[str, ...], table: Path | None, clea
     chosen = [parse_key(text, "=") for text in choices] + (_read(table) if table else [])
     if not chosen and not clear:
         raise UsageError("Nothing is chosen.", hint="Name a take of a job, such as door-creak=2.")
+    project.snapshot()  # which is of this manifest
     one_a_job, cleared = _one_a_job(chosen), frozenset(clear)
     picked = _note(project, one_a_job, cleared)
     try:
