@@ -23,13 +23,15 @@ LENGTH = "duration"
 class Output:
     """Where an answer has a finished file: the list in `task_result`, and the fields of URL and stated length there.
 
-    `bytes_per_s` is what a second of it takes on the disk.
+    `bytes_per_s` is what a second of it takes on the disk. `also` are other formats in which the service may have made
+    it: such a file is kept under this one's name.
     """
 
     result: str
     url: str
     length: str
     bytes_per_s: int
+    also: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,7 +41,8 @@ class Kind:
     `fields` are what a job may say of its request, each with its schema; `required` those that must be sent. `words`
     names the field that says in words what is wanted, `length` the one that says how long, in seconds, where there is
     one. `external_id` is the field that takes our name for a task; None where the service takes none: such a task can
-    be asked for by its task id alone.
+    be asked for by its task id alone. A `synchronous` kind has its result in the answer to the call, and only there: it
+    can be asked for by nothing.
 
     `outputs` are the files of a finished task by format, and `formats` those that are kept unless a job says otherwise.
     A task takes `slots` of the account's room in its `pool`; `units` is its list price. `final_messages` are words of a
@@ -54,6 +57,7 @@ class Kind:
     words: str
     length: str | None
     external_id: str | None
+    synchronous: bool
     outputs: Mapping[str, Output]
     formats: tuple[str, ...]
     pool: str
@@ -92,7 +96,8 @@ def read_kind(name: str, schema: Mapping[str, Any]) -> Kind:
         words=facts["words"],
         length=facts["length"],
         external_id=facts["external_id"],
-        outputs={output: Output(**said) for output, said in facts["outputs"].items()},
+        synchronous=facts["synchronous"],
+        outputs={output: Output(**said | {"also": tuple(said["also"])}) for output, said in facts["outputs"].items()},
         formats=tuple(facts["formats"]),
         pool=facts["pool"],
         slots=facts["slots"],

@@ -19,7 +19,8 @@ from kling_batch.records.attempts import PlacedFile
 class Target:
     """Where a file goes under the output folder, and what it has to be.
 
-    `sha256` is None where any sound will do; `with_shape` asks for what it looks like.
+    `sha256` is None where any sound will do, and `also` are other formats that will do; `with_shape` asks for what it
+    looks like.
     """
 
     path: str
@@ -29,6 +30,7 @@ class Target:
     task_id: str | None
     stated_s: float | None = None
     sha256: str | None = None
+    also: tuple[str, ...] = ()
     with_shape: bool = False
 
 
@@ -116,6 +118,7 @@ def _sound(coming: Path, sha256: str, target: Target, *, twice: bool) -> Verifie
         audio_format=target.audio_format,
         requested_s=target.requested_s,
         stated_s=target.stated_s,
+        also=target.also,
         with_shape=target.with_shape,
     )
     match verdict:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Container
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
@@ -27,6 +28,8 @@ _READABLE = {"wav": readable_wav, "mp3": readable_mp3}
 """Formats whose files are looked through before the decoder, which passes over what is wrong with them."""
 _CONTAINERS = {"wav": {"WAV", "WAVEX", "RF64"}, "mp3": {"MP3", "MPEG"}}
 """How the decoder calls formats that it does not call as everybody does."""
+_WAVS = (b"RIFF", b"RF64")
+"""How files of the one format begin that is recognised by its bytes, where two may come."""
 _SHORT = 0.6
 """Below this share of the length that was asked for, a sound may be cut."""
 
@@ -94,7 +97,13 @@ Verdict = Verified | Suspect | Rejected
 
 
 def verify_audio(
-    path: Path, *, audio_format: str, requested_s: float | None, stated_s: float | None = None, with_shape: bool = False
+    path: Path,
+    *,
+    audio_format: str,
+    requested_s: float | None,
+    stated_s: float | None = None,
+    also: Container[str] = (),
+    with_shape: bool = False,
 ) -> Verdict:
     """Check a downloaded file. Blocks for some 15 ms for ten seconds of MP3: call it from a thread.
 
@@ -103,6 +112,7 @@ def verify_audio(
         audio_format: What it shall be, by the usual ending of its name.
         requested_s: The length in seconds that was asked for; None where none was.
         stated_s: The length in seconds that the service states for this very file, if it states one.
+        also: Other formats in which the service may have made it.
         with_shape: Also find out what it looks like and how loud it is.
 
     Raises:
@@ -110,6 +120,8 @@ def verify_audio(
     """
     with disk_border(path):
         data = path.read_bytes()
+    if "wav" in also and data.startswith(_WAVS):
+        audio_format = "wav"
     readable, damage = _READABLE.get(audio_format, _as_it_is)(data)
     decoded = _decode(path if readable is data else io.BytesIO(readable), audio_format, with_shape=with_shape)
     reasons = [] if damage is None else [damage]

@@ -112,8 +112,10 @@ def _of_file(take: Take, record: FileRecord, out: Path, path: str, quick: bool) 
     elif not quick and hash_file(out / path) != record.sha256:
         yield Flaw(Finding.MODIFIED, path, str(take.key), "its bytes are not those of the lock")
     elif not quick:
-        length = kind_of(take.job).length_of(take.job)
-        verdict = verify_audio(out / path, audio_format=record.format, requested_s=length)
+        kind = kind_of(take.job)
+        also = kind.outputs[record.format].also
+        length = kind.length_of(take.job)
+        verdict = verify_audio(out / path, audio_format=record.format, requested_s=length, also=also)
         if isinstance(verdict, Rejected):
             yield Flaw(Finding.BROKEN, path, str(take.key), verdict.reason)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from decimal import Decimal
 from enum import StrEnum
 
-from kling_batch.model import FileRecord, LimitPoint, Shape
+from kling_batch.model import Audio, FileRecord, LimitPoint, Shape
 
 
 class Stage(StrEnum):
@@ -38,7 +40,8 @@ class Attempt:
 
     `run_id` 0 marks what no run here has made: only the lock knew it, or another account made it, which had this folder
     before. Its intents are never sent again.
-    `kind` names the kind of task that it asks for.
+    `kind` names the kind of task that it asks for. `answer` says where the sounds of a synchronous call are: see
+    `audios`.
     """
 
     external_id: str
@@ -56,6 +59,15 @@ class Attempt:
     sent_at: float | None = None
     created_at: float | None = None
     ended_at: float | None = None
+    answer: str | None = None
+
+    @property
+    def audios(self) -> tuple[Audio, ...]:
+        """Read what a synchronous call made, of which its answer alone told; nothing where that cannot be read."""
+        try:
+            return tuple(Audio(**row) for row in json.loads(self.answer or "[]"))
+        except (ValueError, TypeError, RecursionError):
+            return ()
 
     @property
     def is_own(self) -> bool:
@@ -71,6 +83,11 @@ class Attempt:
     def generation_s(self) -> float | None:
         """How long its task took, in seconds by the service's clock; None where that was not seen."""
         return None if self.created_at is None or self.ended_at is None else self.ended_at - self.created_at
+
+
+def written(audios: Iterable[Audio]) -> str:
+    """Write down what a synchronous call made, for `Attempt.answer`."""
+    return json.dumps([asdict(audio) for audio in audios])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -38,6 +38,7 @@ _ATTEMPT: Mapping[str, Check] = {
     "created_at": _MAYBE_TIME,
     "ended_at": _MAYBE_TIME,
     "kind": fields.optional(fields.ID),
+    "answer": fields.optional(_WORDS),
 }
 _PLACED: Mapping[str, Check] = {
     "external_id": fields.ID,

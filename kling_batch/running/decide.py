@@ -13,7 +13,7 @@ from typing import assert_never
 
 from kling_batch.catalog import Kind
 from kling_batch.model import NOTHING, Task, TaskStatus
-from kling_batch.records.attempts import Attempt, Stage
+from kling_batch.records.attempts import Attempt, Stage, written
 from kling_batch.service.codes import Reaction
 from kling_batch.service.outcomes import Created, CreateOutcome, NotSent, Refused, Unclear
 
@@ -120,6 +120,7 @@ def after_task(attempt: Attempt, task: Task, *, kind: Kind, run_id: int, now: fl
     """Move an attempt on by what the service says of its task. `price` is reserved until it says what it charged."""
     moved = with_task(attempt, task, run_id, now, price)
     if moved.stage is Stage.SUCCEEDED:
+        moved = replace(moved, answer=written(task.audios) if kind.synchronous else None)
         return Decision(attempt=moved, next=Next.DELIVER)
     if moved.stage is Stage.FAILED:
         return Decision(attempt=replace(moved, final=kind.fails_for_good(task.message)), next=Next.FAIL)

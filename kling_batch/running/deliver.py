@@ -21,7 +21,7 @@ from kling_batch.delivery.place import coming_file, placed_now, replaced_copy
 from kling_batch.disk import disk_border, hash_file, is_file
 from kling_batch.errors import DiskUnusable, KlingBatchError
 from kling_batch.events import Warned
-from kling_batch.model import Audio, FileRecord, Origin, Status, TakeError, Task
+from kling_batch.model import Audio, FileRecord, Origin, Status, TakeError, Task, TaskStatus
 from kling_batch.records.attempts import PlacedFile, Stage
 from kling_batch.records.state import Presence
 from kling_batch.records.store import Store
@@ -63,6 +63,13 @@ _NOT_AT_HAND = Undelivered(
     reason="it is neither on this disk nor in the store, and the service was not to be asked",
     passing=False,
     repair="kling-batch restore asks the service for it as well, and pays nothing.",
+)
+
+
+_ANSWER_GONE = Undelivered(
+    reason="its sound came with the answer to the call, which is not to be had again",
+    passing=False,
+    repair="Take the file from a store or a folder that has it, or raise the job's edition to pay for a new one.",
 )
 
 
@@ -213,13 +220,15 @@ class _Delivery:
 
     def _target(self, audio_format: str) -> Target:
         work, take, known = self.work, self.work.take, self.work.known_files.get(audio_format)
+        kind = kind_of(take.job)
         return Target(
             path=take.path(audio_format),
             audio_format=audio_format,
-            requested_s=kind_of(take.job).length_of(take.job),
+            requested_s=kind.length_of(take.job),
             external_id=work.external_id,
             task_id=work.row.task_id,
             sha256=known.sha256 if known else None,
+            also=kind.outputs[audio_format].also,
             with_shape=audio_format == take.job.formats[0],
         )
 
@@ -261,7 +270,7 @@ class _Delivery:
     async def _from_service(self, formats: Sequence[str]) -> NotYet | Undelivered | None:
         """Fetch files; None when all are in place. Another try is made with fresh URLs."""
         task = await self._task(fresh=self.tries > 0)
-        if isinstance(task, NotYet):
+        if not isinstance(task, Task):
             return task
         targets = [self._target(name) for name in formats]
         for target in targets:
@@ -340,8 +349,10 @@ class _Delivery:
             ),
         )
 
-    async def _task(self, *, fresh: bool) -> Task | NotYet:
+    async def _task(self, *, fresh: bool) -> Task | NotYet | Undelivered:
         """What the service says of the task; asked for it alone where a fresh URL is needed."""
+        if self.scheduler.kind.synchronous:
+            return self._answered()
         if self.work.task is not None and self.work.task.audios and not fresh:
             return self.work.task
         task = None if fresh else await self.deliveries.shown(self.ports, self.scheduler.kind, self.work)
@@ -360,6 +371,13 @@ class _Delivery:
             self.work.origin = Origin.RESUMED
         self.work.task = task
         return task
+
+    def _answered(self) -> Task | Undelivered:
+        """Say what a synchronous call made: the journal knows it, and nobody else can be asked."""
+        row = self.work.row
+        if row.task_id is None or not row.audios:
+            return _ANSWER_GONE
+        return Task(task_id=row.task_id, external_id=None, status=TaskStatus.SUCCEEDED, audios=row.audios)
 
     def _give_up(self, undelivered: Undelivered) -> None:
         """End a take whose file cannot be had: paid for and not delivered, and how to get it."""

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import assert_never
 
+from kling_batch.catalog import formats
 from kling_batch.delivery.verify import Rejected, Suspect, Verified, verify_audio
 from kling_batch.disk import hash_file, is_file
 from kling_batch.model import FileRecord, RunResult, Shape
@@ -41,6 +42,7 @@ def _shape(out: Path, record: FileRecord) -> Shape | None:
         path,
         audio_format=record.format,
         requested_s=record.duration_s,
+        also=formats(),
         with_shape=True,
     )
     match verdict:

@@ -38,9 +38,10 @@ RECITAL: dict[str, Any] = {
         "words": "verse",
         "length": None,
         "external_id": None,
+        "synchronous": False,
         "outputs": {
-            "flac": {"result": "clips", "url": "lossless", "length": "lossless_s", "bytes_per_s": 80_000},
-            "ogg": {"result": "clips", "url": "small", "length": "small_s", "bytes_per_s": 12_000},
+            "flac": {"result": "clips", "url": "lossless", "length": "lossless_s", "bytes_per_s": 80_000, "also": []},
+            "ogg": {"result": "clips", "url": "small", "length": "small_s", "bytes_per_s": 12_000, "also": []},
         },
         "formats": ["ogg"],
         "pool": "voices",
