@@ -8,7 +8,7 @@ from typing import Any
 
 from kling_batch.cli.output import Line, Tone, Toned
 from kling_batch.planning.outlook import Outlook
-from kling_batch.planning.plan import Action, Plan, Step
+from kling_batch.planning.plan import Action, Plan, Step, cost_by_kind
 from kling_batch.report.facts import units_text
 
 USD_PER_UNIT = Decimal("0.14")
@@ -39,6 +39,9 @@ def plan_json(plan: Plan, outlook: Outlook) -> dict[str, Any]:
         "summary": {
             **{action.value: plan.count(action) for action in Action},
             "units": units_text(plan.units),
+            "kinds": {
+                name: {"takes": takes, "units": units_text(units)} for name, (takes, units) in cost_by_kind(plan).items()
+            },
             "usd": _usd(plan.units),
             "units_per_take": units_text(outlook.units),
             "list_units_per_take": units_text(outlook.list_units),
@@ -104,7 +107,11 @@ def summary_lines(plan: Plan, outlook: Outlook, *, sandbox: bool) -> list[str]:
     """Write the plan's sum: what is done, what it costs, how long it takes. A sandbox costs nothing."""
     counts = [f"{count} {_SHOWN[action][1]}" for action in Action if (count := plan.count(action))]
     lines = [f"Plan: {', '.join(counts) or 'nothing to do'}; {'sandbox: nothing to pay' if sandbox else _cost(plan)}."]
-    if plan.pays and not sandbox and outlook.units != outlook.list_units:
+    costs = {} if sandbox else cost_by_kind(plan)
+    if len(costs) > 1:
+        parts = (f"{name}: {_takes(takes)}, {units_text(units)} units" for name, (takes, units) in costs.items())
+        lines.append(f"By kind: {'; '.join(parts)}.")
+    elif plan.pays and not sandbox and outlook.units != outlook.list_units:
         lines.append(
             f"Price: {units_text(outlook.units)} units a take, by what {_takes(outlook.samples)} of this project cost; "
             f"the list says {units_text(outlook.list_units)}."

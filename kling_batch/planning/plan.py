@@ -100,6 +100,17 @@ class Plan:
         return sum((step.units for step in self.steps), Decimal(0))
 
 
+def cost_by_kind(plan: Plan) -> dict[str, tuple[int, Decimal]]:
+    """Say of each kind of task that a plan may pay for how many takes those are, and what they cost at most."""
+    costs: dict[str, tuple[int, Decimal]] = {}
+    for step in plan.steps:
+        if step.may_pay and step.facts is not None:
+            name = step.facts.take.job.kind
+            takes, units = costs.get(name, (0, NOTHING))
+            costs[name] = (takes + 1, units + step.units)
+    return costs
+
+
 def make_plan(
     facts: Sequence[TakeState],
     lock: Lock,
