@@ -33,6 +33,12 @@ def manifest_schema() -> Mapping[str, Any]:
     for kind in kinds().values():
         definitions[kind.name] = {part: _part_of(kind, part, shared[part]) for part in _PARTS}
         definitions[kind.name]["entry"] = _either("from", _by_kind("from", kind), _by_kind("job", kind))
+    of_kinds = {name: {"$ref": f"#/definitions/{name}/own"} for name in kinds()}
+    for name in kinds():
+        defaults = definitions[name]["defaults"]
+        fields = {field: said for field, said in defaults["properties"].items() if field != "kind"}
+        definitions[name]["own"] = {**defaults, "properties": fields}
+        definitions[name]["defaults"] = {**defaults, "properties": {**defaults["properties"], **of_kinds}}
     told = {name: shared["defaults"].pop(name) for name in ("title", "description", "examples")}
     schema["properties"]["defaults"] = {**told, **_by_kind("defaults", kinds()[DEFAULT])}
     schema["allOf"] = [_entries_of(kind) for kind in kinds().values()]

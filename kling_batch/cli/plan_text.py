@@ -39,9 +39,7 @@ def plan_json(plan: Plan, outlook: Outlook) -> dict[str, Any]:
         "summary": {
             **{action.value: plan.count(action) for action in Action},
             "units": units_text(plan.units),
-            "kinds": {
-                name: {"takes": takes, "units": units_text(units)} for name, (takes, units) in cost_by_kind(plan).items()
-            },
+            "kinds": {name: _paid(takes, units) for name, (takes, units) in cost_by_kind(plan).items()},
             "usd": _usd(plan.units),
             "units_per_take": units_text(outlook.units),
             "list_units_per_take": units_text(outlook.list_units),
@@ -60,6 +58,10 @@ def plan_json(plan: Plan, outlook: Outlook) -> dict[str, Any]:
             for step in plan.steps
         ],
     }
+
+
+def _paid(takes: int, units: Decimal) -> dict[str, Any]:
+    return {"takes": takes, "units": units_text(units)}
 
 
 def plan_lines(plan: Plan, outlook: Outlook, *, sandbox: bool, most: int | None = None) -> Iterator[Line]:

@@ -6,13 +6,14 @@ from pathlib import Path, PureWindowsPath
 from re import compile as regex
 from typing import TYPE_CHECKING, Any
 
+from kling_batch.catalog import kinds
 from kling_batch.catalog.manifest import manifest_schema
 from kling_batch.errors import ManifestInvalid, UsageError
 from kling_batch.manifest.check import Checker
 from kling_batch.manifest.expand import Expansion
 from kling_batch.manifest.nodes import ListNode, MapNode, Scalar
 from kling_batch.manifest.reading import form_of, read_document
-from kling_batch.manifest.settings import Settings, settings_of
+from kling_batch.manifest.settings import OfKind, Settings, settings_of
 from kling_batch.manifest.spreadsheet import NoSheet
 from kling_batch.manifest.tables import Columns, rows
 from kling_batch.manifest.templates import slug
@@ -102,8 +103,14 @@ class _Loading:
         return self._manifest(expansion, _concurrency(data, wrong))
 
     def _defaults(self, node: MapNode, settings: Settings) -> Settings:
-        data, wrong = Checker("defaults", settings.kind_at(node)).check(node, self._document.page)
-        return settings.under(data, wrong, node, self._document.page)
+        page = self._document.page
+        data, wrong = Checker("defaults", settings.kind_at(node)).check(node, page)
+        of_kinds = {
+            name: OfKind(data[name], own, page)
+            for name, own in node.items.items()
+            if name in kinds() and name not in wrong and isinstance(own, MapNode)
+        }
+        return settings.under(data, wrong, node, page)._replace(of_kinds=of_kinds).with_own()
 
     def _rows_of(self, entry: MapNode, settings: Settings, expansion: Expansion) -> None:
         """Take the rows of the table that an entry names."""

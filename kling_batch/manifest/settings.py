@@ -34,10 +34,19 @@ class PathTemplate:
     at: int = 0
 
 
+class OfKind(NamedTuple):
+    """What the defaults say of jobs of one kind alone, checked, and where."""
+
+    data: Mapping[str, Any]
+    node: MapNode
+    page: Page
+
+
 class Settings(NamedTuple):
     """What holds for a job. `file` and `picked` are None when what was written cannot be used.
 
-    `fields` are those of the kind's request. A tuple, because every row of a table with a column of lengths makes one.
+    `fields` are those of the kind's request; `of_kinds` is what the defaults say of jobs of one kind alone. A tuple,
+    because every row of a table with a column of lengths makes one.
     """
 
     kind: str
@@ -49,6 +58,7 @@ class Settings(NamedTuple):
     picked: PathTemplate | None = PathTemplate(template=parse(_default("picked")))
     tags: tuple[str, ...] = ()
     meta: Mapping[str, str] = _NO_META
+    of_kinds: Mapping[str, OfKind] = {}
 
     def kind_at(self, node: Node) -> str:
         """Say of which kind a job is, or what holds for jobs, by what stands there; a name that is none is no kind."""
@@ -61,7 +71,7 @@ class Settings(NamedTuple):
         Where it says another kind, the fields of that begin with its own defaults.
         """
         of_kind = kind(self.kind_at(node))
-        base = self if of_kind.name == self.kind else self._replace(**_of_kind(of_kind))
+        base = self if of_kind.name == self.kind else self._replace(**_of_kind(of_kind)).with_own()
         said = {name: value for name, value in data.items() if name not in wrong}
         changes: dict[str, Any] = {name: int(said[name]) for name in ("takes", "edition") if name in said}
         changes |= {name: tuple(said[name]) for name in ("formats", "tags") if name in said}
@@ -76,6 +86,11 @@ class Settings(NamedTuple):
             elif name in said:
                 changes[name] = _path(name, said[name], node.items[name].at, page)
         return base._replace(**changes) if changes else base
+
+    def with_own(self) -> Settings:
+        """Put what the defaults say of jobs of this kind over these."""
+        own = self.of_kinds.get(self.kind)
+        return self if own is None else self.under(own.data, (), own.node, own.page)
 
 
 def settings_of(name: str = DEFAULT) -> Settings:

@@ -55,7 +55,8 @@ def test_speech_and_sounds_stand_in_one_manifest(spoken: Any, serve: Any, tmp_pa
     assert {take["prompt"] for take in report["takes"]} == {
         "Old oak door creaks open", "Welcome, warm stranger", "Welcome, wary stranger",
     }  # fmt: skip
-    assert spoken.sounds() == ["door-01.wav", *(f"greeting-{mood}-0{n}.mp3" for mood in ("warm", "wary") for n in (1, 2))]
+    lines = [f"greeting-{mood}-0{number}.mp3" for mood in ("warm", "wary") for number in (1, 2)]
+    assert spoken.sounds() == ["door-01.wav", *lines]
     assert main(["verify", str(spoken.manifest)]) == 0
     sent = posts(server)
     shutil.rmtree(spoken.out)
@@ -104,6 +105,20 @@ def test_a_field_of_another_kind_is_refused(spoken: Any, capsys: pytest.CaptureF
     assert 'unknown field "prompt"' in text
     assert "`text`" in text
     assert "zh" in text
+
+
+def test_defaults_may_be_of_one_kind(spoken: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """A mapping by the name of a kind holds for jobs of that kind alone, over what holds for all."""
+    defaults = "{takes: 2, duration: 4.0, text-to-speech: {voice_id: anna, voice_language: en, takes: 1}}"
+    jobs = "[{id: door, prompt: Creak}, {id: hello, kind: text-to-speech, text: Welcome}]"
+    spoken.manifest.write_text(f"version: 1\nproject: tavern\ndefaults: {defaults}\njobs: {jobs}\n")
+    assert main(["plan", str(spoken.manifest), "--format", "json"]) == 0
+    summary = json.loads(capsys.readouterr().out)["summary"]
+    assert {name: said["takes"] for name, said in summary["kinds"].items()} == {"text-to-audio": 2, "text-to-speech": 1}
+    spoken.manifest.write_text(spoken.manifest.read_text().replace("voice_id: anna", "duration: 4.0"))
+    assert main(["validate", str(spoken.manifest)]) == 2
+    said = capsys.readouterr()
+    assert 'tavern.yaml:3:54: unknown field "duration"' in said.out + said.err
 
 
 def test_the_plan_tells_the_price_of_each_kind(spoken: Any, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,7 +19,7 @@ from kling_batch.service.client import LONGEST_PAGE
 @click.option(
     "--kind",
     "kind_name",
-    type=click.Choice(list(kinds())),
+    type=click.Choice([name for name, each in kinds().items() if not each.synchronous]),
     default=DEFAULT,
     show_default=True,
     help="Tasks of which kind.",
