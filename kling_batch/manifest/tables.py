@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from kling_batch.catalog import DEFAULT
+from kling_batch.catalog import DEFAULT, kinds
 from kling_batch.catalog.manifest import manifest_schema
 from kling_batch.manifest.messages import shown, unknown_name
 from kling_batch.manifest.nodes import ListNode, MapNode, Node, Scalar, Table, line_and_ordinal
@@ -52,7 +52,7 @@ def rows(document: Document, columns: Columns | None, of_kind: str) -> Rows:
         nodes, lists = iter(content.items), frozenset[str]()
     elif isinstance(content, Table):
         header = [name for name, _ in content.header]
-        names = _own(content, page) if columns is None else _asked_for(columns, header, page)
+        names = _own(content, page, of_kind) if columns is None else _asked_for(columns, header, page)
         _tell_of_cells(content, names.values(), page)
         nodes, lists = content.rows(), _LISTS
     else:
@@ -73,14 +73,19 @@ def _required(fields: Collection[str], of_kind: str) -> set[str]:
     return {"id"} if "kind" in fields else {*manifest_schema()["definitions"][of_kind]["job"]["required"]}
 
 
-def _own(table: Table, page: Page) -> Mapping[str, str]:
-    """Take columns whose names are field names; tell of all others."""
+def _own(table: Table, page: Page, of_kind: str) -> Mapping[str, str]:
+    """Take columns whose names are field names; tell of all others. Without a column `kind` all rows are of one."""
     names = {}
+    fields, meant = FIELDS, _COLUMNS["x-meant"]
+    if all(name != "kind" for name, _ in table.header):
+        own = kinds()[of_kind]
+        others = {field for kind in kinds().values() for field in kind.fields} - {*own.fields}
+        fields, meant = tuple(field for field in FIELDS if field not in others), own.meant
     for name, at in table.header:
-        if name in FIELDS or (name.startswith(_META) and len(name) > len(_META)):
+        if name in fields or (name.startswith(_META) and len(name) > len(_META)):
             names[name] = name
         elif name:
-            page.tell(at, unknown_name(name, (*FIELDS, "meta.NAME"), what="column", meant=_COLUMNS["x-meant"]))
+            page.tell(at, unknown_name(name, (*fields, "meta.NAME"), what="column", meant=meant))
         else:
             page.tell(at, "a column without a name; name it, or remove it")
     return names
