@@ -43,5 +43,15 @@ def spoken_s(text: str) -> float:
     return 0.4 + sum(0.07 if letter.isascii() else 0.2 for letter in text)
 
 
+def sound_s(data: bytes) -> float | None:
+    """Say how long a sound is; None for what is none."""
+    import soundfile
+
+    try:
+        return float(soundfile.info(io.BytesIO(data)).duration)
+    except soundfile.SoundFileError:
+        return None
+
+
 Synth = Callable[[ClipSpec], bytes]
 """Makes a clip's file, without any carelessness. Is called from worker threads; the same spec gives the same bytes."""

@@ -20,11 +20,12 @@ class Call(StrEnum):
     QUERY = "query"
     LIST = "list"
     ACCOUNT = "account"
+    DELETE = "delete"
     DOWNLOAD = "download"
 
 
-API_CALLS = frozenset({Call.CREATE, Call.QUERY, Call.LIST, Call.ACCOUNT})
-ALL_CALLS = API_CALLS | {Call.DOWNLOAD}
+ALL_CALLS = frozenset(Call)
+API_CALLS = ALL_CALLS - {Call.DOWNLOAD}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

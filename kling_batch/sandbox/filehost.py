@@ -9,7 +9,7 @@ from functools import lru_cache
 from importlib.util import find_spec
 
 from kling_batch.sandbox.careless import careless
-from kling_batch.sandbox.clips import ClipSpec, Synth
+from kling_batch.sandbox.clips import ClipSpec, Synth, sound_s
 from kling_batch.sandbox.faults import Strike
 from kling_batch.sandbox.settings import WorldSettings
 from kling_batch.sandbox.tasks import SandboxTask, TaskShelf
@@ -55,14 +55,15 @@ class FileHost:
             self._uploads[request.path] = request.body
         if request.path not in self._uploads:
             return _refused(404, "no such file")
-        return _ranged(request, self._uploads[request.path], '"upload"', _TYPES["mp4"])
+        return _ranged(request, self._uploads[request.path], '"upload"', "application/octet-stream")
 
-    def video_s(self, url: str) -> float | None:
-        """Say how long a video is that a client brought, or None: it is elsewhere."""
+    def brought_s(self, url: str) -> float | None:
+        """Say how long a video or sound is that a client brought: 0 where it is none, None where it is elsewhere."""
         base = self._settings.file_base_url + _UPLOADS
         if not url.startswith(base):
             return None
-        return length_s(self._uploads.get(_UPLOADS + url.removeprefix(base), b"")) or 0.0
+        data = self._uploads.get(_UPLOADS + url.removeprefix(base), b"")
+        return length_s(data) or sound_s(data) or 0.0
 
     def task_of(self, request: Request) -> SandboxTask | None:
         """Find whose file is asked for."""

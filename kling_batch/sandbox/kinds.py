@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, TypeAlias
 
+from kling_batch.sandbox.faults import Call
 from kling_batch.sandbox.wire import Refusal
 
 Reader: TypeAlias = Callable[[str, Any], Any]
@@ -68,8 +69,8 @@ def flag(name: str, value: Any) -> bool:
 class Kind:
     """A kind of task.
 
-    The fields `words` say what it shall be. Of the fields `sources`, exactly one must have a value. Of a kind that
-    answers at once, the answer to the create call is the result: it has no external id, no query and no list.
+    The fields `words` say what it shall be. Of the fields `sources`, exactly one must have a value; what it leads to
+    is from `source_s[0]` to `source_s[1]` seconds long. `calls` are those that there are on its path.
     """
 
     name: str
@@ -78,7 +79,14 @@ class Kind:
     fields: Mapping[str, Reader]
     words: tuple[str, ...]
     sources: tuple[str, ...] = ()
-    answers_at_once: bool = False
+    source_s: tuple[float, float] = (0.0, 0.0)
+    calls: frozenset[Call] = frozenset({Call.CREATE, Call.QUERY, Call.LIST})
+    largest_page: int = 500
+
+    @property
+    def answers_at_once(self) -> bool:
+        """Whether the answer to the create call is the result. It has no external id then."""
+        return Call.QUERY not in self.calls
 
 
 _NAMED = {"external_task_id": text(), "callback_url": text()}
@@ -101,7 +109,7 @@ SPEECH = Kind(
         "voice_speed": number("0.8", "2.0", 1.0),
     },
     words=("text",),
-    answers_at_once=True,
+    calls=frozenset({Call.CREATE}),
 )
 DUBBING = Kind(
     name="video-to-audio",
@@ -117,5 +125,25 @@ DUBBING = Kind(
     },
     words=("sound_effect_prompt", "bgm_prompt"),
     sources=("video_id", "video_url"),
+    source_s=(3.0, 20.0),
 )
-KINDS = (SOUND, SPEECH, DUBBING)
+VOICE = Kind(
+    name="voice-clone",
+    path="/v1/general/custom-voices",
+    units=Decimal("0.05"),
+    fields={"voice_name": text(20, required=True), "voice_url": text(), "video_id": text(), **_NAMED},
+    words=("voice_name",),
+    sources=("voice_url", "video_id"),
+    source_s=(5.0, 30.0),
+    largest_page=1000,
+)
+PRESET = Kind(
+    name="preset-voice",
+    path="/v1/general/presets-voices",
+    units=Decimal(0),
+    fields={},
+    words=(),
+    calls=frozenset({Call.LIST}),
+    largest_page=1000,
+)
+KINDS = (SOUND, SPEECH, DUBBING, VOICE, PRESET)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from decimal import ROUND_UP, Decimal
 from typing import Any
 
-from kling_batch.sandbox.kinds import DUBBING, SPEECH
+from kling_batch.sandbox.kinds import DUBBING, PRESET, SPEECH
 from kling_batch.sandbox.settings import Behaviour, Pack, StatedLength, WorldSettings
 from kling_batch.sandbox.tasks import SandboxTask, new_id
 
@@ -45,7 +45,7 @@ def task_data(
     }
     if state == "succeeded" and now >= task.audios_at:
         data["task_result"] = _result(task, settings, url)
-    if state in {"succeeded", "failed"} and behaviour.units_in_reply:
+    if state in {"succeeded", "failed"} and behaviour.units_in_reply and task.order.kind is not PRESET:
         data["final_unit_deduction"] = str(task.units)
     return _tidy(data, behaviour)
 
@@ -54,6 +54,10 @@ def _result(task: SandboxTask, settings: WorldSettings, url: Callable[[str], str
     behaviour = settings.behaviour
     length = stated_length(task.duration_s * behaviour.length_factor, settings.sample_rate, behaviour.stated_length)
     audio = {"id": task.audio_id}
+    if task.is_voice:
+        owner = "kling" if task.order.kind is PRESET else "sandbox"
+        voice = {"voice_id": voice_id(task), "voice_name": task.order.words, "owned_by": owner}
+        return {"voices": [voice | {"trial_url": url(settings.speech_format)}]}
     if task.order.kind is SPEECH:
         return {"audios": [audio | {"url": url(settings.speech_format), "duration": length}]}
     audio |= {f"url_{name}": url(name) for name in FORMATS} | {f"duration_{name}": length for name in FORMATS}
@@ -61,6 +65,11 @@ def _result(task: SandboxTask, settings: WorldSettings, url: Callable[[str], str
         video = {"id": new_id(task.audio_id, "video"), "url": url("mp4"), "duration": length}
         return {"videos": [video], "audios": [audio]}
     return {"audios": [audio]}
+
+
+def voice_id(task: SandboxTask) -> str:
+    """Say which voice a task has made."""
+    return new_id(task.audio_id, "voice")
 
 
 def _source(task: SandboxTask) -> dict[str, Any]:

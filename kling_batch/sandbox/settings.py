@@ -107,8 +107,8 @@ class WorldSettings:
     `concurrency` is how many tasks may be in flight; `queue` is the time from `submitted` to `processing`, and
     `generation` the time from there to the end. `latency` passes before every answer. `balance_units` None is an
     account that never runs dry. `url_lifetime_s` is how long a result URL works after it was handed out.
-    `speech_format` is the form of a speech's only file; `video_s` is how long a video is that the sandbox cannot read,
-    and `mp4_sound` whether there is a sound track in what it makes of one.
+    `speech_format` is the form of a speech's only file and of a voice's trial; `video_s` is how long a video is that
+    the sandbox cannot read, and `mp4_sound` whether there is a sound track in what it makes of one.
     """
 
     access_key: str = SANDBOX_ACCESS_KEY

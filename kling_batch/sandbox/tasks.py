@@ -12,13 +12,15 @@ from typing import Any
 from uuid import UUID
 
 from kling_batch.sandbox.clips import ClipSpec
-from kling_batch.sandbox.kinds import DUBBING, Kind
+from kling_batch.sandbox.kinds import DUBBING, PRESET, VOICE, Kind
 from kling_batch.sandbox.ledger import LedgerTask
 from kling_batch.sandbox.params import Order
 from kling_batch.sandbox.settings import Behaviour, WorldSettings
 
 _EPOCH_MS = 1_568_028_518_780
 """`(task_id >> 22) + this` is a task's creation in Unix milliseconds, in every published capture."""
+TRIAL = "Hello. This is how I sound, and I can go on like this all day."
+"""What voices say on trial."""
 _LEAST_MS = (10**17 >> 22) + 1
 """Keeps ids at 18 digits under clocks that start long ago."""
 
@@ -78,6 +80,11 @@ class SandboxTask(LedgerTask):
         return self.processing_at if now >= self.processing_at else self.created_at
 
     @property
+    def is_voice(self) -> bool:
+        """Whether what comes of it is a voice."""
+        return self.order.kind in {VOICE, PRESET}
+
+    @property
     def formats(self) -> tuple[str, ...]:
         """Which files there are of it."""
         return ("mp3", "wav", "mp4") if self.order.kind is DUBBING else ("mp3", "wav")
@@ -86,8 +93,8 @@ class SandboxTask(LedgerTask):
         """Say what its sound is made of."""
         behaviour = settings.behaviour
         return ClipSpec(
-            prompt=self.order.words,
-            voice=self.order.fields.get("voice_id", ""),
+            prompt=TRIAL if self.is_voice else self.order.words,
+            voice=self.audio_id if self.is_voice else self.order.fields.get("voice_id", ""),
             duration_s=self.duration_s * behaviour.length_factor,
             audio_format=audio_format,
             seed=f"{self.seed}:{self.revision}" if self.revision else self.seed,
@@ -132,6 +139,11 @@ class TaskShelf:
         self._oldest_first[task.order.kind].append(task)
         if max(task.list_visible_at, task.forgotten_to) > task.created_at:
             self._unsteady[task.ordinal] = task
+
+    def forget(self, task: SandboxTask, now: float) -> None:
+        """Have nobody find a task any more."""
+        task.forgotten_from, task.forgotten_to = now, math.inf
+        self._unsteady[task.ordinal] = task
 
     def by_external_id(self, external_id: str) -> SandboxTask | None:
         """Find the first task of an external id, visible or not."""

@@ -14,19 +14,19 @@ from kling_batch.sandbox.auth import check_authorization
 from kling_batch.sandbox.clips import ClipSpec, Synth, spoken_s
 from kling_batch.sandbox.faults import Call, FaultRunner, Rule, Scenario, Strike
 from kling_batch.sandbox.filehost import FileHost, served
-from kling_batch.sandbox.kinds import DUBBING, KINDS, SOUND, SPEECH, Kind
+from kling_batch.sandbox.kinds import KINDS, PRESET, SOUND, SPEECH, VOICE, Kind
 from kling_batch.sandbox.ledger import Charge, Ledger
-from kling_batch.sandbox.params import Order, read_order, read_page, read_window
-from kling_batch.sandbox.rows import account_data, created_data, shows_id, task_data
-from kling_batch.sandbox.settings import WorldSettings
+from kling_batch.sandbox.params import Order, read_object, read_order, read_page, read_window
+from kling_batch.sandbox.rows import account_data, created_data, shows_id, task_data, voice_id
+from kling_batch.sandbox.settings import Behaviour, WorldSettings
 from kling_batch.sandbox.spoil import garbage, is_before, page, travelling
-from kling_batch.sandbox.tasks import SandboxTask, TaskShelf, new_id, new_task_id
+from kling_batch.sandbox.tasks import TRIAL, SandboxTask, TaskShelf, new_id, new_task_id
 from kling_batch.sandbox.wire import CODES, Loss, Refusal, Request, Response, compact, envelope
 
 TASKS_PATH = SOUND.path
 ACCOUNT_PATH = "/account/costs"
-_LARGEST_PAGE = 500
-_SHORTEST_VIDEO_S, _LONGEST_VIDEO_S = 3.0, 20.0
+DELETE_PATH = "/v1/general/delete-voices"
+_PRESETS = ("Calm Anna", "Bright Ben", "Deep Carl", "Young Dora")
 _ACCOUNT_LAG_S = 12 * 3600.0
 """How late the account's figures are, by the documentation."""
 _JSON = "application/json; charset=utf-8"
@@ -76,6 +76,18 @@ class World:
         self._latency = random.Random(f"{settings.seed}:latency")  # noqa: S311 - time, no secret
         self._ends: list[tuple[float, int, SandboxTask]] = []
         self._replies = 0
+        self._voices: dict[str, SandboxTask] = {}
+        for name in _PRESETS:
+            self._add_preset(name)
+
+    def _add_preset(self, name: str) -> None:
+        """Put a voice that everybody may use on the shelf."""
+        now = self._started_at
+        order = Order(kind=PRESET, fields={}, words=name, external_id="")
+        task = self._new_task(order, spoken_s(TRIAL), {}, Decimal(0), now)
+        task = replace(task, processing_at=now, ends_at=now, audios_at=now, files_at=now, list_visible_at=now)
+        self._shelf.add(task)
+        self._voices[voice_id(task)] = task
 
     def apply(self, scenario: Scenario) -> None:
         """Change settings, behaviour and faults from now on. Tasks that exist keep their times."""
@@ -134,6 +146,8 @@ class World:
                 data = compact(created_data(task, self.settings.behaviour))
             elif call is Call.QUERY:
                 data = self._query(kind, target, now)
+            elif call is Call.DELETE:
+                data = self._delete(request, now)
             elif call is Call.LIST:
                 data = self._list(kind, request, now)
             elif call is Call.ACCOUNT:
@@ -172,19 +186,28 @@ class World:
         if math.isfinite(task.ends_at):
             heapq.heappush(self._ends, (task.ends_at, task.ordinal, task))
         self.ledger.opened(task)
+        if task.is_voice:
+            self._voices[voice_id(task)] = task
         return task
 
     def _length_s(self, order: Order) -> float:
         """Say how long a sound is."""
-        if order.kind is SPEECH:
-            return spoken_s(order.words) / float(order.fields["voice_speed"])
-        if order.kind is not DUBBING:
-            return float(order.fields["duration"])
-        found = self._files.video_s(order.fields["video_url"])
-        length_s = self.settings.video_s if found is None else found
-        if not _SHORTEST_VIDEO_S <= length_s <= _LONGEST_VIDEO_S:
-            raise Refusal(1201, f"video duration must be between 3 and 20 seconds, and is {length_s:.1f}")
-        return length_s
+        kind, fields = order.kind, order.fields
+        if kind is SOUND:
+            return float(fields["duration"])
+        if kind is SPEECH:
+            if fields["voice_id"] in self._voices:
+                raise Refusal(1201, "voice_id is a voice for videos, not for speech")
+            return spoken_s(order.words) / float(fields["voice_speed"])
+        (least, most), found = (
+            kind.source_s,
+            self._files.brought_s(fields.get("video_url") or fields.get("voice_url", "")),
+        )
+        if found is not None and not least <= found <= most:
+            raise Refusal(1201, f"duration must be between {least} and {most} seconds, and is {found:.1f}")
+        if kind is VOICE:
+            return spoken_s(TRIAL)
+        return self.settings.video_s if found is None else found
 
     def _check_balance(self, price: Decimal) -> None:
         settings = self.settings
@@ -244,11 +267,20 @@ class World:
         raise Refusal(1201 if behaviour.unknown_id == "400-1201" else 1203, "task not found")
 
     def _list(self, kind: Kind, request: Request, now: float) -> bytes | None:
-        number, size = read_page(request.query, _LARGEST_PAGE)
-        tasks = self._shelf.page(kind, number, size, self.settings.behaviour, now)
+        number, size = read_page(request.query, kind.largest_page)
+        behaviour = Behaviour(list_order="oldest") if kind is PRESET else self.settings.behaviour
+        tasks = self._shelf.page(kind, number, size, behaviour, now)
         if not tasks and self.settings.behaviour.empty_containers == "leave-out":
             return None
         return b"[" + b",".join([self._row(task, now, listed=True) for task in tasks]) + b"]"
+
+    def _delete(self, request: Request, now: float) -> bytes:
+        voice = read_object(request.body).get("voice_id")
+        task = self._voices.get(voice) if isinstance(voice, str) else None
+        if task is None or task.order.kind is not VOICE or task.is_forgotten(now):
+            raise Refusal(1203, "voice_id is none of your voices")
+        self._shelf.forget(task, now)
+        return compact({"task_id": task.task_id, "task_status": self.settings.behaviour.success_word})
 
     def _account(self, request: Request, now: float) -> bytes:
         read_window(request.query)
@@ -326,17 +358,19 @@ def _route(request: Request) -> tuple[Call | None, Kind, str]:
     """Tell what kind of call it is, which kind of task it is about, and which id it names."""
     path, method = request.path, request.method
     for kind in KINDS:
-        calls = {"POST": Call.CREATE} if kind.answers_at_once else {"POST": Call.CREATE, "GET": Call.LIST}
         if path == kind.path:
-            return calls.get(method), kind, ""
-        if path.startswith(kind.path + "/") and method == "GET" and not kind.answers_at_once:
-            return Call.QUERY, kind, path[len(kind.path) + 1 :]
-    return Call.ACCOUNT if (method, path) == ("GET", ACCOUNT_PATH) else None, SOUND, ""
+            call = {"POST": Call.CREATE, "GET": Call.LIST}.get(method)
+            return call if call in kind.calls else None, kind, ""
+        if path.startswith(kind.path + "/") and Call.QUERY in kind.calls:
+            return Call.QUERY if method == "GET" else None, kind, path[len(kind.path) + 1 :]
+    others = {("GET", ACCOUNT_PATH): Call.ACCOUNT, ("POST", DELETE_PATH): Call.DELETE}
+    return others.get((method, path)), SOUND, ""
 
 
 def _unknown_call(request: Request) -> Refusal:
-    known = {kind.path for kind in KINDS} | {ACCOUNT_PATH}
-    return Refusal(1202 if request.path in known or request.path.startswith(TASKS_PATH + "/") else 1203)
+    paths = {kind.path for kind in KINDS} | {ACCOUNT_PATH, DELETE_PATH}
+    is_one = any(request.path.startswith(kind.path + "/") for kind in KINDS if Call.QUERY in kind.calls)
+    return Refusal(1202 if request.path in paths or is_one else 1203)
 
 
 def _order(kind: Kind, request: Request) -> Order | Refusal:

@@ -76,7 +76,7 @@ def test_without_on_an_effect_strikes_all_that_it_can(tmp_path: Path) -> None:
     """`any`, and no `on` at all, mean every kind of call that the effect is about."""
     rules = read(tmp_path, "rules: [{do: cut}, {on: any, do: {refuse: 1302}}, {do: lost-before}]").rules
     assert rules is not None
-    assert [len(rule.on) for rule in rules] == [1, 4, 5]
+    assert [len(rule.on) for rule in rules] == [1, 5, 6]
 
 
 def test_json_is_read_as_well(tmp_path: Path) -> None:
