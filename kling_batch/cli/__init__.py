@@ -43,6 +43,7 @@ COMMANDS = {
     "status": "Show where a run stands, also while it runs.",
     "report": "Write the reports again, from journal and lock.",
     "verify": "Hash and decode every file against the lock.",
+    "clean": "Move sounds away that nothing asks for any more, by consent.",
     "restore": "Put every locked file back, from the store or the service, without paying.",
     "pick": "Choose a take of a job: it also appears under the job's plain name.",
     "reroll": "Ask for a fresh sound for a take alone, by consent.",

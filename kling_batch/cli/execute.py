@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from kling_batch.api.session import nobody_agreed, options_for, session_of
 from kling_batch.cli import ENDS, catch_signals, github
 from kling_batch.cli.environment import own_access
-from kling_batch.cli.output import confirm, say, show_error
+from kling_batch.cli.output import can_ask, confirm, say, show_error
 from kling_batch.cli.plan_text import MOST_ASKED, plan_lines, summary_lines
 from kling_batch.cli.progress import Show, View
 from kling_batch.errors import BudgetStop, Interrupted, KlingBatchError, Terminated
@@ -93,7 +92,7 @@ def _ask(plan: Plan, outlook: Outlook) -> None:
         BudgetStop: Nobody agreed.
     """
     say(*plan_lines(plan, outlook, sandbox=False, most=MOST_ASKED), err=True)
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not can_ask():
         raise nobody_agreed(plan, hint=_how_to_agree(plan))
     if not confirm(_question(plan)):
         raise BudgetStop("Nothing was sent.", hint="Run it again and agree, or add --yes.")

@@ -94,6 +94,11 @@ def annotate(note: Note, *, err: bool = False) -> None:
     _write(command(note), err=err)
 
 
+def can_ask() -> bool:
+    """Whether there is somebody to ask."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
 def confirm(question: str) -> bool:
     """Ask, on stderr, for yes or no."""
     return click.confirm(shown(question), default=False, err=True)

@@ -89,8 +89,29 @@ def replaced_copy(out: Path, sha256: str) -> Path | None:
     return next((path for path in sorted(named) if is_file(folder, path.name) and hash_file(path) == sha256), None)
 
 
+def set_aside(path: Path, sha256: str, folder: Path, probe: Probe = no_probe) -> Path:
+    """Move a file into a folder, under a name that tells its bytes, so that none hides another.
+
+    Args:
+        path: The file.
+        sha256: Its hash.
+        folder: Where it goes: see `replaced_folder`.
+        probe: Is told of every effect.
+
+    Returns:
+        Where it stands now.
+    """
+    with disk_border(path):
+        folder.mkdir(parents=True, exist_ok=True)
+        kept = _free_name(folder / f"{path.stem}.{sha256[:12]}{path.suffix}")
+        probe("rename replaced")
+        path.rename(kept)
+        sync_folder(folder, probe)
+        return kept
+
+
 def _set_aside(dest: Path, there: os.stat_result | None, sha256: str, folder: Path, probe: Probe) -> Path | None:
-    """Move a different file away from `dest`, under a name that tells its bytes, so that none hides another."""
+    """Move a different file away from `dest`."""
     if there is None:
         return None
     if stat.S_ISDIR(there.st_mode):
@@ -98,12 +119,7 @@ def _set_aside(dest: Path, there: os.stat_result | None, sha256: str, folder: Pa
     found = hash_file(dest) if stat.S_ISREG(there.st_mode) else "no-file"
     if found == sha256:
         return None
-    folder.mkdir(parents=True, exist_ok=True)
-    kept = _free_name(folder / f"{dest.stem}.{found[:12]}{dest.suffix}")
-    probe("rename replaced")
-    dest.rename(kept)
-    sync_folder(folder, probe)
-    return kept
+    return set_aside(dest, found, folder, probe)
 
 
 def _free_name(path: Path) -> Path:

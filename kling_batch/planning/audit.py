@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
 from pathlib import Path
@@ -13,15 +13,20 @@ from typing import NamedTuple
 from kling_batch.catalog import formats, kind_of
 from kling_batch.delivery.place import REJECTED
 from kling_batch.delivery.verify import Rejected, verify_audio
-from kling_batch.disk import hash_file, look
+from kling_batch.disk import disk_border, hash_file, is_file, look
 from kling_batch.model import FileRecord, Take
 from kling_batch.planning.edits import is_edited, made_here
-from kling_batch.planning.picks import Chosen, Picks
+from kling_batch.planning.picks import Chosen, Picks, picks_of
+from kling_batch.planning.project import Project
+from kling_batch.records.attempts import PlacedFile
 from kling_batch.records.layout import FOLDER
 from kling_batch.records.lock import Lock
+from kling_batch.records.snapshot import Snapshot
 from kling_batch.records.state import is_of
 
 _THREADS = 4
+_FOREIGN = "nothing in the manifest asks for it"
+_ORPHAN = "an orphan: it was made for this set, and nothing asks for it there; kling-batch clean moves it away"
 
 
 class Finding(StrEnum):
@@ -74,8 +79,34 @@ def audit(
     if not quick:
         flaws = _with_edits(flaws, lock, out)
     if extras:
-        flaws += _extras(takes, chosen, out)
+        found = list(_extras(takes, chosen, out))
+        ours = {} if quick else _made_here(found, lock, out)
+        flaws += [Flaw(Finding.EXTRA, path, None, _ORPHAN if path in ours else _FOREIGN) for path in found]
     return flaws
+
+
+def orphans(project: Project, snapshot: Snapshot) -> dict[str, str]:
+    """Find the sounds that were made for this set and that nothing asks for where they stand, each with its hash.
+
+    Raises:
+        DiskUnusable: A file cannot be read.
+    """
+    takes, lock = project.manifest.takes, project.lock
+    found = list(_extras(takes, picks_of(takes, lock).chosen, project.out))
+    return _made_here(found, lock, project.out, snapshot.files.values())
+
+
+def _made_here(
+    paths: Sequence[str], lock: Lock, out: Path, placed: Iterable[Sequence[PlacedFile]] = ()
+) -> dict[str, str]:
+    made = made_here(lock, placed) if paths else ()
+    hashes = {path: _hash(out, path) for path in paths}
+    return {path: sha256 for path, sha256 in hashes.items() if sha256 in made}
+
+
+def _hash(out: Path, path: str) -> str:
+    with disk_border(out / path):
+        return hash_file(out / path) if is_file(out, path) else ""
 
 
 def _with_edits(flaws: Sequence[Flaw], lock: Lock, out: Path) -> list[Flaw]:
@@ -120,7 +151,7 @@ def _of_file(take: Take, record: FileRecord, out: Path, path: str, quick: bool) 
             yield Flaw(Finding.BROKEN, path, str(take.key), verdict.reason)
 
 
-def _extras(takes: Sequence[Take], chosen: Sequence[Chosen], out: Path) -> Iterator[Flaw]:
+def _extras(takes: Sequence[Take], chosen: Sequence[Chosen], out: Path) -> Iterator[str]:
     wanted = {take.path(name) for take in takes for name in take.job.formats}
     wanted |= {one.path(record) for one in chosen for record in one.records}
     suffixes = tuple(f".{name}" for name in formats())
@@ -130,4 +161,4 @@ def _extras(takes: Sequence[Take], chosen: Sequence[Chosen], out: Path) -> Itera
         for name in sorted(files):
             path = name if inside == "." else f"{inside}/{name}"
             if name.endswith(suffixes) and path not in wanted:
-                yield Flaw(Finding.EXTRA, path, None, "nothing in the manifest asks for it")
+                yield path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import click
 
 from kling_batch.cli.options import project_options
 from kling_batch.cli.output import say
+from kling_batch.cli.reports import refresh
 from kling_batch.cli.take_names import locked_takes, parse_key
 from kling_batch.clock import SystemClock
 from kling_batch.errors import FolderHeld, UsageError
@@ -52,10 +54,9 @@ def command(project: Project, choices: tuple[str, ...], table: Path | None, clea
         files = "The choice is in the lock; its files come with the end of that run, or with kling-batch restore."
         say(f"{error.message} {files}", err=True)
     else:
-        try:
+        with closing(journal):
             _move(picked, one_a_job, cleared)
-        finally:
-            journal.close()
+            refresh(picked)
     for key in one_a_job.values():
         say(f"{key.job_id}: take {key.number}")
     return 0

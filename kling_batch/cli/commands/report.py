@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -44,8 +45,6 @@ def _look(result: RunResult, out: Path) -> None:
     except (FolderHeld, DiskUnusable) as error:
         say(f"Without the waveforms of {len(files)} sounds: {error.message}", err=True)
         return
-    try:
+    with closing(journal):
         say(f"Looking at {len(files)} sounds, once, for their waveforms.", err=True)
         journal.keep_shapes(look_at(files, out))
-    finally:
-        journal.close()
