@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from kling_batch.cli.output import Line, Tone, Toned
+from kling_batch.planning.drift import locked_drift
 from kling_batch.planning.outlook import Outlook
 from kling_batch.planning.plan import Action, Plan, Step, cost_by_kind
 from kling_batch.report.facts import units_text
+from kling_batch.report.markdown import escaped, table
 
 USD_PER_UNIT = Decimal("0.14")
 """The list price of a unit, by two readings of the official price page; what an account pays may differ."""
@@ -67,17 +69,45 @@ def _paid(takes: int, units: Decimal) -> dict[str, Any]:
 def plan_lines(plan: Plan, outlook: Outlook, *, sandbox: bool, most: int | None = None) -> Iterator[Line]:
     """Write the plan for people: what changes, in groups by what is done, then the sum. `most` limits each group."""
     for action in Action:
-        steps = [step for step in plan.steps if step.action is action and (action is not Action.KEEP or step.failed)]
-        heading = "that failed for good and are left" if action is Action.KEEP else _SHOWN[action][1]
-        yield from _group(steps, heading, most)
-    edited = [step for step in plan.steps if step.action is Action.KEEP and step.facts and step.facts.edited]
-    yield from _group(edited, "with files that were edited, and are kept", most)
+        groups: dict[str, list[Step]] = {}
+        for step in plan.steps:
+            if step.action is action and (heading := _heading(step)):
+                groups.setdefault(heading, []).append(step)
+        for heading, steps in groups.items():
+            yield from _group(steps, heading, most)
     yield from summary_lines(plan, outlook, sandbox=sandbox)
 
 
+def plan_markdown(project: str, plan: Plan, outlook: Outlook, *, sandbox: bool) -> str:
+    """Write the plan for a pull request or a CI's summary page: its sum, the drift, and by job what changes and why."""
+    groups: dict[tuple[str, str], list[Step]] = {}
+    for step in plan.steps:
+        if heading := _heading(step):
+            groups.setdefault((step.key.job_id, heading), []).append(step)
+
+    def cells(steps: list[Step]) -> Iterable[str]:
+        units = Decimal(0) if sandbox else sum((step.units for step in steps), Decimal(0))
+        reasons = dict.fromkeys(step.reason for step in steps)
+        return steps[0].key.job_id, f"{len(steps)} {_heading(steps[0])}", units_text(units), "; ".join(reasons)
+
+    drift = locked_drift(plan)
+    covered = drift.message.partition("\n")[0] if drift else "The lock covers what is asked for"
+    lines = [f"{project}: plan", *summary_lines(plan, outlook, sandbox=sandbox), f"Drift: {covered}."]
+    columns, rest = ("job", "takes", "units", "why"), "kling-batch plan lists them"
+    by_job = table("By job", columns, list(groups.values()), cells, rest=rest)
+    return "# " + "\n\n".join(map(escaped, lines)) + "\n" + "".join(by_job)
+
+
+def _heading(step: Step) -> str | None:
+    """Word what is done with a take, below which a plan lists it; None for one that is kept as it is."""
+    if step.action is not Action.KEEP:
+        return _SHOWN[step.action][1]
+    if step.failed:
+        return "that failed for good and are left"
+    return "with files that were edited, and are kept" if step.facts and step.facts.edited else None
+
+
 def _group(steps: list[Step], heading: str, most: int | None) -> Iterator[Line]:
-    if not steps:
-        return
     yield [Toned(f"{_takes(len(steps))} {heading}:", bold=True)]
     shown = steps[:most]
     width = min(_WIDEST_KEY, max((len(str(step.key)) for step in shown if not _by_field(step)), default=0))

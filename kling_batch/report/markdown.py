@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
 
 from kling_batch.catalog import LENGTH, WORDS, kind_of
 from kling_batch.model import RunResult, TakeResult
 from kling_batch.report.facts import as_paid, headline, money, problems, reason, repair, summary, units_text
 from kling_batch.text import one_line
+
+T = TypeVar("T")
 
 MOST_ROWS = 100
 """Rows a table has at most: all of them at their longest stay under 1 MiB."""
@@ -36,10 +39,10 @@ def pieces(result: RunResult) -> Iterator[str]:
     if result.note:
         yield f"**{escaped(result.note)}**\n\n"
     yield from _totals(result)
-    yield from _table("What needs you", ("status", "why", "what to do", "task"), problems(result), _problem)
+    yield from table("What needs you", ("take", "status", "why", "what to do", "task"), problems(result), _problem)
     warned = [take for take in result.takes if take.warnings]
-    yield from _table("Warnings", ("listen to it, since",), warned, lambda take: ["; ".join(take.warnings)])
-    yield from _table("Takes", ("status", "origin", WORDS, LENGTH, "units", "files"), result.takes, _facts)
+    yield from table("Warnings", ("take", "listen to it, since"), warned, _warning)
+    yield from table("Takes", ("take", "status", "origin", WORDS, LENGTH, "units", "files"), result.takes, _facts)
 
 
 def escaped(text: str) -> str:
@@ -60,23 +63,32 @@ def _totals(result: RunResult) -> Iterator[str]:
     yield f"\nManifest {escaped(result.manifest)}, exit status {result.exit_status}; {money(result)}.\n"
 
 
-def _table(
-    heading: str, columns: Sequence[str], takes: Sequence[TakeResult], cells: Callable[[TakeResult], Iterable[str]]
+def table(
+    heading: str,
+    columns: Sequence[str],
+    items: Sequence[T],
+    cells: Callable[[T], Iterable[str]],
+    *,
+    rest: str = "see report.html or report.csv",
 ) -> Iterator[str]:
-    """Write a chapter with a row a take, each with the take's name first; nothing where there are none."""
-    if not takes:
+    """Write a chapter with a row an item, whatever its cells hold; nothing where there are none."""
+    if not items:
         return
     yield f"\n## {heading}\n\n"
-    yield _row("take", *columns)
-    yield _rule(len(columns) + 1)
-    for take in takes[:MOST_ROWS]:
-        yield _row(escaped(str(take.take.key)), *map(escaped, cells(take)))
-    if len(takes) > MOST_ROWS:
-        yield f"\n… and {len(takes) - MOST_ROWS} more: see report.html or report.csv.\n"
+    yield _row(*columns)
+    yield _rule(len(columns))
+    for item in items[:MOST_ROWS]:
+        yield _row(*map(escaped, cells(item)))
+    if len(items) > MOST_ROWS:
+        yield f"\n… and {len(items) - MOST_ROWS} more: {rest}.\n"
 
 
 def _problem(take: TakeResult) -> Iterable[str]:
-    return take.status, reason(take), repair(take), take.task_id or take.external_id
+    return str(take.take.key), take.status, reason(take), repair(take), take.task_id or take.external_id
+
+
+def _warning(take: TakeResult) -> Iterable[str]:
+    return str(take.take.key), "; ".join(take.warnings)
 
 
 def _facts(take: TakeResult) -> Iterable[str]:
@@ -84,7 +96,8 @@ def _facts(take: TakeResult) -> Iterable[str]:
     length = kind.length_of(job)
     seconds = "" if length is None else f"{length} s"
     files = ", ".join(file.path for file in take.files)
-    return take.status, take.origin or "", kind.words_of(job), seconds, units_text(take.units), files
+    words = kind.words_of(job)
+    return str(take.take.key), take.status, take.origin or "", words, seconds, units_text(take.units), files
 
 
 def _row(*cells: str) -> str:

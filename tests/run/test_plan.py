@@ -201,3 +201,35 @@ def test_the_actions_of_the_schema_are_those_of_the_program() -> None:
     described = schema("plan")["definitions"]
     assert set(described["take"]["properties"]["action"]["enum"]) == {action.value for action in Action}
     assert {action.value for action in Action} <= set(described["summary"]["properties"])
+
+
+def test_markdown_says_by_job_what_a_run_would_do(tavern: Any, serve: Any, said: Any) -> None:
+    """Its cost, whether the lock covers it, and why: what changed with old and new value, and what would be dropped."""
+    serve()
+    assert tavern.run() == 0
+    assert said("--format", "markdown") == [
+        "# tavern: plan",
+        "",
+        "Plan: 7 to keep; nothing to pay.",
+        "",
+        "Drift: The lock covers what is asked for.",
+    ]
+    text = tavern.manifest.read_text().replace("Old oak", "New *oak*").replace(", wet stone", ", snow")
+    tavern.manifest.write_text(text)
+    lines = said("--format", "markdown")
+    assert lines[2].startswith("Plan: 5 to generate, 2 to keep, 2 to drop; at most 1.25 units (about &#36;0.18")
+    assert lines[6].endswith("a paid call would be needed for 5 takes.")
+    door, snow, stone = lines[-3:]
+    assert door.startswith("| door | 3 to generate | 0.75 | changed: prompt: ")
+    assert '"New \\*oak\\* door creaks open"' in door
+    assert snow == "| step-snow | 2 to generate | 0.50 | new |"
+    assert stone.startswith("| step-wet-stone | 2 to drop | 0.00 | locked, and no longer in the manifest;")
+
+
+def test_markdown_lists_a_hundred_rows(tavern: Any, said: Any) -> None:
+    """A page and a comment hold so many, and say how many more there are."""
+    jobs = "".join(f"  - {{id: s{number}, prompt: A sound, duration: 3}}\n" for number in range(120))
+    tavern.manifest.write_text(f"version: 1\nproject: tavern\njobs:\n{jobs}")
+    lines = said("--format", "markdown")
+    assert sum(line.startswith("| s") for line in lines) == 100
+    assert lines[-1] == "… and 20 more: kling-batch plan lists them."

@@ -13,10 +13,9 @@ from kling_batch.cli.options import (
     retries_option,
     select_option,
     store_options,
-    text_or_json,
 )
 from kling_batch.cli.output import print_json, say
-from kling_batch.cli.plan_text import plan_json, plan_lines
+from kling_batch.cli.plan_text import plan_json, plan_lines, plan_markdown
 from kling_batch.planning.project import Project
 
 
@@ -26,7 +25,14 @@ from kling_batch.planning.project import Project
 @retries_option
 @concurrency_option
 @store_options
-@text_or_json
+@click.option(
+    "--format",
+    "output",
+    type=click.Choice(["text", "json", "markdown"]),
+    default="text",
+    show_default=True,
+    help="How to print: markdown is for a pull request or a CI's summary page.",
+)
 def command(
     project: Project,
     select: tuple[str, ...],
@@ -44,6 +50,8 @@ def command(
     outlook = project.outlook(snapshot, concurrency if isinstance(concurrency, int) else None)
     if output == "json":
         print_json(plan_json(plan, outlook))
+    elif output == "markdown":
+        say(*plan_markdown(project.manifest.project, plan, outlook).splitlines())
     else:
         say(*plan_lines(plan, outlook, sandbox=project.sandbox))
     return 0
