@@ -63,15 +63,15 @@ def _unescaped(text: str, escapes: dict[str, str]) -> str:
     return text.replace("%25", "%")
 
 
-def outputs(text: str) -> dict[str, str]:
-    """The outputs in a `$GITHUB_OUTPUT` file: `name=value`, or `name<<MARK`, lines, and `MARK` alone."""
+def outputs(text: str, names: str = r"[a-z][a-z-]*") -> dict[str, str]:
+    """What a `$GITHUB_OUTPUT` or `$GITHUB_ENV` file sets: `name=value`, or `name<<MARK`, lines, and `MARK` alone."""
     found: dict[str, str] = {}
     lines = text.split("\n")
     assert lines.pop() == "", "the last line does not end"
     while lines:
         line = lines.pop(0)
         before, mark, value = re.split(r"(=|<<)", line, maxsplit=1)
-        assert re.fullmatch(r"[a-z][a-z-]*", before), f"{line!r} names no output"
+        assert re.fullmatch(names, before), f"{line!r} names nothing"
         assert before not in found, f"{before} is set twice"
         if mark == "<<":
             end = lines.index(value)
