@@ -1,4 +1,4 @@
-// Searches within the page, by the index that search_index.py made: from a disk neither a worker nor a request works.
+// Searches within the page, by the index that hooks.py made: from a disk neither a worker nor a request works.
 "use strict";
 
 {

@@ -115,8 +115,8 @@ def test_the_workflow_is_about_the_manifest(folder: Path) -> None:
     main(["init"])
     text = (folder / WORKFLOW).read_text()
     assert yaml.safe_load(text)["jobs"]
-    assert f"kling-batch run {MANIFEST} --max-units" in text
-    assert "            out\n" in text
+    assert f"kling-batch run {MANIFEST} --no-store --max-units" in text
+    assert "          path: out\n" in text
     assert IGNORED[0] == "out/"
 
 

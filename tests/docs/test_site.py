@@ -137,6 +137,12 @@ def test_the_site_builds_without_warnings_and_leads_to_every_page(site: Path, ch
     assert all((site / f"{name}.html").is_file() for name in menu)
 
 
+def test_every_block_is_one(site: Path) -> None:
+    """Also where tests are told what it needs: no mark of a block, and no heading's, is left in a page's text."""
+    pages = {path.name: path.read_text("utf-8") for path in site.glob("*.html")}
+    assert [name for name, text in pages.items() if re.search(r"```|^## ", text, flags=re.MULTILINE)] == []
+
+
 @pytest.mark.parametrize(("name", "text"), MISTAKES.values(), ids=MISTAKES)
 def test_a_mistake_ends_the_build(checkout: Path, tmp_path: Path, name: str, text: str) -> None:
     """A build that only warned would let the mistake through."""

@@ -219,6 +219,7 @@ def test_markdown_says_by_job_what_a_run_would_do(tavern: Any, serve: Any, said:
     lines = said("--format", "markdown")
     assert lines[2].startswith("Plan: 5 to generate, 2 to keep, 2 to drop; at most 1.25 units (about &#36;0.18")
     assert lines[6].endswith("a paid call would be needed for 5 takes.")
+    assert said("--format", "markdown", "--sandbox")[-1].startswith("| step-snow | 2 to generate | 0.00 |")
     door, snow, stone = lines[-3:]
     assert door.startswith("| door | 3 to generate | 0.75 | changed: prompt: ")
     assert '"New \\*oak\\* door creaks open"' in door

@@ -51,7 +51,7 @@ def command(
     if output == "json":
         print_json(plan_json(plan, outlook))
     elif output == "markdown":
-        say(*plan_markdown(project.manifest.project, plan, outlook).splitlines())
+        say(*plan_markdown(project.manifest.project, plan, outlook, sandbox=project.sandbox).splitlines())
     else:
         say(*plan_lines(plan, outlook, sandbox=project.sandbox))
     return 0
