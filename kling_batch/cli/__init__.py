@@ -36,7 +36,7 @@ PROGRAM = "kling-batch"
 ENDS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 """The signals by which the system asks the program to end."""
 COMMANDS = {
-    "init": "Write a starter manifest, .gitignore lines and a CI workflow.",
+    "init": "Write a starter manifest, lines for git and a CI workflow.",
     "validate": "Check manifests and report every problem at its line.",
     "plan": "Show what a run would do to each take, why, and what it costs.",
     "run": "Do it; running it again resumes it.",
@@ -48,6 +48,7 @@ COMMANDS = {
     "pick": "Choose a take of a job: it also appears under the job's plain name.",
     "reroll": "Ask for a fresh sound for a take alone, by consent.",
     "store": "Look after the store, where copies of finished sounds are kept.",
+    "lock": "Merge what two branches made of a lock.",
     "stats": "Sum up units, seconds, failures and loudness over many manifests.",
     "account": "Show the account's resource packs and what is left.",
     "tasks": "List the account's tasks.",

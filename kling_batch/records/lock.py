@@ -1,11 +1,12 @@
 """The lock: what the team knows of every finished take, as a text file beside the manifest.
 
-Its layout is made for git, which merges two branches unless both changed lines that touch. Every take has a line of
+`kling-batch lock merge` merges two branches take by take, where git is told to ask it. The layout is made for git
+alone, as on a server that asks no driver, which merges unless both changed lines that touch. Every take has a line of
 its own that no other take's line depends on: the last element of the list is a constant, so no comma ever moves.
 A constant line ends every job, so that a change in one does not touch the next. And like the tabs of a filing
 cabinet, a constant line stands before the jobs of every letter, so that jobs added to one gap by two branches
-mostly come to stand apart. Where they do not, keeping the lines of both sides is right, which is what `merge=union`
-in `.gitattributes` does; order is therefore written but not asked for.
+mostly come to stand apart. Where they do not, keeping the lines of both sides is right; order is therefore written but
+not asked for.
 
 A take that is asked for no more, or in another way, keeps its line, marked as retired: its sound is paid for, and is
 there again when it is asked for again. A lock without such lines is what it was before there were any; a program
@@ -40,10 +41,13 @@ LOCK_VERSION = 1
 
 _COMMENT = (
     "Written by kling-batch; commit it beside the manifest. It pins the bytes of every take, "
-    "not the power to make them again: the service has no seed."
+    "not the power to make them again: the service has no seed. The lines between the takes say nothing: they keep "
+    "different jobs apart, so that git can merge them."
 )
 _CONFLICT = re.compile(r"^(?:<{7}|={7}|>{7}|\|{7})(?: |$)", re.MULTILINE)
 _MARK = re.compile(r"[0-9a-z]|end(?: of .*)?")
+"""Texts between the takes. Earlier programs wrote a letter alone, and read `end of` anything."""
+_SIDES = ("<<<<<<< ours: keep one of the two sides\n", "=======\n", ">>>>>>> theirs\n")
 _TABS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _HEAD = {"lock_version", "project", "comment", "takes"}
 
@@ -174,15 +178,23 @@ def update_lock(path: Path, project: str, change: Callable[[Lock], Lock], *, pro
         return lock
 
 
-def write_lock(path: Path, lock: Lock, *, probe: Probe = no_probe) -> None:
+def write_lock(
+    path: Path, lock: Lock, *, both: Mapping[TakeKey, LockEntry] | None = None, probe: Probe = no_probe
+) -> None:
     """Write a lock: all of it or nothing, and nothing if the file says the same already.
 
     What others wrote to it since it was read is lost: see `update_lock`.
 
+    Args:
+        path: The lock.
+        lock: What it shall say.
+        both: The other sounds of takes that two branches made anew: a person has to keep one side of each.
+        probe: Is told of every effect.
+
     Raises:
         DiskUnusable: It cannot be written; what was there is untouched.
     """
-    data = "".join(_lines(lock)).encode()
+    data = "".join(_lines(lock, both or {})).encode()
     final = Path(os.path.realpath(path))  # a symbolic link stays one
     with disk_border(path):
         if final.is_file() and final.read_bytes() == data:
@@ -220,7 +232,7 @@ def _beside(final: Path) -> Path:
     return final.with_name(f".{final.name}.{secrets.token_hex(8)}.tmp")
 
 
-def _lines(lock: Lock) -> Iterator[str]:
+def _lines(lock: Lock, both: Mapping[TakeKey, LockEntry]) -> Iterator[str]:
     """Lay the lock out: a head, then the tabs, a line a take, a line at the end of every job, and a last line."""
     yield f'{{\n"lock_version": {LOCK_VERSION},\n"project": {json.dumps(lock.project, ensure_ascii=False)},\n'
     yield f'"comment": {json.dumps(_COMMENT)},\n"takes": [\n'
@@ -230,13 +242,20 @@ def _lines(lock: Lock) -> Iterator[str]:
     for line in sorted((*retired, *active), key=itemgetter(0, 1, 2)):
         shelves[line[0].job_id[0].lower()].append(line)
     for tab, lines in shelves.items():
-        yield f'"{tab}",\n'
+        yield f'"end of jobs before {tab}",\n'
         for job_id, takes in groupby(lines, key=lambda line: line[0].job_id):
-            for _, is_active, _, entry in takes:
-                said = _as_json(entry, retired=not is_active)
-                yield json.dumps(said, ensure_ascii=False, allow_nan=False) + ",\n"
+            for key, is_active, _, entry in takes:
+                if is_active and key in both:
+                    yield _SIDES[0] + _line(entry) + _line(both[key], retired=True)
+                    yield _SIDES[1] + _line(entry, retired=True) + _line(both[key]) + _SIDES[2]
+                else:
+                    yield _line(entry, retired=not is_active)
             yield f'"end of {job_id}",\n'
     yield '"end"\n]\n}\n'
+
+
+def _line(entry: LockEntry, *, retired: bool = False) -> str:
+    return json.dumps(_as_json(entry, retired=retired), ensure_ascii=False, allow_nan=False) + ",\n"
 
 
 def _as_json(entry: LockEntry, *, retired: bool) -> dict[str, Any]:
@@ -304,11 +323,15 @@ class _Reader:
         """Read the JSON."""
         conflict = _CONFLICT.search(self._text) if "<<<<<<<" in self._text else None
         if conflict:
+            one_side = self._text.startswith(_SIDES[0], conflict.start())
             self._refuse(
                 "a merge left a conflict here",
                 self._line_at(conflict.start()),
-                hint="Keep the lines of both sides: delete only the <<<<<<<, ======= and >>>>>>> lines. Every take "
-                "has a line of its own. (`*.lock merge=union` in .gitattributes has git do so.)",
+                hint="Both branches made this take anew: delete one side, and the <<<<<<<, ======= and >>>>>>> lines. "
+                "Each side keeps the other's sound as retired: both are paid for."
+                if one_side
+                else "Keep the lines of both sides: delete only the <<<<<<<, ======= and >>>>>>> lines. Every take "
+                "has a line of its own. (`kling-batch lock merge` as git's merge driver does so: docs/commands.md.)",
             )
         try:
             return json.loads(self._text, parse_constant=_no_constant, parse_float=self._finite)

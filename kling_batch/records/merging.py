@@ -1,4 +1,4 @@
-"""A run's part in a lock that others write to as well: a three-way merge, take by take."""
+"""Locks that several write to, merged take by take: a run's part in a lock, and what two branches made of one."""
 
 from __future__ import annotations
 
@@ -52,6 +52,54 @@ def merge(now: Lock, changes: Changes) -> Lock:
             entry = entries.pop(key)
             retired[entry.external_id] = entry
     return replace(now, entries=entries, retired=retired)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Merged:
+    """What became of two branches. `both` are theirs of the takes that both made anew: the lock has ours."""
+
+    lock: Lock
+    both: Mapping[TakeKey, LockEntry]
+
+
+def merge_branches(base: Lock, ours: Lock, theirs: Lock) -> Merged:
+    """Merge what two branches made of a lock. What one retired and the other made anew stays asked for."""
+    entries: dict[TakeKey, LockEntry] = {}
+    both: dict[TakeKey, LockEntry] = {}
+    for key in {**ours.entries, **theirs.entries}:
+        was, mine, other = (lock.entries.get(key) for lock in (base, ours, theirs))
+        if other in (mine, was):  # entries have no hash
+            entry = mine
+        elif mine == was or mine is None:
+            entry = other
+        elif other is None:
+            entry = mine
+        else:
+            entry = _joined(was, mine, other)
+            if entry is None:
+                entry, both[key] = mine, other
+        if entry is not None:
+            entries[key] = entry
+    active = {entry.external_id for entry in entries.values()}
+    forgotten = base.retired.keys() - (ours.retired.keys() & theirs.retired.keys())
+    retired = {
+        name: entry
+        for name, entry in {**theirs.retired, **ours.retired}.items()
+        if name not in forgotten and name not in active
+    }
+    return Merged(lock=replace(ours, entries=entries, retired=retired), both=both)
+
+
+def _joined(was: LockEntry | None, mine: LockEntry, other: LockEntry) -> LockEntry | None:
+    """Join what two branches say of one sound; None where they are two sounds."""
+    hashes = {file.format: file.sha256 for file in mine.files}
+    same = all(hashes.get(file.format, file.sha256) == file.sha256 for file in other.files)
+    if (mine.external_id, mine.task_id) != (other.external_id, other.task_id) or not same:
+        return None
+    older, newer = (mine, other) if was is not None and mine.files == was.files else (other, mine)
+    files = {file.format: file for file in (*older.files, *newer.files)}
+    picked = mine.picked and other.picked if was is not None and was.picked else mine.picked or other.picked
+    return replace(newer, files=tuple(files.values()), picked=picked, rerolls=max(mine.rerolls, other.rerolls))
 
 
 def _as_people_said(ours: LockEntry, said: LockEntry | None) -> LockEntry:

@@ -14,7 +14,7 @@ from kling_batch import resources
 from kling_batch.cli import main
 from kling_batch.cli.commands.init import IGNORED, MANIFEST, SCHEMA, WORKFLOW
 
-WRITTEN = {MANIFEST, SCHEMA, WORKFLOW, ".gitignore"}
+WRITTEN = {MANIFEST, SCHEMA, WORKFLOW, ".gitignore", ".gitattributes"}
 
 
 @pytest.fixture

@@ -19,14 +19,19 @@ SCHEMA = ".kling-batch/manifest.schema.json"
 IGNORED = ("out/", "*.sandbox.lock")
 """What git leaves out: the sounds, which the lock can bring back, and what the sandbox made."""
 
+ATTRIBUTES = (f"{MANIFEST}.lock merge=kling-batch",)
+"""What git is told of the lock."""
+MERGE_DRIVER = 'git config merge.kling-batch.driver "kling-batch lock merge %O %A %B"'
+
 _IGNORE_FILE = ".gitignore"
+_ATTRIBUTES_FILE = ".gitattributes"
 _SCHEMA_OF_EXAMPLES = "../../schemas/manifest.schema.json"
 
 
 @click.command()
 @click.argument("folder", metavar="[DIR]", type=click.Path(path_type=Path, file_okay=False), default=Path())
 def command(folder: Path) -> int:
-    """Write a starter manifest, its schema for editors, .gitignore lines and a CI workflow for GitHub.
+    """Write a starter manifest, its schema for editors, lines for git and a CI workflow for GitHub.
 
     Writes into DIR, or here. What is there already stays as it is.
     """
@@ -34,7 +39,8 @@ def command(folder: Path) -> int:
     left: list[str] = []
     for name, text in _files().items():
         (wrote if _write_new(folder / name, text) else left).append(name)
-    (wrote if _add_lines(folder / _IGNORE_FILE, IGNORED) else left).append(_IGNORE_FILE)
+    for name, lines in ((_IGNORE_FILE, IGNORED), (_ATTRIBUTES_FILE, ATTRIBUTES)):
+        (wrote if _add_lines(folder / name, lines) else left).append(name)
     for name in wrote:
         say(f"wrote {folder / name}")
     for name in left:
@@ -91,3 +97,4 @@ def _say_what_next(folder: Path) -> None:
     next_steps = (f"  {step}" for step in steps)
     then = "Then take a key, set KLING_API_KEY, and kling-batch doctor tells whether all is ready."
     say("", "Next, without keys and without paying:", *next_steps, then, err=True)
+    say("", "Once in every clone, so that git merges the lock take by take:", f"  {MERGE_DRIVER}", err=True)
