@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kling_batch import __version__
-from kling_batch.cli.output import say, show_error
+from kling_batch.cli.output import log_format, say, show_error
 from kling_batch.disk import disk_words
 from kling_batch.errors import (
     DiskUnusable,
@@ -120,14 +120,15 @@ def cli(ctx: click.Context) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program. Gives the exit status; every error is worded here."""
-    catch_signals()
-    status = _status(argv)
-    sys.stdout.flush()
-    lost = getattr(getattr(getattr(sys.stdout, "buffer", None), "raw", None), "lost", None)
-    if status == ExitStatus.DONE and lost is not None and not isinstance(lost, BrokenPipeError):
-        words = f"The output cannot be written: {lost.strerror}."
-        return _told(DiskUnusable(words, hint="What was to be done is done: mend it, and run the same command again."))
-    return status
+    with log_format(sys.argv[1:] if argv is None else argv):
+        catch_signals()
+        status = _status(argv)
+        sys.stdout.flush()
+        lost = getattr(getattr(getattr(sys.stdout, "buffer", None), "raw", None), "lost", None)
+        if status == ExitStatus.DONE and lost is not None and not isinstance(lost, BrokenPipeError):
+            hint = "What was to be done is done: mend it, and run the same command again."
+            return _told(DiskUnusable(f"The output cannot be written: {lost.strerror}.", hint=hint))
+        return status
 
 
 def _status(argv: Sequence[str] | None) -> int:

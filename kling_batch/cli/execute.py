@@ -24,6 +24,7 @@ from kling_batch.report.facts import grouped, money, problems, units_text
 from kling_batch.running.options import Options
 from kling_batch.running.run import Outcome, Stopper
 from kling_batch.running.session import Session
+from kling_batch.text import counted
 
 _MOST_NAMED = 12
 
@@ -146,8 +147,8 @@ def _summary(result: RunResult) -> str:
     counts = ", ".join(f"{count} {status.value}" for status in Status if (count := result.count(status)))
     seconds = result.finished_at - result.started_at
     return (
-        f"{len(result.takes)} takes: {counts or 'none'}. "
-        f"{money(result)}, {seconds:.1f} s, {result.api_requests} API requests."
+        f"{counted(len(result.takes), 'take')}: {counts or 'none'}. "
+        f"{money(result)}, {seconds:.1f} s, {counted(result.api_requests, 'API request')}."
     )
 
 

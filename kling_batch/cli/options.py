@@ -135,7 +135,14 @@ _FETCHING = (
     ),
     click.option("--quiet", is_flag=True, help="Show errors only."),
     click.option("--verbose", is_flag=True, help="Show a line for every change."),
-    click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True),
+    click.option(
+        "--log-format",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        show_default=True,
+        expose_value=False,  # `output.log_format` looks for it before anything can be wrong
+        help="How stderr is written: json is an object a line and nothing else, and no question is asked.",
+    ),
 )
 _PAYING = (
     click.option(
@@ -212,9 +219,9 @@ def fetching_options(command: Command) -> Command:
     """
 
     @wraps(command)
-    def with_options(*, quiet: bool, verbose: bool, log_format: str, **others: Any) -> int:
+    def with_options(*, quiet: bool, verbose: bool, **others: Any) -> int:
         given = {field.name: others.pop(field.name) for field in fields(Options) if field.name in others}
-        view = View(quiet=quiet, verbose=verbose, log_format=log_format)
+        view = View(quiet=quiet, verbose=verbose)
         return command(options=Options(**given), view=view, **others)
 
     return _added(store_options(with_options), _FETCHING)

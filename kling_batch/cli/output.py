@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from enum import Enum
+from itertools import pairwise
+from time import time
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 import click
@@ -20,6 +24,8 @@ if TYPE_CHECKING:
     from kling_batch.report.github import Note
 
 _NO = {"", "0"}
+_JSON = ContextVar("json", default=False)
+"""Whether stderr holds JSON alone, an object a line."""
 
 
 class Tone(Enum):
@@ -62,15 +68,35 @@ def redraws(stream: TextIO, environment: Mapping[str, str] = os.environ) -> bool
     return stream.isatty() and environment.get("TERM") != "dumb"
 
 
+@contextmanager
+def log_format(arguments: Sequence[str]) -> Iterator[None]:
+    """Choose how stderr is written, before anything can be wrong with the rest of the command line."""
+    before = _JSON.set("--log-format=json" in arguments or ("--log-format", "json") in pairwise(arguments))
+    try:
+        yield
+    finally:
+        _JSON.reset(before)
+
+
+def logs_json() -> bool:
+    """Whether a program reads stderr, which takes nothing but JSON."""
+    return _JSON.get()
+
+
 def say(*lines: Line, err: bool = False) -> None:
     """Print lines. A line break inside of one is shown as a blank, and does not end it."""
     stream = sys.stderr if err else sys.stdout
-    if lines:
+    if lines and err and logs_json():
+        log("Message", message="\n".join(map(_plain, lines)))
+    elif lines:
         _write("\n".join(painted(line, stream) for line in lines), err=err)
 
 
 def show_error(error: KlingBatchError) -> None:
     """Say what is wrong, where and why, and below it what to do: every error has this shape."""
+    if logs_json():
+        log("Error", message=error.message, hint=error.hint)
+        return
     first, *rest = error.message.split("\n")
     say([Toned(first, Tone.WRONG, bold=True)], *rest, err=True)
     if error.hint:
@@ -82,21 +108,28 @@ def print_json(data: Any, *, indent: int | None = 2, err: bool = False) -> None:
     _write(json_shown(data, indent=indent), err=err)
 
 
+def log(event: str, *, at: float | None = None, **facts: Any) -> None:
+    """Write an object to stderr, for a program that reads it."""
+    from kling_batch.clock import iso
+
+    print_json({"at": iso(time() if at is None else at), "event": event, **facts}, indent=None, err=True)
+
+
 def print_own(text: str) -> None:
     """Print a text of the program's own, such as a schema, as it is."""
     _write(text.removesuffix("\n"))
 
 
 def annotate(note: Note, *, err: bool = False) -> None:
-    """Print a command for GitHub's runner."""
+    """Print a command for GitHub's runner, which reads both streams."""
     from kling_batch.report.github import command
 
-    _write(command(note), err=err)
+    _write(command(note), err=err and not logs_json())
 
 
 def can_ask() -> bool:
-    """Whether there is somebody to ask."""
-    return sys.stdin.isatty() and sys.stderr.isatty()
+    """Whether there is somebody to ask: a person at a terminal, whose stderr is not for a program."""
+    return sys.stdin.isatty() and sys.stderr.isatty() and not logs_json()
 
 
 def confirm(question: str) -> bool:
@@ -109,6 +142,10 @@ def painted(line: Line, stream: TextIO) -> str:
     colour = wanted(stream)
     pieces = (Toned(line),) if isinstance(line, str) else line
     return "".join(_painted(Toned(piece) if isinstance(piece, str) else piece, colour) for piece in pieces)
+
+
+def _plain(line: Line) -> str:
+    return line if isinstance(line, str) else "".join(piece if isinstance(piece, str) else piece.text for piece in line)
 
 
 def _painted(piece: Toned, colour: bool) -> str:

@@ -8,10 +8,11 @@ from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from kling_batch.cli.output import Line, Tone, Toned, painted, print_json, redraws, say, wanted
+from kling_batch.cli.output import Line, Tone, Toned, log, logs_json, painted, redraws, say, wanted
 from kling_batch.clock import Clock, SystemClock, iso
 from kling_batch.events import Event, LimitChanged, Looking, RunStarted, TakeChanged, TakeEnded, Waiting, Warned
 from kling_batch.model import Status, TakeKey
+from kling_batch.text import counted
 
 HEARTBEAT_S = 30.0
 _TICK_S = 1.0
@@ -67,11 +68,10 @@ class View:
 
     quiet: bool
     verbose: bool
-    log_format: str
 
     def show(self, *, sandbox: bool) -> Show:
         """Choose who shows it. What a sandbox pretends to charge is not shown."""
-        if self.log_format == "json":
+        if logs_json():
             return JsonLines()
         if self.quiet:
             return Show()
@@ -112,7 +112,7 @@ class JsonLines(Show):
     def __call__(self, event: Event) -> None:
         """Show an event."""
         facts = {name: _plain(value) for name, value in asdict(event).items() if name != "at"}
-        print_json({"at": iso(event.at), "event": type(event).__name__, **facts}, indent=None, err=True)
+        log(type(event).__name__, at=event.at, **facts)
 
 
 class Heartbeat(Show):
@@ -133,7 +133,7 @@ class Heartbeat(Show):
         while True:
             await self._clock.sleep(HEARTBEAT_S)
             done, takes = self._tally.ended[Status.SUCCEEDED], self._tally.takes
-            say(self._tally.line(f"{done} of {takes} takes done, "), err=True)
+            say(self._tally.line(f"{done} of {counted(takes, 'take')} done, "), err=True)
 
 
 class Bar(Heartbeat):
@@ -194,16 +194,16 @@ def words_of(event: Event) -> str:
     """Word an event for people; empty for one that tells them nothing."""
     match event:
         case RunStarted(takes=takes, to_generate=to_generate):
-            return f"{takes} takes, {to_generate} to generate"
+            return f"{counted(takes, 'take')}, {to_generate} to generate"
         case Looking(takes=takes, seconds=seconds):
             waits = f" (twice, {seconds:g} s apart: --settle-time)" if seconds else ""
-            return f"looking through the account for {takes} takes that it may already have{waits}"
+            return f"looking through the account for {counted(takes, 'take')} that it may already have{waits}"
         case TakeChanged(take=take, state=state, detail=detail):
             return f"{take}: {state}" + (f" ({detail})" if detail else "")
         case TakeEnded(take=take, status=status, detail=detail):
             return f"{take}: {status.value}" + (f": {detail}" if detail else "")
         case LimitChanged(limit=limit, reason=reason):
-            return f"at most {limit} tasks in flight from now on: {reason}"
+            return f"at most {counted(limit, 'task')} in flight from now on: {reason}"
         case Waiting(seconds=seconds, reason=reason):
             return f"nothing is sent for {seconds:.1f} s: {reason}"
         case Warned(message=message):
