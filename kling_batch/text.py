@@ -37,10 +37,9 @@ def one_line(text: str, most: int) -> str:
 
 
 def counted(count: int, noun: str) -> str:
-    """Count things: `1 take`, `2 takes`, `1 entry`, `2 entries`."""
-    if count == 1:
-        return f"1 {noun}"
-    return f"{count:,} {noun.removesuffix('y')}ies" if noun.endswith("ry") else f"{count} {noun}s"
+    """Count things: `1 take`, `2 takes`, `2 entries`."""
+    many = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{count} {noun if count == 1 else many}"
 
 
 def shown(text: str) -> str:

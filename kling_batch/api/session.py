@@ -18,6 +18,7 @@ from kling_batch.records.lock import Lock
 from kling_batch.report.facts import units_text
 from kling_batch.running.options import BOUNDS, Options
 from kling_batch.running.session import Agree, Session
+from kling_batch.text import counted
 
 
 def options_for(project: Project, options: Options) -> Options:
@@ -92,7 +93,7 @@ def nobody_agreed(plan: Plan, *, hint: str) -> BudgetStop:
     if not plan.pays:
         renamed = plan.count(Action.MOVED)
         return BudgetStop(
-            f"This run would take over {renamed} takes of renamed jobs, and nobody agreed to it.", hint=hint
+            f"This run would take over {counted(renamed, 'take')} of renamed jobs, and nobody agreed to it.", hint=hint
         )
     amount = units_text(plan.units)
     return BudgetStop(f"This run would spend up to {amount} units, and nobody agreed to it.", hint=hint)

@@ -18,6 +18,7 @@ from kling_batch.running.reading import stop_for
 from kling_batch.service.auth import BACKDATED_S, TOKEN_LIFE_S
 from kling_batch.service.client import DEFAULT_BASE_URL
 from kling_batch.service.outcomes import ReadFailed, Refused
+from kling_batch.text import counted
 
 BEIJING = "https://api-beijing.klingai.com"
 _REGIONS = {
@@ -98,7 +99,7 @@ def room(free: float, manifest: Manifest | None) -> Check:
     takes = manifest.takes if manifest else ()
     need = sum(map(_bytes_of, takes)) * _COPIES
     words = f"{_size(free)} free"
-    words += f"; {len(takes)} takes may need {_size(need)}, copies in the store included" if takes else ""
+    words += f"; {counted(len(takes), 'take')} may need {_size(need)}, copies in the store included" if takes else ""
     hint = "Make room, or choose a folder on another disk with --out (and --store)."
     if free < _LEAST_ROOM:
         return Check.problem("room", words, hint, ExitStatus.NOT_FINISHED)
@@ -138,7 +139,7 @@ def service(outcome: Mapping[str, Any] | Refused | ReadFailed, base_url: str) ->
     rows = outcome.get("resource_pack_subscribe_infos")
     packs = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
     left = sum(row["remaining_quantity"] for row in packs if isinstance(row.get("remaining_quantity"), int | float))
-    words = f"{len(packs)} resource pack{'s' if len(packs) != 1 else ''}, {left:g} units left"
+    words = f"{counted(len(packs), 'resource pack')}, {left:g} units left"
     return Check(name="service", message=f"the key is accepted; {words if packs else 'no resource pack'}")
 
 

@@ -12,6 +12,7 @@ from kling_batch.planning.outlook import Outlook
 from kling_batch.planning.plan import Action, Plan, Step, cost_by_kind
 from kling_batch.report.facts import units_text
 from kling_batch.report.markdown import escaped, table
+from kling_batch.text import counted
 
 USD_PER_UNIT = Decimal("0.14")
 """The list price of a unit, by two readings of the official price page; what an account pays may differ."""
@@ -108,7 +109,7 @@ def _heading(step: Step) -> str | None:
 
 
 def _group(steps: list[Step], heading: str, most: int | None) -> Iterator[Line]:
-    yield [Toned(f"{_takes(len(steps))} {heading}:", bold=True)]
+    yield [Toned(f"{counted(len(steps), 'take')} {heading}:", bold=True)]
     shown = steps[:most]
     width = min(_WIDEST_KEY, max((len(str(step.key)) for step in shown if not _by_field(step)), default=0))
     for step in shown:
@@ -141,12 +142,14 @@ def summary_lines(plan: Plan, outlook: Outlook, *, sandbox: bool) -> list[str]:
     lines = [f"Plan: {', '.join(counts) or 'nothing to do'}; {'sandbox: nothing to pay' if sandbox else _cost(plan)}."]
     costs = {} if sandbox else cost_by_kind(plan)
     if len(costs) > 1:
-        parts = (f"{name}: {_takes(takes)}, {units_text(units)} units" for name, (takes, units) in costs.items())
+        parts = (
+            f"{name}: {counted(takes, 'take')}, {units_text(units)} units" for name, (takes, units) in costs.items()
+        )
         lines.append(f"By kind: {'; '.join(parts)}.")
     elif plan.pays and not sandbox and outlook.units != outlook.list_units:
         lines.append(
-            f"Price: {units_text(outlook.units)} units a take, by what {_takes(outlook.samples)} of this project cost; "
-            f"the list says {units_text(outlook.list_units)}."
+            f"Price: {units_text(outlook.units)} units a take, by what {counted(outlook.samples, 'take')} "
+            f"of this project cost; the list says {units_text(outlook.list_units)}."
         )
     seconds = outlook.seconds(plan)
     if seconds:
@@ -161,10 +164,6 @@ def _cost(plan: Plan) -> str:
     if not plan.pays:
         return "nothing to pay"
     return f"at most {units_text(plan.units)} units (about ${_usd(plan.units)} at list price)"
-
-
-def _takes(count: int) -> str:
-    return f"{count} take" if count == 1 else f"{count} takes"
 
 
 def _span(seconds: float) -> str:

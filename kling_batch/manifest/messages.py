@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from kling_batch.manifest.nodes import ListNode, MapNode
 from kling_batch.manifest.scalars import number
+from kling_batch.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -169,11 +170,11 @@ def _count(what: str, least: int | None, most: int | None, noun: str) -> str:
 def _found(error: Refusal) -> str:
     value = error.instance
     if error.validator == "maxLength":
-        return f"{len(value)} characters long"
+        return f"{counted(len(value), 'character')} long"
     if error.validator in {"minItems", "minProperties", "minLength"} and not value:
         return "empty"
     if error.validator in {"maxItems", "maxProperties"}:
-        return f"{len(value)} entries long"
+        return f"{counted(len(value), 'entry')} long"
     if error.validator == "uniqueItems":
         return "a list with an entry twice"
     return shown(value)

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import TypedDict
 
 from kling_batch.model import NOTHING, Job, RunResult, Status, TakeKey, TakeResult
+from kling_batch.text import counted
 
 PROBLEMS_FIRST = (Status.FAILED, Status.UNKNOWN, Status.PENDING)
 """The ways of having no sound, the most urgent first."""
@@ -58,8 +59,7 @@ def summary(result: RunResult) -> Summary:
 def headline(result: RunResult) -> str:
     """Say in one line how a run went."""
     takes, done = len(result.takes), result.count(Status.SUCCEEDED)
-    noun = "take" if takes == 1 else "takes"
-    parts = [f"{done} of {takes} {noun} succeeded"]
+    parts = [f"{done} of {counted(takes, 'take')} succeeded"]
     parts += [f"{count} {status}" for status in PROBLEMS_FIRST if (count := result.count(status))]
     return ", ".join(parts)
 

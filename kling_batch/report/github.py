@@ -15,7 +15,7 @@ from typing import Literal
 from kling_batch.errors import ExitStatus, Problem
 from kling_batch.model import RunResult, Source, Status, TakeResult
 from kling_batch.report.facts import Summary, problems, reason, repair
-from kling_batch.text import one_line, runner_command
+from kling_batch.text import counted, one_line, runner_command
 
 MOST_OF_A_LEVEL = 10
 """Errors, and warnings, that GitHub shows of a step."""
@@ -134,7 +134,7 @@ def _pending(takes: Sequence[TakeResult], result: RunResult) -> Note:
     return Note(
         level="warning",
         message=_shown(" ".join(word for word in words if word)),
-        title=f"{len(takes)} take{'s' if len(takes) != 1 else ''} pending" if takes else "The run stopped early",
+        title=f"{counted(len(takes), 'take')} pending" if takes else "The run stopped early",
         source=takes[0].take.job.source if takes else None,
     )
 

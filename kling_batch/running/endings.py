@@ -20,6 +20,7 @@ from kling_batch.model import Status, TakeError
 from kling_batch.records.attempts import Attempt, Stage
 from kling_batch.service.codes import hint
 from kling_batch.service.outcomes import Refused
+from kling_batch.text import counted
 
 
 def failure(row: Attempt) -> TakeError:
@@ -82,7 +83,8 @@ def first_few_refused(refused: Refused, count: int) -> ServiceStop:
 def slots_held(count: int, seconds: float) -> NotFinished:
     """Word the end of a run whose slots may all be taken by tasks that nobody can see."""
     return NotFinished(
-        f"{count} tasks cannot be seen on the service and may be running: their slots stay taken for {seconds:.0f} s.",
+        f"{counted(count, 'task')} cannot be seen on the service and may be running: "
+        f"their slots stay taken for {seconds:.0f} s.",
         hint="Run the same command again after that, or allow more at once with --concurrency.",
     )
 

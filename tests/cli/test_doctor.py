@@ -154,7 +154,7 @@ def test_a_manifest_is_looked_at(doctor: Doctor, serve: Any, tmp_path: Path) -> 
     (tmp_path / "m.yaml").write_text(MANIFEST)
     status, found = doctor("m.yaml")
     assert status == 0
-    assert found["manifest"]["message"] == "m.yaml: 1 jobs, 3 takes"
+    assert found["manifest"]["message"] == "m.yaml: 1 job, 3 takes"
     assert found["disk"]["message"].startswith("out/p: ")
     assert "3 takes may need 5 MB" in found["room"]["message"]
 

@@ -14,6 +14,7 @@ from kling_batch.disk import inside
 from kling_batch.planning.audit import orphans
 from kling_batch.planning.project import Project
 from kling_batch.records.journal import Journal
+from kling_batch.text import counted
 
 
 @click.command()
@@ -30,14 +31,15 @@ def command(project: Project, consented: bool) -> int:
     if not found:
         say("There is nothing to move away.", err=True)
         return 0
-    if not consented and not (can_ask() and confirm(f"Move {len(found)} sounds to {replaced_folder(project.out)}?")):
-        say(f"{len(found)} sounds can be moved away: add --yes. Nothing was moved.", err=True)
+    what, where = counted(len(found), "sound"), replaced_folder(project.out)
+    if not consented and not (can_ask() and confirm(f"Move {what} to {where}?")):
+        say(f"{what} can be moved away: add --yes. Nothing was moved.", err=True)
         return 0
     with closing(Journal(project.out, now=SystemClock().time())):
         project = project.current()
         still = orphans(project, project.snapshot())
         agreed = {path: sha256 for path, sha256 in still.items() if path in found}
         for path, sha256 in agreed.items():
-            set_aside(inside(project.out, path), sha256, replaced_folder(project.out))
-    say(f"{len(agreed)} sounds were moved to {replaced_folder(project.out)}.", err=True)
+            set_aside(inside(project.out, path), sha256, where)
+    say(f"Moved {counted(len(agreed), 'sound')} to {where}.", err=True)
     return 0

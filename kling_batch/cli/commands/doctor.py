@@ -30,6 +30,7 @@ from kling_batch.records.snapshot import Snapshot, read_snapshot
 from kling_batch.records.store import FolderStore
 from kling_batch.running.knowledge import made_all
 from kling_batch.service.outcomes import ReadFailed, Refused
+from kling_batch.text import counted
 
 _DAY_MS = 86_400_000
 _NO_SOUND = "0" * 64
@@ -92,11 +93,11 @@ def _manifest(path: Path | None, project: str | None, *, allow_outside: bool) ->
         manifest = load(path, project=project, allow_outside=allow_outside)
     except ManifestInvalid as error:
         hint = f"kling-batch validate {path} shows each at its line."
-        message = f"{path}: {len(error.problems)} problems, the first: {error.problems[0].message}"
+        message = f"{path}: {counted(len(error.problems), 'problem')}, the first: {error.problems[0].message}"
         return None, Check.problem("manifest", message, hint)
     except UsageError as error:
         return None, Check.of("manifest", error)
-    words = f"{path}: {len(manifest.jobs)} jobs, {len(manifest.takes)} takes"
+    words = f"{path}: {counted(len(manifest.jobs), 'job')}, {counted(len(manifest.takes), 'take')}"
     return manifest, Check(name="manifest", message=words)
 
 
@@ -209,7 +210,7 @@ def _lines(check: Check) -> Iterator[str]:
 
 def _conclusion(found: Sequence[Check]) -> str:
     counts = {state: sum(check.state is state for check in found) for state in (State.PROBLEM, State.WARNING)}
-    words = " and ".join(f"{count} {state}{'s' if count > 1 else ''}" for state, count in counts.items() if count)
+    words = " and ".join(counted(count, state) for state, count in counts.items() if count)
     if not words:
         return "Everything is fine."
     return f"{words} found." if counts[State.PROBLEM] else f"{words} found; a run can begin."

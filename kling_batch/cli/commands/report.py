@@ -18,6 +18,7 @@ from kling_batch.records.journal import Journal
 from kling_batch.records.snapshot import read_shapes
 from kling_batch.running.recount import recount
 from kling_batch.running.shapes import look_at, without_shape
+from kling_batch.text import counted
 
 
 @click.command()
@@ -43,8 +44,8 @@ def _look(result: RunResult, out: Path) -> None:
     try:
         journal = Journal(out, now=SystemClock().time())
     except (FolderHeld, DiskUnusable) as error:
-        say(f"Without the waveforms of {len(files)} sounds: {error.message}", err=True)
+        say(f"Without the waveforms of {counted(len(files), 'sound')}: {error.message}", err=True)
         return
     with closing(journal):
-        say(f"Looking at {len(files)} sounds, once, for their waveforms.", err=True)
+        say(f"Looking at {counted(len(files), 'sound')}, once, for their waveforms.", err=True)
         journal.keep_shapes(look_at(files, out))

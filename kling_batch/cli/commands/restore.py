@@ -83,13 +83,14 @@ def command(project: Project, options: Options, view: View, store: str | Path | 
     if stopped is not None:
         show_error(stopped)
     elif lost:
-        words = f"{len(lost)} takes cannot be had; making them anew would cost {units_text(price * len(lost))} units."
+        cost = units_text(price * len(lost))
+        words = f"{counted(len(lost), 'take')} cannot be had; made anew, that would cost {cost} units."
         say(words, err=True)
         say("  kling-batch plan shows what a run would do; kling-batch run does it, by consent.", err=True)
     else:
         restored = sum(one.origin is not Origin.KEPT for one in results)
         kept = f", but for {counted(len(edited), 'edited file')}" if edited else ""
-        say(f"Every locked file is in place{kept}: {restored} takes restored.", err=True)
+        say(f"Every locked file is in place{kept}: {counted(restored, 'take')} restored.", err=True)
     return int(status)
 
 

@@ -15,6 +15,7 @@ from kling_batch.records.layout import own_folder
 from kling_batch.records.run_lock import is_held
 from kling_batch.report.facts import money, units_text
 from kling_batch.running.recount import recount
+from kling_batch.text import counted
 
 
 @click.command()
@@ -35,7 +36,7 @@ def command(project: Project, select: tuple[str, ...], output: str) -> int:
         ended = "running" if running else f"ended {iso(snapshot.last_run.finished_at) or 'without saying how'}"
         say(f"{project.out}: run {snapshot.last_run.id}, begun {iso(snapshot.last_run.started_at)}, {ended}")
     counts = ", ".join(f"{result.count(status)} {status.value}" for status in Status)
-    say(f"{len(result.takes)} takes: {counts}; {money(result)}")
+    say(f"{counted(len(result.takes), 'take')}: {counts}; {money(result)}")
     for take in result.takes:
         if take.status in {Status.FAILED, Status.UNKNOWN}:
             words = take.error.message if take.error else ""

@@ -16,6 +16,7 @@ from kling_batch.clock import SystemClock
 from kling_batch.errors import LockInvalid, UsageError
 from kling_batch.records.lock import read_lock
 from kling_batch.records.store import StoreEntry, disused
+from kling_batch.text import counted
 
 _DAY_S = 86400.0
 
@@ -145,5 +146,4 @@ def _total(entries: Sequence[StoreEntry]) -> dict[str, int]:
 
 
 def _words(entries: Sequence[StoreEntry]) -> str:
-    noun = "entry" if len(entries) == 1 else "entries"
-    return f"{len(entries)} {noun} ({_total(entries)['bytes'] / 1e6:.1f} MB)"
+    return f"{counted(len(entries), 'entry')} ({_total(entries)['bytes'] / 1e6:.1f} MB)"

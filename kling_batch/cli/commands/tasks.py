@@ -13,6 +13,7 @@ from kling_batch.cli.output import print_json, say
 from kling_batch.clock import iso
 from kling_batch.model import Task
 from kling_batch.service.client import LONGEST_PAGE
+from kling_batch.text import counted
 
 
 @click.command()
@@ -42,7 +43,7 @@ def command(kind_name: str, page: int, page_size: int, output: str) -> int:
     for task in found.tasks:
         words = f"  {task.message}" if task.message else ""
         say(f"{task.task_id}  {task.status.value:<10}  {_created(task)}  {task.external_id or '-'}{words}")
-    say(f"{len(found.tasks)} tasks on page {page}.", err=True)
+    say(f"{counted(len(found.tasks), 'task')} on page {page}.", err=True)
     return 0
 
 

@@ -12,6 +12,7 @@ from kling_batch.cli.options import allow_outside_option, project_option
 from kling_batch.cli.output import print_json, say
 from kling_batch.errors import ExitStatus, ManifestInvalid, Problem
 from kling_batch.manifest import load
+from kling_batch.text import counted
 
 
 @click.command()
@@ -47,7 +48,7 @@ def command(manifests: Sequence[Path], project: str | None, allow_outside: bool,
             problems += error.problems
             left_out += error.left_out
         else:
-            good.append(f"{path}: {len(manifest.jobs)} jobs, {len(manifest.takes)} takes")
+            good.append(f"{path}: {counted(len(manifest.jobs), 'job')}, {counted(len(manifest.takes), 'take')}")
     if output == "json":
         print_json({"valid": not problems, "problems": [p._asdict() for p in problems], "left_out": left_out})
     else:
@@ -60,5 +61,5 @@ def command(manifests: Sequence[Path], project: str | None, allow_outside: bool,
         say(f"{line}: valid", err=True)
     if problems:
         more = f", and {left_out} more" if left_out else ""
-        say(f"{len(problems)} problem{'s' if len(problems) > 1 else ''}{more} found.", err=True)
+        say(f"{counted(len(problems), 'problem')}{more} found.", err=True)
     return int(ExitStatus.INVALID if problems else ExitStatus.DONE)

@@ -13,6 +13,7 @@ from kling_batch.cli.output import print_json, say
 from kling_batch.errors import ExitStatus
 from kling_batch.model import Take
 from kling_batch.planning.project import Project
+from kling_batch.text import counted
 
 if TYPE_CHECKING:
     from kling_batch.planning.audit import Flaw
@@ -51,7 +52,7 @@ def command(
         say("  kling-batch run puts back what is missing or damaged, and keeps what was edited.", err=True)
         return int(status)
     checked = "by name and size" if quick else "by hash and by decoding"
-    say(f"{len(takes)} takes verified, {checked}.", err=True)
+    say(f"{counted(len(takes), 'take')} verified, {checked}.", err=True)
     return int(status)
 
 
