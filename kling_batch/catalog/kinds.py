@@ -24,21 +24,24 @@ class Output:
     """Where an answer has a finished file: the list in `task_result`, and the fields of URL and stated length there.
 
     `bytes_per_s` is what a second of it takes on the disk. `also` are other formats in which the service may have made
-    it: such a file is kept under this one's name.
+    it: such a file is kept under this one's name. `module` decodes it where the core cannot; the `extra` installs it.
     """
 
     result: str
     url: str
     length: str
     bytes_per_s: int
-    also: tuple[str, ...]
+    also: tuple[str, ...] = ()
+    module: str | None = None
+    extra: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Kind:
     """A kind of task.
 
-    `fields` are what a job may say of its request, each with its schema; `required` those that must be sent. `words`
+    `fields` are what a job may say of its request, each with its schema; `required` those that must be sent, and of
+    `one_of` exactly one, where there are any. `words`
     names the field that says in words what is wanted, `length` the one that says how long, in seconds, where there is
     one. `external_id` is the field that takes our name for a task; None where the service takes none: such a task can
     be asked for by its task id alone. A `synchronous` kind has its result in the answer to the call, and only there: it
@@ -56,6 +59,7 @@ class Kind:
     path: str
     words: str
     length: str | None
+    one_of: tuple[str, ...]
     external_id: str | None
     synchronous: bool
     outputs: Mapping[str, Output]
@@ -95,9 +99,10 @@ def read_kind(name: str, schema: Mapping[str, Any]) -> Kind:
         path=facts["path"],
         words=facts["words"],
         length=facts["length"],
+        one_of=tuple(facts["one_of"]),
         external_id=facts["external_id"],
         synchronous=facts["synchronous"],
-        outputs={output: Output(**said | {"also": tuple(said["also"])}) for output, said in facts["outputs"].items()},
+        outputs={output: _output(said) for output, said in facts["outputs"].items()},
         formats=tuple(facts["formats"]),
         pool=facts["pool"],
         slots=facts["slots"],
@@ -106,6 +111,10 @@ def read_kind(name: str, schema: Mapping[str, Any]) -> Kind:
         meant=facts["meant"],
         unsupported=facts["unsupported"],
     )
+
+
+def _output(said: Mapping[str, Any]) -> Output:
+    return Output(**{**said, "also": tuple(said.get("also", ()))})
 
 
 @cache

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, assert_never
 from kling_batch.catalog import formats
 from kling_batch.delivery.mp3 import readable_mp3
 from kling_batch.delivery.shape import shape_of
+from kling_batch.delivery.video import read_video
 from kling_batch.delivery.wav import readable_wav
 from kling_batch.disk import disk_border
 from kling_batch.model import Shape
@@ -30,6 +31,10 @@ _CONTAINERS = {"wav": {"WAV", "WAVEX", "RF64"}, "mp3": {"MP3", "MPEG"}}
 """How the decoder calls formats that it does not call as everybody does."""
 _WAVS = (b"RIFF", b"RF64")
 """How files of the one format begin that is recognised by its bytes, where two may come."""
+_VIDEOS = {"mp4"}
+_LONGEST_VIDEO_S = 60.0
+"""A longer one is not made [official pages]: what states more means something else by it, such as milliseconds."""
+_VIDEO_OFF_S = 1.0
 _SHORT = 0.6
 """Below this share of the length that was asked for, a sound may be cut."""
 
@@ -118,6 +123,8 @@ def verify_audio(
     Raises:
         DiskUnusable: The file cannot be read.
     """
+    if audio_format in _VIDEOS:
+        return _verify_video(path, stated_s)
     with disk_border(path):
         data = path.read_bytes()
     if "wav" in also and data.startswith(_WAVS):
@@ -144,6 +151,18 @@ def verify_audio(
             sound, warnings=(f"the service states {stated_s:.2f} s, and it lasts {sound.duration_s:.2f} s",)
         )
     return Suspect(sound=sound, reason="; ".join(reasons)) if reasons else sound
+
+
+def _verify_video(path: Path, stated_s: float | None) -> Verdict:
+    """Check a video, whose sound has to be as long as its picture, and both as long as the service states."""
+    footage = read_video(path)
+    if isinstance(footage, str):
+        return Rejected(reason=footage)
+    if stated_s and stated_s <= _LONGEST_VIDEO_S and abs(footage.sound_s - stated_s) > _VIDEO_OFF_S:
+        return Rejected(reason=f"it lasts {footage.sound_s:.2f} s, and the service states {stated_s:.2f} s")
+    return Verified(
+        duration_s=footage.sound_s, sample_rate=footage.sample_rate, channels=footage.channels, peak=footage.peak
+    )
 
 
 def _as_it_is(data: bytes) -> tuple[bytes, str | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from importlib.util import find_spec
 from itertools import product
 from math import prod
 from re import compile as regex
@@ -19,7 +20,7 @@ from kling_batch.manifest.templates import Template, TemplateError, parse, slug
 from kling_batch.model import Job, Source, Take
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from kling_batch.manifest.nodes import Node, Page
     from kling_batch.manifest.settings import PathTemplate, Settings
@@ -88,6 +89,8 @@ class Expansion:
         if not isinstance(node, MapNode) or "matrix" in wrong:
             return
         entry = _Entry(data=data, wrong=wrong, node=node, page=page, settings=settings.under(data, wrong, node, page))
+        if "formats" not in wrong:
+            _tell_of_decoders(entry)
         matrix = data.get("matrix")
         if not self._within_bounds(entry, prod(map(len, matrix.values())) if matrix else 1):
             return
@@ -204,7 +207,24 @@ def _request(entry: _Entry, words: _Words) -> dict[str, Any]:
         said[of_kind.words] = words.wanted
     for name in sorted(of_kind.required - said.keys() - {of_kind.words, *entry.wrong}):
         entry.page.tell(entry.node.at, f"`{name}` is missing: {of_kind.fields[name].get('title', '')}")
+    given = [name for name in of_kind.one_of if name in said]
+    if of_kind.one_of and len(given) != 1 and not {*entry.wrong} & {*of_kind.one_of}:
+        entry.page.tell(entry.node.at, _exactly_one(of_kind.one_of, given))
     return {name: said[name] for name in of_kind.fields if name in said}
+
+
+def _tell_of_decoders(entry: _Entry) -> None:
+    """Tell of formats that nothing here can decode: their files could not be verified."""
+    for name in entry.settings.formats:
+        output = entry.kind.outputs[name]
+        if output.module and find_spec(output.module) is None:
+            words = f"`{name}` is decoded by the extra `{output.extra}`, which is not installed"
+            entry.page.tell(entry.at("formats"), f"{words}: pip install 'kling-batch[{output.extra}]'")
+
+
+def _exactly_one(names: Sequence[str], given: Sequence[str]) -> str:
+    wanted = f"exactly one of {' and '.join(f'`{name}`' for name in names)}"
+    return f"{wanted} is wanted; there are both" if given else f"{wanted} is missing"
 
 
 def _plain_words(entry: _Entry) -> _Words:

@@ -76,7 +76,8 @@ class Settings(NamedTuple):
         changes: dict[str, Any] = {name: int(said[name]) for name in ("takes", "edition") if name in said}
         changes |= {name: tuple(said[name]) for name in ("formats", "tags") if name in said}
         if own := {name: _as_sent(of_kind.fields[name], said[name]) for name in of_kind.fields if name in said}:
-            changes["fields"] = {**base.fields, **own}
+            instead = of_kind.one_of if own.keys() & of_kind.one_of else ()
+            changes["fields"] = {name: value for name, value in base.fields.items() if name not in instead} | own
         if "meta" in said:
             _refuse_keys(node.items["meta"], page)
             changes["meta"] = {**self.meta, **said["meta"]}
