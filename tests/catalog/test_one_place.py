@@ -24,8 +24,8 @@ EXCEPTIONS = {
     "records/lock.py": {"duration"},
     "report/json_.py": {"duration"},
 }
-"""`verify` looks through the files of two containers before the decoder does, and `video` asks PyAV for a `duration`. Records and report name the length
-of a finished file `duration`, as their schemas fix it: that is no field of a request."""
+"""`verify` looks through the files of two containers before the decoder does, and `video` asks PyAV for a length.
+Records and report name that of a finished file `duration`, as their schemas fix it: that is no field of a request."""
 
 
 def _names(source: str) -> Iterator[str]:
