@@ -123,10 +123,10 @@ def verify_audio(
     Raises:
         DiskUnusable: The file cannot be read.
     """
-    if audio_format in _VIDEOS:
-        return _verify_video(path, stated_s)
     with disk_border(path):
         data = path.read_bytes()
+    if audio_format in _VIDEOS:
+        return _verify_video(data, stated_s)
     if "wav" in also and data.startswith(_WAVS):
         audio_format = "wav"
     readable, damage = _READABLE.get(audio_format, _as_it_is)(data)
@@ -153,9 +153,9 @@ def verify_audio(
     return Suspect(sound=sound, reason="; ".join(reasons)) if reasons else sound
 
 
-def _verify_video(path: Path, stated_s: float | None) -> Verdict:
+def _verify_video(data: bytes, stated_s: float | None) -> Verdict:
     """Check a video, whose sound has to be as long as its picture, and both as long as the service states."""
-    footage = read_video(path)
+    footage = read_video(data)
     if isinstance(footage, str):
         return Rejected(reason=footage)
     if stated_s and stated_s <= _LONGEST_VIDEO_S and abs(footage.sound_s - stated_s) > _VIDEO_OFF_S:

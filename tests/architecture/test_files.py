@@ -26,6 +26,7 @@ IN_THE_OUTPUT_FOLDER = {
 ELSEWHERE = {
     "disk": "opens for all",
     "delivery/part": "gets the name of a file on its way from `place.coming_file`",
+    "delivery/video": "opens what is in memory",
     "delivery/verify": "gets a file that was asked for by `disk.is_file`, or is on its way",
     "records/run_lock": "gets our folder from `layout.own_folder`",
     "records/lock": "the lock",
