@@ -31,7 +31,7 @@ def read_video(data: bytes) -> Footage | str:
 
     sound_s = picture_s = peak = 0.0
     try:
-        with av.open(io.BytesIO(data)) as container:
+        with av.open(io.BytesIO(data), "r") as container:
             if "mp4" not in container.format.name.split(","):
                 return f"it is {container.format.name}, not MP4"
             if not (container.streams.audio and container.streams.video):
