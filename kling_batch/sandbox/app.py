@@ -16,10 +16,12 @@ from urllib.parse import parse_qsl
 import uvicorn
 
 from kling_batch.errors import UsageError
+from kling_batch.sandbox.callbacks import Callback
 from kling_batch.sandbox.clips import Synth
 from kling_batch.sandbox.faults import Rule
 from kling_batch.sandbox.scenario import scenario_of
 from kling_batch.sandbox.settings import WorldSettings
+from kling_batch.sandbox.transport import callback_client, delivered
 from kling_batch.sandbox.wire import Loss, Request, Response, compact
 from kling_batch.sandbox.world import World
 
@@ -65,6 +67,9 @@ class SandboxServer:
         self.url = f"http://{_HOST}:{api_port}"
         settings = replace(settings, file_base_url=f"http://{_HOST}:{self._file_port}")
         self.world = World(settings, now=now, rules=rules, synth=synth)
+        self._now = now
+        self._timer: asyncio.TimerHandle | None = None
+        self._sending: set[asyncio.Task[None]] = set()
         self._thread = threading.Thread(target=self.run, name="sandbox", daemon=True)
         self._server = uvicorn.Server(
             uvicorn.Config(
@@ -86,7 +91,30 @@ class SandboxServer:
     def run(self) -> None:
         """Serve until the context ends or, on the main thread, until the process is told to end."""
         with contextlib.suppress(KeyboardInterrupt):
-            asyncio.run(self._server.serve(sockets=self._sockets))
+            asyncio.run(self._serve())
+
+    async def _serve(self) -> None:
+        async with callback_client() as self._client:
+            await self._server.serve(sockets=self._sockets)
+
+    def _plan_news(self) -> None:
+        """Wake up when there is something to tell next."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self.world.next_news_at is not None:
+            wait_s = max(0.0, self.world.next_news_at - self._now())
+            self._timer = asyncio.get_running_loop().call_later(wait_s, self._tell)
+
+    def _tell(self) -> None:
+        for callback in self.world.news():
+            sending = asyncio.create_task(self._send(callback), name=f"callback to {callback.url}")
+            self._sending.add(sending)
+            sending.add_done_callback(self._sending.discard)
+        self._plan_news()
+
+    async def _send(self, callback: Callback) -> None:
+        if not await delivered(self._client, callback):
+            self.world.ledger.callbacks["undelivered"] += 1
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -108,6 +136,7 @@ class SandboxServer:
             answer = self._change_settings(request)
         else:
             answer = self.world.handle(request)
+            self._plan_news()
         await asyncio.sleep(answer.delay_s)
         if answer.loss is None:
             await _send_answer(answer, send)

@@ -101,15 +101,17 @@ class Scenario:
     mp4_sound: bool | None = None
     behaviour: Mapping[str, Any] = field(default_factory=dict)
     """Fields of `Behaviour` with their new values."""
+    callbacks: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of `Callbacks` with their new values."""
     rules: tuple[Rule, ...] | None = None
 
     def over(self, settings: WorldSettings) -> WorldSettings:
         """Change what the scenario names and nothing else."""
-        named = {
-            each.name: getattr(self, each.name) for each in fields(self) if each.name not in {"behaviour", "rules"}
-        }
+        named = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "rules"}
         given = {name: value for name, value in named.items() if value is not None}
-        return replace(settings, behaviour=replace(settings.behaviour, **self.behaviour), **given)
+        given["behaviour"] = replace(settings.behaviour, **self.behaviour)
+        given["callbacks"] = replace(settings.callbacks, **self.callbacks)
+        return replace(settings, **given)
 
 
 Strike: TypeAlias = Mapping[str, Any]

@@ -49,8 +49,9 @@ class Ledger:
 
     `posts` counts the create calls that arrived, by external id, also those that were refused or whose answer was
     lost. `tasks_by_external_id` counts the tasks made: more than one is a take paid for twice. `requests` counts
-    calls by kind, `refusals` by code, `faults` by effect. `token_leaks` counts calls to the file host that carried
-    an `Authorization` header. `in_flight_max` is the most tasks that ever held a slot at once.
+    calls by kind, `refusals` by code, `faults` by effect, `callbacks` by what became of them. `token_leaks` counts
+    calls to the file host that carried an `Authorization` header. `in_flight_max` is the most tasks that ever held a
+    slot at once.
     """
 
     charges: list[Charge] = field(default_factory=list)
@@ -60,6 +61,7 @@ class Ledger:
     requests: Counter[str] = field(default_factory=Counter)
     refusals: Counter[int] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
+    callbacks: Counter[str] = field(default_factory=Counter)
     token_leaks: int = 0
     in_flight: int = 0
     in_flight_max: int = 0

@@ -106,6 +106,8 @@ def _worded(error: ValidationError) -> tuple[Place, str]:
             return place, f"{_shown(given)} has {len(given)} values; {error.validator} is {wanted}"
         case "anyOf" | "minProperties" | "maxProperties":
             return place, f"{_shown(given)} is not {form.get('title', 'one effect with its value')}"
+        case "pattern":
+            return place, f"it is not of the form {wanted}"
         case _:
             return place, error.message
 
@@ -167,8 +169,11 @@ def _scenario(document: Mapping[str, Any] | None) -> Scenario:
     behaviour = _values(schema("faults")["properties"]["behaviour"]["properties"], given.pop("behaviour", {}))
     if "visible_after_s" in behaviour:
         behaviour["query_visible_after"], behaviour["list_visible_after"] = behaviour.pop("visible_after_s")
+    callbacks = _values(schema("faults")["properties"]["callbacks"]["properties"], given.pop("callbacks", {}))
+    if "secrets" in callbacks:
+        callbacks["secrets"] = tuple(callbacks["secrets"])
     rules = tuple(_rule(rule) for rule in given.pop("rules")) if "rules" in given else None
-    return Scenario(behaviour=behaviour, rules=rules, **given)
+    return Scenario(behaviour=behaviour, callbacks=callbacks, rules=rules, **given)
 
 
 def _values(forms: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -89,6 +89,19 @@ class Behaviour:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Callbacks:
+    """How tasks are told of, where a create call names an address. Each field is explained in docs/faults.md."""
+
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    states: Literal["all", "ended"] = "all"
+    results: bool = True
+    late: Span = NO_TIME
+    lost: float = 0.0
+    doubled: float = 0.0
+    forged: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Pack:
     """A resource pack, as `GET /account/costs` tells of it. Times are Unix seconds."""
 
@@ -129,3 +142,4 @@ class WorldSettings:
     url_lifetime_s: float = DAY_S
     retention_s: float = 30 * DAY_S
     behaviour: Behaviour = Behaviour()
+    callbacks: Callbacks = Callbacks()

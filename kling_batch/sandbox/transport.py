@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from kling_batch.clock import Clock
+from kling_batch.sandbox.callbacks import Callback
 from kling_batch.sandbox.settings import API_BASE_URL
 from kling_batch.sandbox.wire import Loss, Request, Response
 from kling_batch.sandbox.world import Offload, World, inline
@@ -67,6 +68,20 @@ class SandboxTransport(httpx.AsyncBaseTransport):
             await self._clock.sleep(answer.delay_s)
         if answer.loss is not None:
             raise _LOST[answer.loss]("the sandbox lost the answer", request=request)
+
+
+def callback_client() -> httpx.AsyncClient:
+    """Open what callbacks are sent with. No proxy is asked: whoever listens is mostly on this machine."""
+    return httpx.AsyncClient(timeout=10, trust_env=False)
+
+
+async def delivered(client: httpx.AsyncClient, callback: Callback) -> bool:
+    """Send a callback once, and say whether anybody took it."""
+    try:
+        await client.post(callback.url, headers=callback.headers, content=callback.body)
+    except (httpx.HTTPError, httpx.InvalidURL):
+        return False
+    return True
 
 
 class _Body(httpx.AsyncByteStream):

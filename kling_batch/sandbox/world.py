@@ -11,6 +11,7 @@ from decimal import Decimal
 from functools import partial
 
 from kling_batch.sandbox.auth import check_authorization
+from kling_batch.sandbox.callbacks import Callback, News
 from kling_batch.sandbox.clips import ClipSpec, Synth, spoken_s
 from kling_batch.sandbox.faults import Call, FaultRunner, Rule, Scenario, Strike
 from kling_batch.sandbox.filehost import FileHost, served
@@ -75,6 +76,7 @@ class World:
         self._faults = FaultRunner(rules, settings.seed, self.ledger.faults)
         self._latency = random.Random(f"{settings.seed}:latency")  # noqa: S311 - time, no secret
         self._ends: list[tuple[float, int, SandboxTask]] = []
+        self._news = News(self.ledger.callbacks)
         self._replies = 0
         self._voices: dict[str, SandboxTask] = {}
         for name in _PRESETS:
@@ -188,6 +190,8 @@ class World:
         self.ledger.opened(task)
         if task.is_voice:
             self._voices[voice_id(task)] = task
+        if order.fields.get("callback_url"):
+            self._news.plan(task, self.settings)
         return task
 
     def _length_s(self, order: Order) -> float:
@@ -330,6 +334,18 @@ class World:
         self._replies += 1
         request_id = f"{self.settings.seed & 0xFFFFFFFF:08x}-0000-4000-8000-{self._replies:012x}"
         return Response(status=status, headers={"content-type": _JSON}, body=envelope(code, message, request_id, data))
+
+    # The calls that the service makes itself.
+
+    @property
+    def next_news_at(self) -> float | None:
+        """When there is something to tell next."""
+        return self._news.next_at
+
+    def news(self) -> list[Callback]:
+        """Take the callbacks that are due by now. Whoever asks sends them, in this order."""
+        now = self.settle()
+        return list(self._news.due(self.settings, now, lambda task, at: self._row(task, at, listed=False)))
 
     # The host of the files.
 

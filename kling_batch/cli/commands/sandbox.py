@@ -45,12 +45,14 @@ def command(port: int, concurrency: int | None, generation_seconds: float | None
             hint="Install it: pip install 'kling-batch[sandbox]'. kling-batch run --sandbox needs no extra.",
         ) from None
     from kling_batch.sandbox.faults import Scenario
-    from kling_batch.sandbox.scenario import read_scenario
+    from kling_batch.sandbox.scenario import read_scenario, scenario_of
     from kling_batch.sandbox.settings import Span
     from kling_batch.sandbox.settings import WorldSettings as Settings
 
     scenario = read_scenario(faults) if faults is not None else Scenario()
-    settings, keys = _with_keys(scenario.over(Settings()))
+    secrets = os.environ.get("KLING_WEBHOOK_SECRET", "").split()
+    signing = scenario_of({"callbacks": {"secrets": secrets}} if secrets else None)
+    settings, keys = _with_keys(signing.over(scenario.over(Settings())))
     if concurrency is not None:
         settings = replace(settings, concurrency=concurrency)
     if generation_seconds is not None:
