@@ -19,6 +19,7 @@ from typing import Any
 from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook, PasswordError, SheetVisibleEnum
 
 _MEMORY = 2 << 30
+_MOST_TEXT = 64 << 20
 _MOST_MERGED = 1000
 _CELL = re.compile(rb"<(?:\w+:)?c\s([^>]*[^/>])>(.*?)</(?:\w+:)?c>", re.DOTALL)
 _COLUMN = re.compile(r"([A-Z]+)([0-9]+)")
@@ -62,6 +63,8 @@ def _rows(sheet: CalamineSheet, flaws: list[_Flaw]) -> dict[str, Any]:
         cells = [_text(value) for value in values]
         if any(cells):
             rows.append((number, cells))
+    if sum(len(text) for _, cells in rows for text in cells) > _MOST_TEXT:
+        return {"error": f"its text is longer than {_MOST_TEXT >> 20} MiB"}
     return {"first_column": left + 1, "rows": rows}
 
 

@@ -52,8 +52,11 @@ def cells(rows: Sequence[Sequence[Cell]]) -> str:
     return written
 
 
-def xlsx(sheets: Mapping[str, str], *, hidden: Sequence[str] = (), after: str = "") -> bytes:
-    """Make an .xlsx of sheets by name, each with its rows as XML; `after` follows the rows of each."""
+def xlsx(sheets: Mapping[str, str], *, hidden: Sequence[str] = (), after: str = "", shared: str = "") -> bytes:
+    """Make an .xlsx of sheets by name, each with its rows as XML; `after` follows the rows of each.
+
+    `shared` is a text that cells of the type `s` share.
+    """
     relationships, package = f"{_OFFICE}/officeDocument/2006/relationships", f"{_OFFICE}/package/2006/relationships"
     listed, links = "", ""
     for number, name in enumerate(sheets, 1):
@@ -67,6 +70,7 @@ def xlsx(sheets: Mapping[str, str], *, hidden: Sequence[str] = (), after: str = 
         "_rels/.rels": f'<Relationships xmlns="{package}">{root}</Relationships>',
         "xl/workbook.xml": f'<workbook xmlns="{_MAIN}" xmlns:r="{relationships}"><sheets>{listed}</sheets></workbook>',
         "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{package}">{links}</Relationships>',
+        "xl/sharedStrings.xml": f'<sst xmlns="{_MAIN}"><si><t>{shared}</t></si></sst>',
         "xl/styles.xml": f'<styleSheet xmlns="{_MAIN}"><cellXfs count="2"><xf numFmtId="0"/><xf numFmtId="14"/>'
         "</cellXfs></styleSheet>",
     }
@@ -208,10 +212,12 @@ def test_a_cell_without_a_value_that_can_be_used_is_told(save: Save, capsys: pyt
     ]
 
 
+SHARED = Raw(' t="s"><v>0</v>')
 BEYOND = "takes more than 2 GiB of memory"
 HOSTILE = {
     "far.xlsx": (xlsx({"S": cells([("id",)]) + '<row r="1048576"><c r="XFD1048576"><v>1</v></c></row>'}), BEYOND),
     "wide.xlsx": (xlsx({"S": '<row r="1"><c r="A1"><v>1</v></c><c r="XFD1"><v>1</v></c></row>'}), "16384 columns"),
+    "endless.xlsx": (xlsx({"S": cells([[SHARED] * 7] * 10)}, shared="x" * (1 << 20)), "longer than 64 MiB"),
     "nowhere.xlsx": (xlsx({"S": '<row r="x"><c r="A"><v>1</v></c></row>'}), "cannot be read"),
     "empty.xlsx": (xlsx({"S": ""}), "the sheet is empty"),
     "no-sheet.xlsx": (xlsx({}), "cannot be read"),

@@ -124,7 +124,7 @@ def test_restore_says_that_not_every_file_is_the_locked_one(
     edit()
     (tavern.out / "door-02.wav").unlink()
     assert main(["restore", str(tavern.manifest), "--store", "store"]) == 0
-    assert "Every locked file is in place, but for 1 edited file: 1 takes restored." in capsys.readouterr().err
+    assert "Every locked file is in place, but for 1 edited file: 1 take restored." in capsys.readouterr().err
     assert main(["restore", str(tavern.manifest), "--format", "json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"restored": True, "lost": [], "edited": ["door-01.wav"]}
 
