@@ -203,10 +203,8 @@ class World:
             if fields["voice_id"] in self._voices:
                 raise Refusal(1201, "voice_id is a voice for videos, not for speech")
             return spoken_s(order.words) / float(fields["voice_speed"])
-        (least, most), found = (
-            kind.source_s,
-            self._files.brought_s(fields.get("video_url") or fields.get("voice_url", "")),
-        )
+        least, most = kind.source_s
+        found = self._files.brought_s(fields.get("video_url") or fields.get("voice_url", ""))
         if found is not None and not least <= found <= most:
             raise Refusal(1201, f"duration must be between {least} and {most} seconds, and is {found:.1f}")
         if kind is VOICE:

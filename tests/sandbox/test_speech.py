@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 from dataclasses import replace
 from decimal import Decimal
@@ -15,8 +16,9 @@ import soundfile
 from kling_batch.sandbox.app import SandboxServer
 from kling_batch.sandbox.clips import ClipSpec
 from kling_batch.sandbox.quick import quick_clip
-from kling_batch.sandbox.settings import SANDBOX_API_KEY, WorldSettings
+from kling_batch.sandbox.settings import API_BASE_URL, SANDBOX_API_KEY, WorldSettings
 from kling_batch.sandbox.sound import synthesise
+from kling_batch.sandbox.transport import SandboxTransport
 from kling_batch.sandbox.wire import Loss
 
 PATH = "/v1/audio/tts"
@@ -112,6 +114,22 @@ def test_a_lost_answer_is_paid_for(a_caller: Any, do: Any) -> None:
     assert set(books["tasks_by_external_id"]) == {TEXT}
     assert {charge["units"] for charge in books["charges"]} == {"0.05"}
     assert len(books["charges"]) == books["posts"][TEXT] >= 2
+
+
+def test_who_hangs_up_has_paid(caller: Any) -> None:
+    """A client that waits for less time than the speech takes never learns of it, and is charged all the same."""
+
+    async def main() -> None:
+        transport = SandboxTransport(caller.world, caller.clock)
+        headers = {"Authorization": f"Bearer {SANDBOX_API_KEY}"}
+        async with httpx.AsyncClient(transport=transport, base_url=API_BASE_URL, headers=headers, timeout=1) as api:
+            await api.post(PATH, json={"text": TEXT, "voice_id": "x"})
+
+    with pytest.raises(httpx.ReadTimeout):
+        asyncio.run(main())
+    caller.clock.now += 10
+    caller.world.settle()
+    assert str(caller.world.ledger.charged) == "0.05"
 
 
 def test_speech_holds_a_slot_until_it_is_made(a_caller: Any) -> None:
