@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 FLOORS := .venv-floors
 PIP := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test lint types chaos bench docs wheel-check floors clean
+.PHONY: demo wheel test lint types chaos bench docs wheel-check floors clean
 
 # The program alone, which is all that the demo needs.
 $(PROGRAM): pyproject.toml
@@ -24,6 +24,11 @@ $(READY): $(PROGRAM)
 demo: $(PROGRAM)
 	$(BIN)/kling-batch run examples/fireworks.yaml --sandbox
 	@echo "Listen: open out/fireworks.sandbox/report.html in a browser."
+
+# For people who only use it: `pipx install` takes what this builds.
+wheel: $(PROGRAM)
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+	@echo "Install it: pipx install $$(ls dist/kling_batch-*.whl)"
 
 test: $(READY)
 	$(BIN)/python -m pytest --numprocesses 4 --dist worksteal
@@ -66,5 +71,5 @@ $(FLOORS)/.ready: pyproject.toml tests/floors.py
 	touch $(FLOORS)/.ready
 
 clean:
-	rm -rf $(VENV) $(FLOORS) out dist build .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(FLOORS) out kling-batch-demo dist build .mypy_cache .pytest_cache .ruff_cache
 	rm -f examples/*.sandbox.lock

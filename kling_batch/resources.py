@@ -16,7 +16,7 @@ def _place(packaged: str, in_checkout: str) -> Path:
 
 
 SCHEMAS = _place("schemas", "schemas")
-STARTER = _place("starter", "examples/ci")
+STARTER = _place("starter", "examples")
 
 
 def schema_names() -> list[str]:
@@ -41,7 +41,7 @@ def schema_text(name: str) -> str:
 
 
 def starter_text(name: str) -> str:
-    """Read one of the files that a new project begins with."""
+    """Read one of the files that a new project begins with, or the demo."""
     return (STARTER / name).read_text(encoding="utf-8")
 
 

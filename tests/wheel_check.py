@@ -74,6 +74,8 @@ def _check_commands(programs: Path, work: Path) -> None:
     report = json.loads((work / "out/fireworks.sandbox/report.json").read_text("utf-8"))
     _expect(report["summary"]["succeeded"] == 1, f"the sandbox run gave {report['summary']}")
     _run([kling_batch, "verify", MANIFEST, "--sandbox", "--select", ONE_TAKE], cwd=work)
+    _run([kling_batch, "demo", "--no-open"], cwd=work)
+    _expect((work / "kling-batch-demo/out/fireworks.sandbox/report.html").is_file(), "the demo has no page")
     _run([kling_batch, "init", "new"], cwd=work)
     _run([kling_batch, "validate", "new/sounds.yaml"], cwd=work)
 

@@ -36,6 +36,7 @@ PROGRAM = "kling-batch"
 ENDS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 """The signals by which the system asks the program to end."""
 COMMANDS = {
+    "demo": "Make a night of fireworks with the sandbox, and open the page to listen.",
     "init": "Write a starter manifest, lines for git and a CI workflow.",
     "validate": "Check manifests and report every problem at its line.",
     "plan": "Show what a run would do to each take, why, and what it costs.",

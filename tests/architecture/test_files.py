@@ -39,6 +39,7 @@ ELSEWHERE = {
     "catalog/manifest": "the package's own files",
     "report/html": "the package's own files",
     "cli/commands/init": "begins a project",
+    "cli/commands/demo": "opens a browser",
     "cli/commands/stats": "writes where it is told to",
     "cli/commands/pick": "reads the list of picks that it is told to",
     "cli/log": "the log file",

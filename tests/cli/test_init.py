@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
-from kling_batch import resources
+from kling_batch import __version__, resources
 from kling_batch.cli import main
-from kling_batch.cli.commands.init import IGNORED, MANIFEST, SCHEMA, WORKFLOW
+from kling_batch.cli.commands.init import IGNORED, MANIFEST, SCHEMA, WORKFLOW, spec_of
 
+WHEEL = "./wheels/kling_batch-0.1.0-py3-none-any.whl"
+CLONE = "kling-batch[s3] @ git+https://a.example/b@v1"
 WRITTEN = {MANIFEST, SCHEMA, WORKFLOW, ".gitignore", ".gitattributes"}
 
 
@@ -118,6 +122,33 @@ def test_the_workflow_is_about_the_manifest(folder: Path) -> None:
     assert f"kling-batch run {MANIFEST} --no-store --max-units" in text
     assert "          path: out\n" in text
     assert IGNORED[0] == "out/"
+
+
+@pytest.mark.parametrize(
+    ("spec", "installed"),
+    [((), f"kling-batch=={__version__}"), (("--install", WHEEL), WHEEL), (("--install", CLONE), CLONE)],
+)
+def test_the_workflow_installs_what_it_is_told(folder: Path, spec: tuple[str, ...], installed: str) -> None:
+    """The version that runs, or what `--install` says, as one word of the shell; a comment says what else there is."""
+    assert main(["init", *spec]) == 0
+    text = (folder / WORKFLOW).read_text()
+    steps = [step for job in yaml.safe_load(text)["jobs"].values() for step in job["steps"]]
+    installs = [shlex.split(step["run"]) for step in steps if "pip install" in step.get("run", "")]
+    assert installs == [["python", "-m", "pip", "install", installed]] * 2
+    assert "git+https://" in text.split("pip install")[0]
+
+
+def test_the_workflow_installs_from_where_the_program_came() -> None:
+    """From the repository and commit that pip noted, else by its number: no other machine has a path of this one."""
+    noted = {"url": "https://a.example/b.git", "vcs_info": {"vcs": "git", "commit_id": "1234"}}
+    cases: list[tuple[dict[str, Any], str]] = [
+        (noted, "kling-batch @ git+https://a.example/b.git@1234"),
+        ({"url": "https://a.example/c.whl", "archive_info": {}}, "kling-batch @ https://a.example/c.whl"),
+        ({"url": "file:///home/me/kling-batch", "dir_info": {"editable": True}}, f"kling-batch=={__version__}"),
+        ({}, f"kling-batch=={__version__}"),
+    ]
+    for url, spec in cases:
+        assert spec_of(url) == spec
 
 
 def test_below_the_root_of_a_repository_it_says_where_the_workflow_has_to_be(

@@ -120,7 +120,7 @@ def test_every_variable_of_the_environment_is_documented(page: Callable[[str], A
     """The variables that the program's sources name are those of the reference."""
     sources = "\n".join(path.read_text("utf-8") for path in (checkout / "kling_batch").rglob("*.py"))
     named = set(re.findall(r"\b(?:_?KLING_[A-Z]+_[A-Z]+|XDG_[A-Z]+_HOME|LOCALAPPDATA|GITHUB_[A-Z_]+[A-Z])\b", sources))
-    named |= set(re.findall(r'"(NO_COLOR|(?:FORCE|CLI)_?COLOR(?:_FORCE)?|TERM)"', sources))
+    named |= set(re.findall(r'"(NO_COLOR|(?:FORCE|CLI)_?COLOR(?:_FORCE)?|TERM|CI|BROWSER)"', sources))
     assert not _apart(page(REFERENCE).rows("Environment"), named)
 
 

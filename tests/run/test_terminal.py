@@ -88,6 +88,28 @@ def on_terminal(tavern: Any, request: pytest.FixtureRequest) -> Start:
     return start
 
 
+@pytest.mark.parametrize(
+    ("options", "environment", "opened"),
+    [((), {"CI": ""}, True), (("--no-open",), {"CI": ""}, False), ((), {"CI": "true"}, False)],
+)
+def test_the_demo_opens_its_page(
+    on_terminal: Start, tavern: Any, options: tuple[str, ...], environment: dict[str, str], opened: bool
+) -> None:
+    """In the user's browser, unless it is told not to, or runs in CI; a manifest that is there is used as it is."""
+    demo, browser = tavern.folder / "show", tavern.folder / "browser"
+    demo.mkdir()
+    (demo / "fireworks.yaml").write_text("version: 1\nproject: fireworks\njobs:\n  - {id: bang, prompt: A bang}\n")
+    browser.write_text('#!/bin/sh\necho "$1" > opened\n')
+    browser.chmod(0o755)
+    screen = on_terminal("demo", "show", *options, BROWSER=str(browser), **environment)
+    assert screen.read_all() == 0
+    assert "sandbox: nothing spent" in screen.text
+    page = demo / "out" / "fireworks.sandbox" / "report.html"
+    told = tavern.folder / "opened"
+    assert (told.read_text() if told.exists() else "") == (f"{page.as_uri()}\n" if opened else "")
+    assert page.is_file()
+
+
 RUN = ("run", "tavern.yaml", "--yes", "--settle-time", "0.2", "--poll-interval", "0.05")
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+import shlex
+import textwrap
+from collections.abc import Iterable, Mapping
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+from typing import Any
 
 import click
 
-from kling_batch import resources
+from kling_batch import __version__, resources
 from kling_batch.catalog.manifest import manifest_schema_text
 from kling_batch.cli.output import say
 from kling_batch.disk import disk_border
@@ -26,19 +31,30 @@ MERGE_DRIVER = 'git config merge.kling-batch.driver "kling-batch lock merge %O %
 _IGNORE_FILE = ".gitignore"
 _ATTRIBUTES_FILE = ".gitattributes"
 _SCHEMA_OF_EXAMPLES = "../../schemas/manifest.schema.json"
+_INSTALLS = "- run: python -m pip install kling-batch\n"
+_WHERE_FROM = """\
+# From an index that has it. Else name a wheel in this repository, ./wheels/kling_batch-0.1.0-py3-none-any.whl, or where
+# to clone it from, git+https://HOST/OWNER/kling-batch@v0.1.0: `kling-batch init --install SPEC` writes that.
+"""
 
 
 @click.command()
 @click.argument("folder", metavar="[DIR]", type=click.Path(path_type=Path, file_okay=False), default=Path())
-def command(folder: Path) -> int:
+@click.option(
+    "--install",
+    "spec",
+    metavar="SPEC",
+    help="What the workflow installs, as pip takes it (default: the version that runs, from where it was installed).",
+)
+def command(folder: Path, spec: str | None) -> int:
     """Write a starter manifest, its schema for editors, lines for git and a CI workflow for GitHub.
 
     Writes into DIR, or here. What is there already stays as it is.
     """
     wrote: list[str] = []
     left: list[str] = []
-    for name, text in _files().items():
-        (wrote if _write_new(folder / name, text) else left).append(name)
+    for name, text in _files(spec or spec_of(_noted())).items():
+        (wrote if write_new(folder / name, text) else left).append(name)
     for name, lines in ((_IGNORE_FILE, IGNORED), (_ATTRIBUTES_FILE, ATTRIBUTES)):
         (wrote if _add_lines(folder / name, lines) else left).append(name)
     for name in wrote:
@@ -49,15 +65,37 @@ def command(folder: Path) -> int:
     return 0
 
 
-def _files() -> dict[str, str]:
+def spec_of(noted: Mapping[str, Any]) -> str:
+    """Say how pip gets the version that runs: from the repository or URL that it came from, else by its number.
+
+    Args:
+        noted: What pip noted of that, its `direct_url.json`.
+    """
+    url, vcs = noted.get("url", "file:"), noted.get("vcs_info")
+    if url.startswith("file:"):
+        return f"kling-batch=={__version__}"
+    return f"kling-batch @ {vcs['vcs']}+{url}@{vcs['commit_id']}" if vcs else f"kling-batch @ {url}"
+
+
+def _noted() -> Any:
+    try:
+        return json.loads(distribution("kling-batch").read_text("direct_url.json") or "{}")
+    except PackageNotFoundError:  # it runs from a folder
+        return {}
+
+
+def _files(spec: str) -> dict[str, str]:
+    run = json.dumps(f"python -m pip install {shlex.quote(spec)}", ensure_ascii=False)
+    workflow = resources.starter_text("ci/github.yml").replace(_INSTALLS, f"- run: {run}\n")
+    before, line, after = workflow.partition(f"      - run: {run}\n")
     return {
-        MANIFEST: resources.starter_text("sounds.yaml").replace(_SCHEMA_OF_EXAMPLES, SCHEMA),
+        MANIFEST: resources.starter_text("ci/sounds.yaml").replace(_SCHEMA_OF_EXAMPLES, SCHEMA),
         SCHEMA: manifest_schema_text(),
-        WORKFLOW: resources.starter_text("github.yml"),
+        WORKFLOW: before + textwrap.indent(_WHERE_FROM, "      ") + line + after,
     }
 
 
-def _write_new(path: Path, text: str) -> bool:
+def write_new(path: Path, text: str) -> bool:
     """Write a file where there is none, not even one that came a moment ago."""
     with disk_border(path, option="DIR"):
         path.parent.mkdir(parents=True, exist_ok=True)
