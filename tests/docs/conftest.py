@@ -128,7 +128,7 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
 
         def open_account() -> None:
             settings = WorldSettings(
-                api_key="your-key", generation=Span.fixed(0.05), queue=Span.fixed(0.0), sample_rate=8000
+                api_key="your-key", generation=Span.fixed(0.4), queue=Span.fixed(0.0), sample_rate=8000
             )
             server = stack.enter_context(SandboxServer(settings, synth=quick_clip))
             monkeypatch.setenv("KLING_BASE_URL", server.url)

@@ -77,7 +77,8 @@ def workflow(project: Path) -> str:
 
 @pytest.fixture
 def service() -> Any:
-    settings = WorldSettings(api_key=KEY, generation=Span.fixed(0.05), queue=Span.fixed(0.0), sample_rate=8000)
+    """A service whose tasks take long enough to be seen while they run, also on a busy machine."""
+    settings = WorldSettings(api_key=KEY, generation=Span.fixed(0.6), queue=Span.fixed(0.0), sample_rate=8000)
     with SandboxServer(settings, synth=quick_clip) as server:
         yield server
 
