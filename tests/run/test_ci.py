@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from kling_batch.cli import cli
+from kling_batch.records.store import default_store_root
 from kling_batch.report import summary
 from kling_batch.report.github import outputs_of
 from kling_batch.sandbox.ledger import Ledger
@@ -150,6 +151,15 @@ def test_caches_are_saved_whatever_happens_under_a_key_of_their_own() -> None:
         assert "github.run_id" in save["with"]["key"]
         assert save["with"]["key"].startswith(restore["with"]["restore-keys"])
     assert GITLAB["sounds"]["cache"]["when"] == "always"
+
+
+def test_the_stores_places_are_those_of_the_page() -> None:
+    """What to cache on each system is where the program keeps the store there."""
+    page = (CHECKOUT / "docs/ci.md").read_text(encoding="utf-8")
+    for name, platform in {"Linux": "linux", "macOS": "darwin", "Windows": "win32"}.items():
+        place = str(default_store_root({}, platform=platform, home=Path("~")))
+        shown = place.replace("/", "\\") if platform == "win32" else place
+        assert f"| {name} | `{shown}` |" in page
 
 
 def test_only_one_job_works_at_a_time() -> None:
