@@ -130,10 +130,10 @@ def test_every_variable_of_a_script_is_set() -> None:
 
 def test_every_call_in_the_examples_is_one_that_the_program_takes() -> None:
     """Commands, options and values exist."""
-    found = (call for script in scripts() for call in re.findall(r"(?<=kling-batch )[a-z][^>\n]*", script))
+    found = (call for script in scripts() for call in re.findall(r"(?<=kling-batch )[a-z][^>\n\"]*", script))
     calls = [shlex.split(call) for call in found]
     calls = [words for words in calls if "install" not in words]
-    assert {words[0] for words in calls} == {"validate", "plan", "run"}
+    assert {words[0] for words in calls} == {"validate", "plan", "run", "lock"}
     for name, *words in calls:
         command = cli.get_command(None, name)  # type: ignore[arg-type]  # it finds a command by its name alone
         assert command is not None

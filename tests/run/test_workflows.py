@@ -167,19 +167,25 @@ def test_a_run_that_ends_badly_keeps_what_it_has(github: Runner, workflow: str, 
     assert (done["sounds"].result, charges(service)) == ("success", TAKES)
 
 
-def test_somebody_who_pushed_meanwhile_is_no_reason_to_lose_the_lock(
-    github: Runner, workflow: str, project: Path
+def test_a_lock_that_somebody_pushed_meanwhile_is_merged(
+    github: Runner, workflow: str, project: Path, service: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The lock goes on top of what was pushed while the sounds were made."""
+    """Both locks begin with nothing and have takes in common: each take stands there once, and no push is lost."""
     other = project.parent / "other"
     git(project.parent, "clone", "--quiet", str(github.remote), str(other))
-    git(other, "commit", "--quiet", "--allow-empty", "--message", "Meanwhile")
-    late = workflow.replace("if [ -f sounds", f"git -C {other} push --quiet\n          if [ -f sounds")
-    done = github.trigger(late, PUSH)
+    monkeypatch.chdir(other)
+    monkeypatch.setenv("KLING_API_KEY", KEY)
+    monkeypatch.setenv("KLING_BASE_URL", service.url)
+    some = ["--select", "step-*", "--yes", "--no-store", "--settle-time", "0.2", "--poll-interval", "0.05"]
+    assert main(["run", "sounds.yaml", *some]) == 0
+    git(other, "add", "--all")
+    git(other, "commit", "--quiet", "--message", "Lock the steps")
+    done = github.trigger(workflow.replace("if [ -f", f"git -C {other} push --quiet\n          if [ -f"), PUSH)
     assert done is not None
     assert done["sounds"].result == "success", done["sounds"].log
     git(project, "pull", "--quiet")
-    assert git(project, "log", "-2", "--format=%s").split("\n")[:2] == ["Lock the sounds", "Meanwhile"]
+    assert git(project, "log", "-2", "--format=%s").split("\n")[:2] == ["Lock the sounds", "Lock the steps"]
+    assert (locked(project), charges(service)) == (TAKES, TAKES)
 
 
 @pytest.mark.parametrize("head", [FORK, "sound-studio/game"])
