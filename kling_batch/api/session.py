@@ -29,9 +29,11 @@ def options_for(project: Project, options: Options) -> Options:
     """
     if options.locked and options.frozen:
         raise UsageError("--locked and --frozen exclude each other.", hint="--frozen is the stricter one: keep that.")
-    if options.max_units is not None and not (options.max_units.is_finite() and options.max_units >= 0):
-        words = f"max_units is {options.max_units}, which is no amount of units."
-        raise UsageError(words, hint="Give one such as Decimal('2.50').")
+    for name in ("max_units", "max_total_units"):
+        units = getattr(options, name)
+        if units is not None and not (units.is_finite() and units >= 0):
+            words = f"{name} is {units}, which is no amount of units."
+            raise UsageError(words, hint="Give one such as Decimal('2.50').")
     for name, (least, most) in BOUNDS.items():
         value = getattr(options, name)
         if value not in {None, "auto"} and not least <= value <= (float("inf") if most is None else most):

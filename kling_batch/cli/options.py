@@ -81,6 +81,12 @@ select_option = click.option(
     help="Only takes that match: an id glob (door-*, door-creak:2), tag:NAME, status:failed or changed. A comma "
     "means both; giving the option again means either.",
 )
+max_units_option = click.option(
+    "--max-units", type=_Units(), help="Add at most this many units; a run that was stopped goes on with what is left."
+)
+max_total_units_option = click.option(
+    "--max-total-units", type=_Units(), help="Let the whole set cost at most this many units, by lock and journal."
+)
 concurrency_option = click.option(
     "--concurrency", type=_Concurrency(), help="Most tasks in flight (default: the manifest's, else auto)."
 )
@@ -148,9 +154,8 @@ _PAYING = (
     click.option(
         "--yes", "consented", is_flag=True, help="Spend what the plan says, and take renamed jobs over, without asking."
     ),
-    click.option(
-        "--max-units", type=_Units(), help="Spend at most this many units, earlier runs of this folder included."
-    ),
+    max_units_option,
+    max_total_units_option,
     concurrency_option,
     _seconds("--poll-interval", "poll_interval_s", "Least seconds between two polls.", default=1.0, show_default=True),
     _seconds(

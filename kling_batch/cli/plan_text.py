@@ -10,6 +10,7 @@ from kling_batch.cli.output import Line, Tone, Toned
 from kling_batch.planning.drift import locked_drift
 from kling_batch.planning.outlook import Outlook
 from kling_batch.planning.plan import Action, Plan, Step, cost_by_kind
+from kling_batch.planning.spending import Budget
 from kling_batch.report.facts import units_text
 from kling_batch.report.markdown import escaped, table
 from kling_batch.text import counted
@@ -48,6 +49,10 @@ def plan_json(plan: Plan, outlook: Outlook) -> dict[str, Any]:
             "list_units_per_take": units_text(outlook.list_units),
             "seconds": None if seconds is None else round(seconds, 1),
             "concurrency": outlook.at_once,
+            "units_spent": units_text(outlook.budget.spent_whole),
+            "units_spent_this_run": units_text(outlook.budget.spent),
+            "max_units_left": _left(outlook.budget.run_left),
+            "max_total_units_left": _left(outlook.budget.whole_left),
         },
         "takes": [
             {
@@ -151,6 +156,8 @@ def summary_lines(plan: Plan, outlook: Outlook, *, sandbox: bool) -> list[str]:
             f"Price: {units_text(outlook.units)} units a take, by what {counted(outlook.samples, 'take')} "
             f"of this project cost; the list says {units_text(outlook.list_units)}."
         )
+    if not sandbox:
+        lines += _budget_lines(plan, outlook.budget)
     seconds = outlook.seconds(plan)
     if seconds:
         lines.append(
@@ -158,6 +165,22 @@ def summary_lines(plan: Plan, outlook: Outlook, *, sandbox: bool) -> list[str]:
             f"a take of this project took {outlook.generation_s:.0f} s by median."
         )
     return lines
+
+
+def _budget_lines(plan: Plan, budget: Budget) -> Iterator[str]:
+    """Say what is left of each cap, and what was spent of it: by a run that this one goes on with, and by the set."""
+    if budget.run is not None:
+        spent = f", {units_text(budget.spent)} were spent by the run that it goes on with" if budget.spent else ""
+        yield f"This run: {_left(budget.run_left)} of {units_text(budget.run)} units are left{spent}."
+    if budget.whole is not None:
+        spent = f", {units_text(budget.spent_whole)} are spent"
+        yield f"The set: {_left(budget.whole_left)} of {units_text(budget.whole)} units are left{spent}."
+    if not budget.affords(plan.units):
+        yield "The plan may cost more than is left: then it ends with exit status 4, and what is done stays done."
+
+
+def _left(units: Decimal | None) -> str | None:
+    return None if units is None else units_text(units)
 
 
 def _cost(plan: Plan) -> str:

@@ -13,6 +13,7 @@ from statistics import median
 
 from kling_batch.catalog import Kind
 from kling_batch.planning.plan import PAYING, Action, Plan
+from kling_batch.planning.spending import Budget
 from kling_batch.records.attempts import Attempt, Stage
 from kling_batch.records.lock import Lock
 from kling_batch.records.snapshot import Snapshot
@@ -25,6 +26,7 @@ _FINEST = Decimal("0.0001")
 class Outlook:
     """What is known of a run before it. `samples` is how many takes the real price was learned from.
 
+    `budget` is what may be spent, and what is.
     `list_units` is what a take costs by the list, and `units` what one really cost, on average. `at_once` is how many
     tasks are in flight: as asked for, else as many as in the latest run that this journal knows. `generation_s` is how
     long one took, by median; None for either where nothing is known.
@@ -32,6 +34,7 @@ class Outlook:
 
     list_units: Decimal
     units: Decimal
+    budget: Budget
     samples: int = 0
     at_once: int | None = None
     generation_s: float | None = None
@@ -46,7 +49,7 @@ class Outlook:
         return ceil(tasks / self.at_once) * self.generation_s
 
 
-def outlook(snapshot: Snapshot, lock: Lock, *, list_units: Decimal, concurrency: int | None) -> Outlook:
+def outlook(snapshot: Snapshot, lock: Lock, *, list_units: Decimal, concurrency: int | None, budget: Budget) -> Outlook:
     """Learn from what was done.
 
     Args:
@@ -54,6 +57,7 @@ def outlook(snapshot: Snapshot, lock: Lock, *, list_units: Decimal, concurrency:
         lock: The lock.
         list_units: The list price of a take, on average.
         concurrency: The most tasks in flight; None where the service's limit is found out.
+        budget: What may be spent, and what is.
     """
     done = [row for row in snapshot.attempts.values() if row.stage in _DONE]
     charged = {row.external_id: row.units for row in done}
@@ -67,6 +71,7 @@ def outlook(snapshot: Snapshot, lock: Lock, *, list_units: Decimal, concurrency:
     return Outlook(
         list_units=list_units,
         units=units,
+        budget=budget,
         samples=len(charged),
         at_once=concurrency or _most_at_once([span for row in done if row.run_id == latest and (span := _span(row))]),
         generation_s=median(end - start for start, end in spans) if spans else None,

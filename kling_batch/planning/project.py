@@ -16,6 +16,7 @@ from kling_batch.planning.edits import sort_modified
 from kling_batch.planning.outlook import Outlook, highest_price, outlook
 from kling_batch.planning.plan import Plan, make_plan
 from kling_batch.planning.select import select as select_steps
+from kling_batch.planning.spending import Budget
 from kling_batch.records.lock import Lock, read_lock
 from kling_batch.records.snapshot import Snapshot, read_snapshot
 from kling_batch.records.state import read_states, with_rerolls
@@ -116,12 +117,12 @@ class Project:
         made = make_plan(facts, self.lock, retries=retries, wanted=(take.key for take in takes), prices=highest)
         return select_steps(made, expressions)
 
-    def outlook(self, snapshot: Snapshot, concurrency: int | None) -> Outlook:
+    def outlook(self, snapshot: Snapshot, concurrency: int | None, budget: Budget | None = None) -> Outlook:
         """Say what a run would cost and take; `concurrency` None is the manifest's."""
         at_once = concurrency or self.manifest.concurrency
         prices = [kind_of(take.job).units for take in self.manifest.takes]
         list_units = sum(prices, NOTHING) / len(prices) if prices else NOTHING
-        return outlook(snapshot, self.lock, list_units=list_units, concurrency=at_once)
+        return outlook(snapshot, self.lock, list_units=list_units, concurrency=at_once, budget=budget or Budget())
 
     @property
     def kinds(self) -> tuple[Kind, ...]:

@@ -10,6 +10,7 @@ from kling_batch.identity import external_task_id
 from kling_batch.model import NOTHING, Job, Source, Take
 from kling_batch.records.attempts import Attempt
 from kling_batch.records.lock import Lock, LockEntry
+from kling_batch.records.snapshot import Snapshot
 
 _NOWHERE = Source(path="", line=1)
 
@@ -20,6 +21,64 @@ class Spending:
 
     this_run: Decimal
     whole: Decimal
+
+
+@dataclass(slots=True, kw_only=True)
+class Budget:
+    """What may be spent, and what is: charged and reserved units, for failed attempts, too.
+
+    `run` is what this run may add, `whole` what the whole set may cost; None is no cap. A run adds what was sent since
+    it began, or since a run began that was stopped and that it goes on with: `since`, in Unix seconds.
+    """
+
+    run: Decimal | None = None
+    whole: Decimal | None = None
+    since: float = 0.0
+    spent: Decimal = NOTHING
+    spent_whole: Decimal = NOTHING
+
+    @property
+    def run_left(self) -> Decimal | None:
+        """What this run may still add; None where there is no cap."""
+        return None if self.run is None else max(NOTHING, self.run - self.spent)
+
+    @property
+    def whole_left(self) -> Decimal | None:
+        """What the set may still cost; None where there is no cap."""
+        return None if self.whole is None else max(NOTHING, self.whole - self.spent_whole)
+
+    @property
+    def left(self) -> Decimal | None:
+        """The lesser of what is left; None where nothing is capped."""
+        return min((left for left in (self.run_left, self.whole_left) if left is not None), default=None)
+
+    def affords(self, units: Decimal) -> bool:
+        """Whether it allows to spend `units` more."""
+        return self.left is None or units <= self.left
+
+    def recount(self, before: Attempt, after: Attempt) -> None:
+        """Count an attempt as it stands now, and no more as it stood before."""
+        self.spent_whole += after.counted - before.counted
+        for row, sign in ((after, 1), (before, -1)):
+            if row.sent_since(self.since):
+                self.spent += sign * row.counted
+
+
+def budget(
+    lock: Lock, snapshot: Snapshot, now: float, *, run: Decimal | None = None, whole: Decimal | None = None
+) -> Budget:
+    """Say what is left of what may be spent.
+
+    Args:
+        lock: The lock.
+        snapshot: The journal.
+        now: When the run begins, in Unix seconds, if it goes on with no other.
+        run: What it may add, in units.
+        whole: What the set may cost, in units.
+    """
+    since = now if snapshot.spends_since is None else snapshot.spends_since
+    spent = spending(lock, snapshot.attempts, since=since)
+    return Budget(run=run, whole=whole, since=since, spent=spent.this_run, spent_whole=spent.whole)
 
 
 def spending(lock: Lock, attempts: Mapping[str, Attempt], *, since: float) -> Spending:
@@ -34,7 +93,7 @@ def spending(lock: Lock, attempts: Mapping[str, Attempt], *, since: float) -> Sp
     names = {name for entry in locked for name in _names(entry, lock.project)}
     rows = [row for row in attempts.values() if row.counted]
     return Spending(
-        this_run=sum((row.counted for row in rows if row.sent_at is not None and row.sent_at >= since), NOTHING),
+        this_run=sum((row.counted for row in rows if row.sent_since(since)), NOTHING),
         whole=sum((entry.units for entry in locked), NOTHING)
         + sum((row.counted for row in rows if row.external_id not in names), NOTHING),
     )

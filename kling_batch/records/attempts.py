@@ -79,6 +79,10 @@ class Attempt:
         """What it takes from the budget: charged or reserved."""
         return self.units if self.is_own else Decimal(0)
 
+    def sent_since(self, since: float) -> bool:
+        """Whether it was sent at or after a moment, in Unix seconds."""
+        return self.sent_at is not None and self.sent_at >= since
+
     @property
     def generation_s(self) -> float | None:
         """How long its task took, in seconds by the service's clock; None where that was not seen."""

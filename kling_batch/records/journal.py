@@ -21,7 +21,7 @@ from kling_batch.disk import disk_border
 from kling_batch.effects import Probe, no_probe
 from kling_batch.model import RunResult, Shape
 from kling_batch.records.attempts import Attempt, PlacedFile, Stage
-from kling_batch.records.layout import FILE, connect, own_folder, queries, sqlite_border
+from kling_batch.records.layout import FILE, SPENDS_SINCE, connect, own_folder, queries, sqlite_border
 from kling_batch.records.local_disk import refuse_network_disk
 from kling_batch.records.run_lock import run_lock
 
@@ -93,16 +93,22 @@ class Journal:
         """Have `note` told of every new token, right before the intents are committed that it stands for."""
         self._note = note
 
-    def start_run(self, now: float) -> int:
-        """Begin a run, and number it. Before the first write of the loop."""
+    def start_run(self, now: float, *, spends_since: float | None = None) -> int:
+        """Begin a run, and number it. Before the first write of the loop.
+
+        `spends_since` is when its spending began: now, or with a run that was stopped and that it goes on with. It
+        holds until a run is over; None is a run that leaves this as it is.
+        """
         with sqlite_border(self.path):
             self._probe("journal commit")
             cursor = self._connection.execute(queries()["start_run"], {"now": now})
+            if spends_since is not None:
+                self._connection.execute(queries()["set_meta"], {"key": SPENDS_SINCE, "value": repr(spends_since)})
             self._connection.commit()
         return int(cursor.lastrowid or 0)
 
-    async def end_run(self, run_id: int, result: RunResult) -> None:
-        """End a run. Durable when it returns."""
+    async def end_run(self, run_id: int, result: RunResult, *, is_over: bool = False) -> None:
+        """End a run. Durable when it returns. Where it `is_over`, the next one does not go on with its spending."""
         values = {
             "run_id": run_id,
             "now": result.finished_at,
@@ -111,7 +117,7 @@ class Journal:
             "note": result.note,
             "limits": json.dumps([(point.at, point.limit, point.reason) for point in result.limits]),
         }
-        await self._write([("end_run", values)])
+        await self._write([("end_run", values), *([_meta(SPENDS_SINCE, "")] if is_over else [])])
 
     async def save(self, attempt: Attempt, files: Iterable[PlacedFile] = ()) -> None:
         """Keep where an attempt stands, and its files. Durable when it returns.

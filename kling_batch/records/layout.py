@@ -17,6 +17,9 @@ FOLDER = ".kling-batch"
 
 FILE = "journal.sqlite3"
 
+SPENDS_SINCE = "spends_since"
+"""The note of when a run began that was stopped, and whose spending the next one goes on with; empty: none was."""
+
 _APPLICATION_ID = 0x6B6C6261
 _MOST_BYTES = 1 << 24
 """Bytes of a cell."""

@@ -17,10 +17,11 @@ from kling_batch.records import fields
 from kling_batch.records.attempts import Attempt, PlacedFile, RunRow, Stage
 from kling_batch.records.fields import Check, file_problem
 from kling_batch.records.layout import FILE as JOURNAL
-from kling_batch.records.layout import layout_of, migrate, migrations, own_folder, queries, sqlite_border
+from kling_batch.records.layout import SPENDS_SINCE, layout_of, migrate, migrations, own_folder, queries, sqlite_border
 
 _WORDS = fields.text(r"(?s:.*)")
 _WHOLE = fields.number(int, least=-fields.MOST)
+_SINCE = fields.text(r"([0-9]{1,11}\.[0-9]{1,17})?")
 _MAYBE_TIME = fields.optional(fields.TIME)
 _ATTEMPT: Mapping[str, Check] = {
     "external_id": fields.ID,
@@ -73,6 +74,7 @@ class Snapshot:
 
     `service` is the fingerprint of the service and account that was last asked; None where none was.
     `manifest` is where the manifest is that made the sounds, from the output folder; None where it does not say.
+    `spends_since` is when a run began that was stopped, and whose spending the next one goes on with; else None.
     """
 
     attempts: dict[str, Attempt] = field(default_factory=dict)
@@ -80,6 +82,7 @@ class Snapshot:
     last_run: RunRow | None = None
     service: str | None = None
     manifest: str | None = None
+    spends_since: float | None = None
 
     @property
     def account(self) -> str | None:
@@ -103,6 +106,7 @@ def read_snapshot(out: Path) -> Snapshot:
             last_run=runs[0] if runs else None,
             service=_meta(connection, "service"),
             manifest=_meta(connection, "manifest"),
+            spends_since=float(_meta(connection, SPENDS_SINCE, _SINCE) or 0.0) or None,
         )
 
 
@@ -117,8 +121,8 @@ def read_shapes(out: Path) -> Mapping[str, Shape]:
         return {row.pop("sha256"): Shape(**row) for row in rows}
 
 
-def _meta(connection: sqlite3.Connection, key: str) -> str | None:
-    found = [row["value"] for row in _rows(connection, "get_meta", {"value": _WORDS}, key=key)]
+def _meta(connection: sqlite3.Connection, key: str, check: Check = _WORDS) -> str | None:
+    found = [row["value"] for row in _rows(connection, "get_meta", {"value": check}, key=key)]
     return found[0] if found else None
 
 

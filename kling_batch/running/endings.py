@@ -17,6 +17,7 @@ from kling_batch.errors import (
     UsageError,
 )
 from kling_batch.model import Status, TakeError
+from kling_batch.planning.spending import Budget
 from kling_batch.records.attempts import Attempt, Stage
 from kling_batch.service.codes import hint
 from kling_batch.service.outcomes import Refused
@@ -64,12 +65,27 @@ def stopped_by_a_bug(error: Exception) -> InternalError:
     )
 
 
-def budget_used_up(most: Decimal | None, spent: Decimal) -> BudgetStop:
-    """Word the end of a run whose budget is used up."""
+def budget_used_up(budget: Budget, price: Decimal) -> BudgetStop:
+    """Word the end of a run whose budget does not reach for a further task."""
+    if budget.whole_left is not None and budget.whole_left < price:
+        return BudgetStop(
+            f"The set's budget of {budget.whole} units is used up ({budget.spent_whole} spent or reserved).",
+            hint="Raise --max-total-units and run again: what is done stays done.",
+        )
     return BudgetStop(
-        f"The budget of {most} units is used up ({spent} spent or reserved).",
-        hint="Raise --max-units and run again: what is done stays done.",
+        f"The budget of {budget.run} units is used up ({budget.spent} spent or reserved by this run).",
+        hint="Run again to add as much again, or raise --max-units: what is done stays done.",
     )
+
+
+OVER = {
+    ExitStatus.DONE,
+    ExitStatus.SOME_FAILED,
+    ExitStatus.DRIFT,
+    ExitStatus.BUDGET,
+    ExitStatus.ACCOUNT,
+}
+"""How a run ends that has come to its end. Any other is gone on with by the next one, its spending included."""
 
 
 def first_few_refused(refused: Refused, count: int) -> ServiceStop:

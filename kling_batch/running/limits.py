@@ -1,9 +1,8 @@
-"""How many tasks may be in flight, and how much may be spent. Plain state: no clock, no I/O, times are arguments."""
+"""How many tasks may be in flight, and when calls wait. Plain state: no clock, no I/O, times are arguments."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Decimal
 
 MOST_SUBMITTING = 8
 """Calls to create that may be under way at once; so many can meet a full account together."""
@@ -138,15 +137,3 @@ class Backoff:
             return False
         self._lesson_at = now
         return True
-
-
-@dataclass(slots=True)
-class Budget:
-    """What may be spent, in units. `spent` counts what was charged and what is reserved, in every run of a journal."""
-
-    most: Decimal | None = None
-    spent: Decimal = Decimal(0)
-
-    def affords(self, units: Decimal) -> bool:
-        """Whether the budget allows to spend `units` more."""
-        return self.most is None or self.spent + units <= self.most

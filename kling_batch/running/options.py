@@ -27,7 +27,9 @@ class Options:
         select: Which takes are meant, as `--select` says it: expressions, of which one is enough. Empty means
             all.
         consented: Agrees to whatever the plan costs, and to taking over the sounds of renamed jobs.
-        max_units: Agrees to spend so much at most, what earlier runs of the folder spent included.
+        max_units: Agrees to add so much at most, what a run has added included that was stopped, and that it goes on
+            with.
+        max_total_units: Lets the whole set cost so much at most, by lock and journal. Agrees to nothing.
         concurrency: Most tasks in flight; None is the manifest's, `auto` finds out what the account allows.
         retries: New attempts for a task that failed for a passing reason.
         locked: Ends with `Drift`, before anything, where a call would have to be paid.
@@ -48,6 +50,7 @@ class Options:
     select: tuple[str, ...] = ()
     consented: bool = False
     max_units: Decimal | None = None
+    max_total_units: Decimal | None = None
     concurrency: int | Literal["auto"] | None = None
     retries: int = 2
     locked: bool = False

@@ -14,7 +14,6 @@ from kling_batch.delivery.place import placed_now
 from kling_batch.errors import DiskUnusable, KlingBatchError
 from kling_batch.events import RunEnded, RunStarted, Warned
 from kling_batch.model import (
-    NOTHING,
     FileRecord,
     LimitPoint,
     Manifest,
@@ -28,16 +27,17 @@ from kling_batch.planning.drift import incomplete
 from kling_batch.planning.outlook import highest_price
 from kling_batch.planning.picks import bring_picks, picks_of, recorded
 from kling_batch.planning.plan import Action, Plan
+from kling_batch.planning.spending import Budget
 from kling_batch.records.account import AccountMemory, Mark
 from kling_batch.records.attempts import Attempt, PlacedFile, Stage
 from kling_batch.records.lock import Lock
 from kling_batch.records.state import Presence, TakeState, with_rerolls
 from kling_batch.running.account import Account
 from kling_batch.running.deliver import WORKERS, Deliveries
-from kling_batch.running.endings import deadline_passed, exit_status_of, failure
+from kling_batch.running.endings import OVER, deadline_passed, exit_status_of, failure
 from kling_batch.running.engine import Engine
 from kling_batch.running.knowledge import controls_of, durations_of, is_proven, known_of
-from kling_batch.running.limits import Budget, Limit
+from kling_batch.running.limits import Limit
 from kling_batch.running.locking import LockKeeper
 from kling_batch.running.options import Options
 from kling_batch.running.ports import Ports
@@ -93,6 +93,8 @@ class Run:
         known: The journal's attempts as they were read for the plan.
         ports: The world.
         options: How to do it.
+        budget: What may be spent; it is kept up to date.
+        spends: Whether what it adds is its own: one that only restores leaves to the next what a stopped one added.
         everything: Whether the plan covers the whole manifest; only then is the lock rid of what is dropped.
         memory: What this machine knows of the account.
         stopper: Through which somebody outside stops the run.
@@ -104,6 +106,8 @@ class Run:
     known: Mapping[str, Attempt]
     ports: Ports
     options: Options
+    budget: Budget
+    spends: bool
     everything: bool
     memory: AccountMemory
     stopper: Stopper
@@ -112,8 +116,6 @@ class Run:
         ports, project = self.ports, self.manifest.project
         self._started_at = ports.clock.time()
         self._run_id = 0
-        spent = sum((row.counted for row in self.known.values()), NOTHING)
-        self._budget = Budget(most=self.options.max_units, spent=spent)
         self._store = ports.store
         self._limits: list[LimitPoint] = []
         self._pools: dict[str, tuple[Limit, HeldSlots]] = {}
@@ -130,7 +132,8 @@ class Run:
     async def execute(self) -> Outcome:
         """Do it, and say what came of it."""
         ports, plan, stopper, project = self.ports, self.plan, self.stopper, self.manifest.project
-        self._run_id = ports.journal.start_run(self._started_at)
+        since = self.budget.since if self.spends else None
+        self._run_id = ports.journal.start_run(self._started_at, spends_since=since)
         works = {
             step.key: work_of(step, step.facts, run_id=self._run_id, order=order)
             for order, step in enumerate(plan.steps)
@@ -167,7 +170,8 @@ class Run:
             note=stopped.message if stopped is not None else None,
         )
         try:
-            await ports.journal.end_run(self._run_id, result)
+            is_over = self.spends and result.exit_status in OVER
+            await ports.journal.end_run(self._run_id, result, is_over=is_over)
         except DiskUnusable as error:  # it is still to be reported
             stopped = stopped or error
             result = replace(result, exit_status=stopped.exit_status, note=stopped.message)
@@ -192,7 +196,7 @@ class Run:
             held=held,
             account=account,
             options=options,
-            budget=self._budget,
+            budget=self.budget,
             run_id=self._run_id,
             deliver=deliveries.add,
             knowledge=known_of(self.memory.knowledge(of_kind.name), rows),

@@ -20,6 +20,7 @@ from kling_batch.clock import Clock
 from kling_batch.errors import KlingBatchError
 from kling_batch.events import LimitChanged, Observer, TakeChanged, TakeEnded, Waiting
 from kling_batch.model import NOTHING, LimitPoint, Origin, Status, TakeError, Task
+from kling_batch.planning.spending import Budget
 from kling_batch.records.account import Control, Knowledge
 from kling_batch.records.attempts import Attempt, Stage
 from kling_batch.running import decide
@@ -35,7 +36,7 @@ from kling_batch.running.endings import (
     stopped_by_a_bug,
     unknown,
 )
-from kling_batch.running.limits import MOST_SUBMITTING, Backoff, Budget, Limit, wait_s
+from kling_batch.running.limits import MOST_SUBMITTING, Backoff, Limit, wait_s
 from kling_batch.running.options import Options
 from kling_batch.running.reading import Patience
 from kling_batch.running.slots import HeldSlots
@@ -245,7 +246,7 @@ class Scheduler:
         room = min(room if self.slots_taken else max(1, room), MOST_SUBMITTING - len(self.submitting))
         if self.doubts.are_enough:
             return 0
-        price_unseen = self.options.max_units is not None and self.knowledge.price is None
+        price_unseen = self.budget.left is not None and self.knowledge.price is None
         if price_unseen and self.slots_taken:
             return 0
         if self._needs_a_canary():
@@ -326,7 +327,7 @@ class Scheduler:
         if not (self.sending and self._queue) or self.canary or self.in_flight or self.unfinished != waiting:
             return
         if not self.budget.affords(self.price):
-            self.halt(budget_used_up(self.options.max_units, self.budget.spent))
+            self.halt(budget_used_up(self.budget, self.price))
         elif (held_s := self._held_for_s()) > self.options.patience_s:
             self.halt(slots_held(len(self.held), held_s))
 
@@ -566,7 +567,7 @@ class Scheduler:
 
     def _move(self, work: Work, row: Attempt) -> None:
         """Move an attempt on, and the budget with it."""
-        self.budget.spent += row.counted - work.row.counted
+        self.budget.recount(work.row, row)
         work.row = row
 
     def emit(self, work: Work, state: str, detail: str = "") -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from math import inf
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -21,7 +22,7 @@ from kling_batch.planning.outlook import Outlook
 from kling_batch.planning.plan import Action, Plan, Step
 from kling_batch.planning.project import Project
 from kling_batch.planning.sources import SERVICE, sources
-from kling_batch.planning.spending import spending
+from kling_batch.planning.spending import Budget, budget, spending
 from kling_batch.records.journal import Journal
 from kling_batch.records.lock import Lock, check_lock_place, update_lock
 from kling_batch.records.snapshot import Snapshot
@@ -138,6 +139,8 @@ class Session:
                 known=self._snapshot.attempts,
                 ports=ports,
                 options=replace(self.options, retries=0) if self.options.locked else self.options,
+                budget=self._budget(self._snapshot, ports.clock.time()),
+                spends=self.only is None,
                 everything=not self.options.select and self.only is None,
                 memory=self._asked.memory,
                 stopper=stopper,
@@ -193,8 +196,12 @@ class Session:
         return {name: price for name, price in known.items() if price is not None}
 
     def _ask(self, plan: Plan, snapshot: Snapshot) -> None:
-        self.agree(plan, self.project.outlook(snapshot, self.options.cap))
+        self.agree(plan, self.project.outlook(snapshot, self.options.cap, self._budget(snapshot)))
         self._agreed = plan
+
+    def _budget(self, snapshot: Snapshot, now: float = inf) -> Budget:
+        options = self.options
+        return budget(self.project.lock, snapshot, now, run=options.max_units, whole=options.max_total_units)
 
     def _plan_again(self) -> None:
         """Plan from journal, lock and disk as they are now that nobody else works here."""

@@ -428,7 +428,7 @@ def _with_colleague(lock: Lock) -> Lock:
         kind="text-to-audio",
         external_id=COLLEAGUE,
         task_id="1",
-        units=Decimal("0.25"),
+        units=Decimal(0),
         request={"prompt": "A colleague's", "duration": 3.0},
         files=(),
     )
@@ -471,7 +471,7 @@ def _options(machine: Machine, history: History, life: Life) -> Options:
         consented=life.asked_at is None,
         unproven=history.unproven,
         concurrency=history.concurrency,
-        max_units=history.max_units,
+        max_total_units=history.max_units,
         poll_interval_s=history.poll_interval_s,
         settle_time_s=history.settle_time_s,
         hold_unclear=history.hold_unclear,

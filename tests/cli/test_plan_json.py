@@ -10,8 +10,9 @@ from kling_batch.cli.plan_text import plan_json
 from kling_batch.model import TakeKey
 from kling_batch.planning.outlook import Outlook
 from kling_batch.planning.plan import Action, Plan, Step
+from kling_batch.planning.spending import Budget
 
-OUTLOOK = Outlook(list_units=Decimal("0.25"), units=Decimal("0.25"))
+OUTLOOK = Outlook(list_units=Decimal("0.25"), units=Decimal("0.25"), budget=Budget())
 
 
 def plan_of(count: int) -> Plan:

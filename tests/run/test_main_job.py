@@ -186,18 +186,6 @@ def test_without_consent_nothing_is_sent(tavern: Any, serve: Any, capsys: pytest
     assert sum(server.world.ledger.requests.values()) == 0
 
 
-def test_the_budget_is_kept_over_runs(tavern: Any, serve: Any) -> None:
-    """--max-units counts what earlier runs of the folder spent."""
-    server = serve()
-    budget = ["--settle-time", "0.1", "--max-units", "1.00"]
-    assert main(["run", str(tavern.manifest), *budget]) == 4
-    assert len(server.world.ledger.tasks) == 4
-    assert main(["run", str(tavern.manifest), *budget]) == 4
-    assert len(server.world.ledger.tasks) == 4
-    assert tavern.run() == 0
-    assert len(server.world.ledger.tasks) == TAKES
-
-
 @pytest.mark.parametrize("code", [1000, 1001, 1002, 1003, 1004, 1100, 1101, 1102, 1103, 1304])
 def test_the_account_stops_the_run(
     tavern: Any, serve: Any, rule: Callable[..., Rule], capsys: pytest.CaptureFixture[str], code: int

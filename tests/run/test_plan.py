@@ -13,6 +13,7 @@ import pytest
 from kling_batch.cli import main
 from kling_batch.planning.outlook import Outlook, outlook
 from kling_batch.planning.plan import Action
+from kling_batch.planning.spending import Budget
 from kling_batch.records.attempts import Attempt, Stage
 from kling_batch.records.lock import Lock
 from kling_batch.records.snapshot import Snapshot
@@ -163,7 +164,7 @@ def _attempt(number: int, start: float, end: float | None, *, run: int = 1, stag
 
 def _learned(*rows: Attempt, concurrency: int | None = None) -> Outlook:
     snapshot = Snapshot(attempts={row.external_id: row for row in rows}, files={}, last_run=None)
-    return outlook(snapshot, Lock(project="p"), list_units=Decimal("0.25"), concurrency=concurrency)
+    return outlook(snapshot, Lock(project="p"), list_units=Decimal("0.25"), concurrency=concurrency, budget=Budget())
 
 
 @pytest.mark.parametrize(

@@ -17,10 +17,11 @@ from kling_batch.catalog import kind
 from kling_batch.clock import SystemClock
 from kling_batch.effects import no_probe
 from kling_batch.model import Job, Source, Take, Task, TaskStatus
+from kling_batch.planning.spending import Budget
 from kling_batch.records.account import Knowledge
 from kling_batch.records.attempts import Attempt
 from kling_batch.running.account import Account
-from kling_batch.running.limits import Budget, Limit
+from kling_batch.running.limits import Limit
 from kling_batch.running.options import Options
 from kling_batch.running.ports import Ports
 from kling_batch.running.reconcile import Reconciler

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-from typing import Any
-
 import pytest
 
-from kling_batch.running.limits import Budget, Limit, wait_s
+from kling_batch.running.limits import Backoff, Limit, wait_s
 
 
 def test_a_number_is_full_from_the_start_and_never_exceeded() -> None:
@@ -117,11 +114,9 @@ def test_waits_double_and_are_bounded(failures: int, least: float, most: float) 
     assert (wait_s(failures, 0.0), wait_s(failures, 1.0)) == (least, most)
 
 
-@pytest.mark.parametrize(
-    ("most", "spent", "affords"),
-    [(None, "999", True), ("2.00", "1.75", True), ("2.00", "1.76", False), ("0", "0", False)],
-)
-def test_the_budget_is_exact(most: Any, spent: str, affords: bool) -> None:
-    """A take is sent only where all of its price fits."""
-    budget = Budget(most=None if most is None else Decimal(most), spent=Decimal(spent))
-    assert budget.affords(Decimal("0.25")) is affords
+def test_calls_that_fail_together_are_one_lesson() -> None:
+    """One that began before the last failure was known says nothing new."""
+    backoff = Backoff()
+    assert backoff.is_lesson(began=10.0, now=11.0)
+    assert not backoff.is_lesson(began=10.5, now=12.0)
+    assert backoff.is_lesson(began=11.0, now=12.0)

@@ -9,9 +9,9 @@ import pytest
 
 from kling_batch.errors import BudgetStop, ServiceStop
 from kling_batch.model import Job, Source, Status, Take, TaskStatus
+from kling_batch.planning.spending import Budget
 from kling_batch.records.account import Control, Knowledge
 from kling_batch.records.attempts import Stage
-from kling_batch.running.limits import Budget
 from kling_batch.running.scheduler import Create, LookAgain, LookUp, Prove, Scheduler, Settle
 from kling_batch.running.work import Work, first_row
 from kling_batch.service.codes import reaction
@@ -114,7 +114,7 @@ def test_a_canary_that_made_no_task_gives_way_to_the_next(scheduler_of: Any) -> 
 def test_a_price_that_was_never_seen_is_waited_for_where_there_is_a_cap(scheduler_of: Any, task: Any) -> None:
     """And then every reservation is at the price that was charged."""
     works = takes(4)
-    scheduler = scheduler_of(works, max_units=Decimal(2), budget=Budget(most=Decimal(2)))
+    scheduler = scheduler_of(works, budget=Budget(run=Decimal(2)))
     assert sent(scheduler) == ["job-1"]
     scheduler.take_in(works[0], task(works[0], TaskStatus.SUCCEEDED, units=Decimal(1)))
     assert sent(scheduler) == ["job-2"]
@@ -124,7 +124,7 @@ def test_a_price_that_was_never_seen_is_waited_for_where_there_is_a_cap(schedule
 def test_a_lost_answer_is_waited_for_where_no_price_was_seen(scheduler_of: Any) -> None:
     """Two canaries could cost more than the cap, each reserved at list price."""
     works = takes(2)
-    scheduler = scheduler_of(works, live=False, max_units=Decimal(1), budget=Budget(most=Decimal(1)))
+    scheduler = scheduler_of(works, live=False, budget=Budget(run=Decimal(1)))
     assert sent(scheduler) == ["job-1"]
     scheduler.submitted(works[0], None)
     assert sent(scheduler) == []
@@ -133,7 +133,7 @@ def test_a_lost_answer_is_waited_for_where_no_price_was_seen(scheduler_of: Any) 
 def test_a_used_up_budget_ends_the_run_when_nothing_is_in_flight(scheduler_of: Any, task: Any) -> None:
     """While something is, it may yet turn out cheaper."""
     works = takes(2)
-    scheduler = scheduler_of(works, budget=Budget(most=Decimal("0.3")), max_units=Decimal("0.3"), knowledge=PRICE_SEEN)
+    scheduler = scheduler_of(works, budget=Budget(run=Decimal("0.3")), knowledge=PRICE_SEEN)
     assert sent(scheduler) == ["job-1"]
     scheduler.halt_if_stuck()
     assert scheduler.stopped is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+from math import inf
 from pathlib import Path
 
 import click
@@ -9,6 +11,8 @@ import click
 from kling_batch.api.project import plan as make_plan
 from kling_batch.cli.options import (
     concurrency_option,
+    max_total_units_option,
+    max_units_option,
     project_options,
     retries_option,
     select_option,
@@ -17,6 +21,7 @@ from kling_batch.cli.options import (
 from kling_batch.cli.output import print_json, say
 from kling_batch.cli.plan_text import plan_json, plan_lines, plan_markdown
 from kling_batch.planning.project import Project
+from kling_batch.planning.spending import budget
 
 
 @click.command()
@@ -24,6 +29,8 @@ from kling_batch.planning.project import Project
 @select_option
 @retries_option
 @concurrency_option
+@max_units_option
+@max_total_units_option
 @store_options
 @click.option(
     "--format",
@@ -38,6 +45,8 @@ def command(
     select: tuple[str, ...],
     retries: int,
     concurrency: int | str | None,
+    max_units: Decimal | None,
+    max_total_units: Decimal | None,
     store: str | Path | None,
     output: str,
 ) -> int:
@@ -47,7 +56,8 @@ def command(
     """
     snapshot = project.snapshot()
     plan = make_plan(project, select=select, retries=retries, store=store, snapshot=snapshot)
-    outlook = project.outlook(snapshot, concurrency if isinstance(concurrency, int) else None)
+    spent = budget(project.lock, snapshot, inf, run=max_units, whole=max_total_units)
+    outlook = project.outlook(snapshot, concurrency if isinstance(concurrency, int) else None, spent)
     if output == "json":
         print_json(plan_json(plan, outlook))
     elif output == "markdown":
