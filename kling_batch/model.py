@@ -231,10 +231,10 @@ class LimitPoint:
 class RunResult:
     """A whole run, as the reporters take it. Times are Unix seconds; `limits` are in the order of time.
 
-    `picks` are the takes that the lock says were chosen; `place` are the options with which another command finds the
-    same output folder and lock; `sandbox` says that a stand-in made the sounds, for nothing. `units` is what the whole
-    set cost so far, charged or reserved, failed attempts and sounds that were rolled again included, and
-    `units_this_run` is what of it this run added.
+    `picks` are the takes that the lock says were chosen, `notes` what people say of sounds. `place` are the options
+    with which another command finds the same output folder and lock; `sandbox` says that a stand-in made the sounds,
+    for nothing. `units` is what the whole set cost so far, charged or reserved, failed attempts and sounds that were
+    rolled again included, and `units_this_run` is what of it this run added.
     """
 
     project: str
@@ -246,6 +246,7 @@ class RunResult:
     api_requests: int
     limits: tuple[LimitPoint, ...] = ()
     picks: tuple[TakeKey, ...] = ()
+    notes: Mapping[TakeKey, str] = field(default_factory=dict)
     place: tuple[str, ...] = ()
     sandbox: bool = False
     units: Decimal = NOTHING

@@ -81,6 +81,12 @@ def recorded(steps: Iterable[Step]) -> tuple[TakeKey, ...]:
     return tuple(key for key, entry in found if entry is not None and entry.picked)
 
 
+def notes_of(steps: Iterable[Step]) -> dict[TakeKey, str]:
+    """Give what people say of the sounds that a plan's takes have now."""
+    known = ((step.key, step.facts.moved or step.facts.finished) for step in steps if step.facts is not None)
+    return {key: entry.note for key, entry in known if entry is not None and entry.note}
+
+
 def taken_names(takes: Sequence[Take]) -> set[str]:
     """Give the paths of all takes, in the form in which large and small letters are one."""
     return {folded(take.stem) for take in takes}

@@ -83,7 +83,13 @@ _FIELDS: dict[str, Check] = {
     "request": lambda value: type(value) is dict and _is_plain(value),
     "files": lambda value: type(value) is list and all(fits(file, FILE, FILE) for file in value),
 }
-_ALL_FIELDS = _FIELDS | {"picked": _is_true, "rerolls": COUNT, "moved_from": JOB_ID, "retired": _is_true}
+_ALL_FIELDS = _FIELDS | {
+    "picked": _is_true,
+    "note": text(r"[^\x00-\x1f\x7f]{1,500}"),
+    "rerolls": COUNT,
+    "moved_from": JOB_ID,
+    "retired": _is_true,
+}
 """What `schemas/lock.schema.json` says of a take: jsonschema needs half a minute for 100,000 of them."""
 
 
@@ -91,9 +97,9 @@ _ALL_FIELDS = _FIELDS | {"picked": _is_true, "rerolls": COUNT, "moved_from": JOB
 class LockEntry:
     """One finished take. `request` is what was sent, less the ids; `units` is what was charged, failed attempts too.
 
-    `picked` marks the take that a person chose of its job. `rerolls` are the fresh sounds that were asked for of this
-    take alone: they are added to the job's edition. `moved_from` is the job's name when the sound was made, if that was
-    another: it is what the external id was made of.
+    `picked` marks the take that a person chose of its job; `note` is what a person says of this sound. `rerolls` are
+    the fresh sounds that were asked for of this take alone: they are added to the job's edition. `moved_from` is the
+    job's name when the sound was made, if that was another: it is what the external id was made of.
     """
 
     job_id: str
@@ -107,6 +113,7 @@ class LockEntry:
     request: Mapping[str, Any]
     files: tuple[FileRecord, ...]
     picked: bool = False
+    note: str = ""
     rerolls: int = 0
     moved_from: str | None = None
 
@@ -259,13 +266,13 @@ def _line(entry: LockEntry, *, retired: bool = False) -> str:
 
 
 def _as_json(entry: LockEntry, *, retired: bool) -> dict[str, Any]:
-    optional = {"picked": entry.picked, "rerolls": entry.rerolls, "moved_from": entry.moved_from, "retired": retired}
+    optional = {name: getattr(entry, name) for name in ("picked", "note", "rerolls", "moved_from")}
     return {
         **{name: getattr(entry, name) for name in _FIELDS},
         "units": f"{entry.units:f}",
         "request": dict(sorted(entry.request.items())),
         "files": [_file_as_json(file) for file in entry.files],
-        **{name: value for name, value in optional.items() if value},
+        **{name: value for name, value in (optional | {"retired": retired}).items() if value},
     }
 
 

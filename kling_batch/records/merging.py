@@ -103,10 +103,14 @@ def _joined(was: LockEntry | None, mine: LockEntry, other: LockEntry) -> LockEnt
 
 
 def _as_people_said(ours: LockEntry, said: LockEntry | None) -> LockEntry:
-    """Take over what people said of a take. Rerolls only grow: fewer come from an older lock put back."""
+    """Take over what people said of a take, and of its sound if it is the same.
+
+    Rerolls only grow: fewer come from an older lock put back.
+    """
     if said is None:
         return ours
-    return replace(ours, picked=said.picked, rerolls=max(said.rerolls, ours.rerolls))
+    note = said.note if said.external_id == ours.external_id else ours.note
+    return replace(ours, picked=said.picked, note=note, rerolls=max(said.rerolls, ours.rerolls))
 
 
 def _is_later(theirs: LockEntry, ours: LockEntry, before: LockEntry | None) -> bool:

@@ -64,7 +64,16 @@ def write_reports(result: RunResult, out: Path, *, last: str | None = None) -> s
 
 def _beside(result: RunResult) -> tuple[object, ...]:
     """Give what the pages say and the takes of `report.json` do not."""
-    return __version__, result.manifest, result.exit_status, result.note, result.picks, result.place, money(result)
+    return (
+        __version__,
+        result.manifest,
+        result.exit_status,
+        result.note,
+        result.picks,
+        result.notes,
+        result.place,
+        money(result),
+    )
 
 
 def _hashed(pieces: Iterator[str], digest: hashlib._Hash) -> Iterator[str]:

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 _TEMPLATES = Path(__file__).parent / "templates"
 _STYLES = ("base.css", "head.css", "list.css", "player.css", "scope.css")
 _SCRIPTS = (
-    "data.js", "dom.js", "bytes.js", "choices.js", "player.js", "spectrum.js", "scope.js", "rows.js", "list.js",
-    "filters.js", "dialogs.js", "keys.js",
+    "data.js", "dom.js", "bytes.js", "choices.js", "player.js", "spectrum.js", "scope.js", "zip.js", "rows.js",
+    "list.js", "filters.js", "dialogs.js", "keys.js",
 )  # fmt: skip
 _MOST_REASONS = 40
 _SHOWN_TAKES = 8

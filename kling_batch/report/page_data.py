@@ -1,10 +1,10 @@
 """The audition page's data: blocks of JSON, each some takes, that the page's script reads.
 
 A job is `[id, prompt, seconds, tags, meta, picked take or 0, takes]`, a take is `[number, status, origin, units,
-attempts, files, task id, external id, peak, loudness, waveform, true peak, form, reason, repair, warnings]`. Status and
-origin are places in the lists of the first block, reason, repair, warnings and form in that of the last; a file is
-`[path, format, seconds]`; peaks are in dB of full scale, loudness in LUFS; a waveform is a letter a column, of 64
-levels; the form is sample rate and channels in words. `data.js` reads all of it.
+attempts, files, task id, external id, peak, loudness, waveform, true peak, form, note, reason, repair, warnings]`.
+Status and origin are places in the lists of the first block, the last five in that of the last. A file is `[path,
+format, seconds]`; peaks are in dB of full scale, loudness is in LUFS; a waveform is a letter a column, of 64 levels;
+the form is sample rate and channels in words. `data.js` reads all of it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from kling_batch.catalog import kind_of
-from kling_batch.model import Job, Origin, RunResult, Shape, Status, TakeResult
+from kling_batch.model import Job, Origin, RunResult, Shape, Status, TakeKey, TakeResult
 from kling_batch.report.facts import by_job, reason, repair, units_text
 from kling_batch.text import printable
 
@@ -45,7 +45,8 @@ def blocks(result: RunResult, shapes: Mapping[str, Shape]) -> Iterator[str]:
     rows: list[str] = []
     size = 0
     for job, takes in by_job(result):
-        rows.append(_encode(_job(job, [_take(take, words, shapes) for take in takes], picked.get(job.id, 0))))
+        told = [_take(take, words, shapes, result.notes) for take in takes]
+        rows.append(_encode(_job(job, told, picked.get(job.id, 0))))
         size += len(rows[-1])
         if size > _BLOCK:
             yield _block("jobs", "[" + ",\n".join(rows) + "]")
@@ -71,8 +72,11 @@ def _printable_all(meta: Mapping[str, str]) -> dict[str, str]:
     return {printable(name): printable(value) for name, value in meta.items()}
 
 
-def _take(result: TakeResult, words: dict[str, int], shapes: Mapping[str, Shape]) -> list[Any]:
+def _take(
+    result: TakeResult, words: dict[str, int], shapes: Mapping[str, Shape], notes: Mapping[TakeKey, str]
+) -> list[Any]:
     shape = next((shapes[file.sha256] for file in result.files if file.sha256 in shapes), None)
+    note = notes.get(result.take.key)
     lacking = result.status is not Status.SUCCEEDED
     return [
         result.take.number,
@@ -88,6 +92,7 @@ def _take(result: TakeResult, words: dict[str, int], shapes: Mapping[str, Shape]
         "" if shape is None else shape.waveform.translate(_LEVELS).decode("ascii"),
         None if shape is None else _decibels(shape.true_peak),
         -1 if shape is None or shape.rate is None else _place(_form(shape), words),
+        -1 if note is None else _place(note, words),
         _place(reason(result), words) if lacking else -1,
         _place(repair(result), words) if lacking else -1,
         _place("; ".join(result.warnings), words) if result.warnings else -1,

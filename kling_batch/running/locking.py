@@ -162,6 +162,7 @@ def _entry_of(work: Work, base: Lock) -> LockEntry:
         units=work.units,
         files=work.files,
         picked=said is not None and said.picked,
+        note="" if same is None else same.note,
         rerolls=take.edition - take.job.edition,
         moved_from=made_for if made_for != take.job.id else None,
     )

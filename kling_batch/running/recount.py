@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kling_batch.model import Origin, RunResult, Status, TakeResult
-from kling_batch.planning.picks import recorded
+from kling_batch.planning.picks import notes_of, recorded
 from kling_batch.planning.plan import Step
 from kling_batch.planning.project import Project
 from kling_batch.planning.select import status_of
@@ -46,6 +46,7 @@ def recount(
         api_requests=run.api_requests if run else 0,
         limits=run.limits if run else (),
         picks=recorded(plan.steps),
+        notes=notes_of(plan.steps),
         place=project.place,
         sandbox=project.sandbox,
         units=spent.whole,

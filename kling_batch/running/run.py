@@ -25,7 +25,7 @@ from kling_batch.model import (
 )
 from kling_batch.planning.drift import incomplete
 from kling_batch.planning.outlook import highest_price
-from kling_batch.planning.picks import bring_picks, picks_of, recorded
+from kling_batch.planning.picks import bring_picks, notes_of, picks_of, recorded
 from kling_batch.planning.plan import Action, Plan
 from kling_batch.planning.spending import Budget
 from kling_batch.records.account import AccountMemory, Mark
@@ -167,6 +167,7 @@ class Run:
             api_requests=ports.service.requests,
             limits=tuple(self._limits),
             picks=recorded(self.plan.steps),
+            notes=notes_of(self.plan.steps),
             note=stopped.message if stopped is not None else None,
         )
         try:

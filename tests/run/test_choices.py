@@ -8,13 +8,15 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kling_batch.cli import main
+from kling_batch.model import TakeKey
+from kling_batch.records.lock import LockEntry, read_lock
 from kling_batch.sandbox.faults import Call, Rule
 
 TAKES = 7
@@ -53,6 +55,12 @@ def entries(tavern: Any) -> Callable[[], dict[tuple[str, int], dict[str, Any]]]:
         return {(take["job_id"], take["take"]): take for take in lines}
 
     return read
+
+
+@pytest.fixture
+def locked(tavern: Any) -> Callable[[], Mapping[TakeKey, LockEntry]]:
+    """Read the lock."""
+    return lambda: read_lock(tavern.folder / "tavern.yaml.lock", project="tavern").entries
 
 
 # Picks
@@ -106,6 +114,24 @@ def test_picks_are_read_from_a_table(tavern: Any, serve: Any, pick: Any, entries
     table.write_text("job_id,take,note\ndoor,3,creakiest\nstep-oak,2,\n")
     assert pick("--from", str(table)) == 0
     assert [key for key, entry in entries().items() if entry.get("picked")] == [("door", 3), ("step-oak", 2)]
+
+
+def test_notes_are_read_from_a_table(tavern: Any, serve: Any, pick: Any, reroll: Any, locked: Any) -> None:
+    """A row without a word under `picked` has a note alone; an empty one takes it back; a fresh sound has none."""
+    serve()
+    tavern.run()
+    table = tavern.folder / "picks.csv"
+    table.write_text('job_id,take,picked,note\ndoor,3,yes,"creaky,\nbest"\ndoor,1,,thin\n')
+    assert pick("--from", str(table)) == 0
+    said = {key: (entry.picked, entry.note) for key, entry in locked().items() if entry.job_id == "door"}
+    assert said == {("door", 1): (False, "thin"), ("door", 2): (False, ""), ("door", 3): (True, "creaky, best")}
+    table.write_text("job_id,take,picked,note\ndoor,3,,\n")
+    assert pick("--from", str(table)) == 0
+    assert tavern.run() == 0
+    assert reroll("door:1", "--yes") == 0
+    assert {entry.note for entry in locked().values()} == {""}
+    retired = read_lock(tavern.folder / "tavern.yaml.lock", project="tavern").retired
+    assert [entry.note for entry in retired.values()] == ["thin"]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from collections.abc import Set as AbstractSet
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 
@@ -21,8 +22,18 @@ from kling_batch.planning.picks import bring_picks, drop_picks, picks_of, taken_
 from kling_batch.planning.project import Project
 from kling_batch.records.journal import Journal
 from kling_batch.records.lock import Lock, update_lock
+from kling_batch.text import one_line
 
 _COLUMNS = ("job_id", "take")
+_LONGEST_NOTE = 500
+
+
+class _Row(NamedTuple):
+    """A row of a table: whether it picks its take, and what it says of the sound. None leaves that as it is."""
+
+    key: TakeKey
+    picked: bool
+    note: str | None
 
 
 @click.command()
@@ -33,7 +44,7 @@ _COLUMNS = ("job_id", "take")
     "table",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="CSV",
-    help="Choose what a table says, with the columns job_id and take.",
+    help="Choose what a table says, with the columns job_id and take, and if you like picked and note.",
 )
 @click.option("--clear", multiple=True, metavar="JOB", help="Take the choice of a job back.")
 def command(project: Project, choices: tuple[str, ...], table: Path | None, clear: tuple[str, ...]) -> int:
@@ -42,12 +53,14 @@ def command(project: Project, choices: tuple[str, ...], table: Path | None, clea
     The chosen files also appear under the job's plain name. That name is the manifest's `picked`, a template like
     `file`; without one it is the job's id.
     """
-    chosen = [parse_key(text, "=") for text in choices] + (_read(table) if table else [])
-    if not chosen and not clear:
+    rows = _read(table) if table else []
+    chosen = [parse_key(text, "=") for text in choices] + [row.key for row in rows if row.picked]
+    notes = {row.key: row.note for row in rows if row.note is not None}
+    if not chosen and not clear and not notes:
         raise UsageError("Nothing is chosen.", hint="Name a take of a job, such as door-creak=2.")
     project.snapshot()  # which is of this manifest
     one_a_job, cleared = _one_a_job(chosen), frozenset(clear)
-    picked = _note(project, one_a_job, cleared)
+    picked = _keep(project, one_a_job, cleared, notes)
     try:
         journal = Journal(picked.out, now=SystemClock().time())
     except FolderHeld as error:
@@ -62,7 +75,9 @@ def command(project: Project, choices: tuple[str, ...], table: Path | None, clea
     return 0
 
 
-def _note(project: Project, chosen: Mapping[str, TakeKey], cleared: AbstractSet[str]) -> Project:
+def _keep(
+    project: Project, chosen: Mapping[str, TakeKey], cleared: AbstractSet[str], notes: Mapping[TakeKey, str]
+) -> Project:
     """Check all of it against the lock as it is, and write it there, also while a run writes to it."""
     taken = taken_names(project.manifest.takes)
 
@@ -73,7 +88,10 @@ def _note(project: Project, chosen: Mapping[str, TakeKey], cleared: AbstractSet[
                 raise UsageError(f"{take.key} cannot be picked: {reason}.", hint="Then run kling-batch pick again.")
         for job_id in sorted(cleared):
             _check_cleared(current, job_id, chosen)
-        return with_picks(now, chosen, cleared)
+        locked_takes(current, notes)
+        lock = with_picks(now, chosen, cleared)
+        noted = {key: replace(lock.entries[key], note=note) for key, note in notes.items()}
+        return replace(lock, entries={**lock.entries, **noted})
 
     return project.with_lock(update_lock(project.lock_path, project.manifest.project, change))
 
@@ -126,8 +144,8 @@ def _check_cleared(project: Project, job_id: str, chosen: Mapping[str, TakeKey])
         raise UsageError(f"No take of {job_id} is picked.", hint=hint)
 
 
-def _read(table: Path) -> list[TakeKey]:
-    """Read choices from a CSV file.
+def _read(table: Path) -> list[_Row]:
+    """Read choices from a CSV file. Where it has a column `picked`, a row without a word there only has a note.
 
     Raises:
         UsageError: It cannot be read, has other columns, or a row names no take.
@@ -146,9 +164,11 @@ def _read(table: Path) -> list[TakeKey]:
         raise UsageError(f"{table} cannot be read: {error}", hint="Give a CSV file in UTF-8.") from error
 
 
-def _row(table: Path, line: int, row: Mapping[str, str | None]) -> TakeKey:
+def _row(table: Path, line: int, row: Mapping[str, str | None]) -> _Row:
     job_id, number = ((row[name] or "").strip() for name in _COLUMNS)
     try:
-        return parse_key(f"{job_id}={number}", "=")
+        key = parse_key(f"{job_id}={number}", "=")
     except UsageError as error:
         raise UsageError(f"{table}:{line}: {error.message}", hint="Write a job's id and a take's number.") from error
+    note = one_line(row["note"] or "", _LONGEST_NOTE) if "note" in row else None
+    return _Row(key, picked=bool((row.get("picked", "yes") or "").strip()), note=note)

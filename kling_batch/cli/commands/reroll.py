@@ -11,6 +11,7 @@ import click
 from kling_batch.cli.execute import execute
 from kling_batch.cli.options import paying_options, project_options
 from kling_batch.cli.progress import View
+from kling_batch.cli.reports import refresh
 from kling_batch.cli.take_names import locked_takes, parse_key
 from kling_batch.errors import UsageError
 from kling_batch.model import TakeKey
@@ -27,12 +28,14 @@ def command(project: Project, takes: tuple[str, ...], options: Options, view: Vi
     """Ask for a fresh sound for these takes alone, such as door-creak:3, and pay for it by consent.
 
     The lock notes it for each take; the sound that was there is kept in .kling-batch/replaced. Where this is stopped
-    before its end, kling-batch run finishes it.
+    before its end, kling-batch run finishes it. The reports are those of the whole set then.
     """
     keys = list(dict.fromkeys(parse_key(text, ":") for text in takes))
     locked_takes(project, keys)
     chosen = replace(options, select=tuple(map(str, keys)))
-    return execute(project, chosen, view=view, store=store, change=lambda lock: rolled(lock, keys))
+    status = execute(project, chosen, view=view, store=store, change=lambda lock: rolled(lock, keys))
+    refresh(project.current())
+    return status
 
 
 def rolled(lock: Lock, keys: Sequence[TakeKey]) -> Lock:

@@ -14,11 +14,12 @@ const run = readBlocks("run")[0];
 const words = readBlocks("words")[0];
 
 function takeOf(job, row) {
-  const [number, status, origin, units, attempts, files, task, name, peak, loudness, wave, truePeak, form, reason, repair, warnings] = row;
+  const [number, status, origin, units, attempts, files, task, name, peak, loudness, wave, truePeak, form, note, reason, repair, warnings] = row;
   return {
     job, number, units, attempts, files, task, name, peak, loudness, wave, truePeak,
     status: run.statuses[status],
     origin: run.origins[origin] ?? "",
+    note: words[note] ?? "",
     reason: words[reason] ?? "",
     repair: words[repair] ?? "",
     warnings: words[warnings] ?? "",

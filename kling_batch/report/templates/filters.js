@@ -3,6 +3,9 @@
 const search = el("input", { type: "search", placeholder: "Search ids, prompts, tags, notes", "aria-label": "Search", autocomplete: "off", spellcheck: "false", oninput: () => filter() });
 const tagChoice = el("select", { "aria-label": "Tag", onchange: () => filter() });
 const unpicked = el("button", { type: "button", class: "chip", "aria-pressed": "false", title: "Only jobs of which no take is chosen", onclick: () => press(unpicked) }, "Not chosen");
+const ORDERS = { id: "Id", loudness: "Loudness", length: "Length", peak: "Peak", status: "Status" };
+const orderChoice = el("select", { "aria-label": "Sort", onchange: () => filter() },
+  el("option", { value: "" }, "As asked for"), Object.entries(ORDERS).map(([value, words]) => el("option", { value }, words)));
 const count = el("p", { class: "count", role: "status", "aria-live": "polite" });
 const nothing = el("div", { class: "nothing", hidden: true }, el("p", null, ""), el("button", { type: "button", class: "plain-button", onclick: () => clearFilters() }, "Show all jobs"));
 let status = "";
@@ -46,7 +49,7 @@ function clearFilters() {
 
 // All words that a job can be found by; made when somebody looks for one.
 function wordsOf(job) {
-  job.words ??= [job.id, job.prompt, ...job.tags, ...Object.entries(job.meta).flat(), ...job.takes.flatMap((take) => [take.reason, take.warnings])].join("\n").toLowerCase();
+  job.words ??= [job.id, job.prompt, ...job.tags, ...Object.entries(job.meta).flat(), ...job.takes.flatMap((take) => [take.reason, take.warnings, take.note])].join("\n").toLowerCase();
   return job.words;
 }
 
@@ -57,17 +60,36 @@ function fits(job, looked, tag, onlyUnpicked) {
   return looked.every((word) => wordsOf(job).includes(word));
 }
 
+const WORST = ["succeeded", "pending", "unknown", "failed"];
+const names = new Intl.Collator("en", { numeric: true });
+
+// What a job is sorted by: its loudest, longest, highest take, or the one that is in the worst way. The most comes first.
+function rankOf(job, order) {
+  if (order === "length") return Math.max(...job.takes.map((take) => secondsOf(take) ?? 0));
+  if (order === "status") return Math.max(...job.takes.map((take) => WORST.indexOf(take.status)));
+  return Math.max(...job.takes.map((take) => take[order] ?? -Infinity));
+}
+
+// The jobs in the order that is asked for; those that are alike as the manifest has them.
+function sorted() {
+  const order = orderChoice.value;
+  if (order === "") return jobs;
+  if (order === "id") return [...jobs].sort((one, other) => names.compare(one.id, other.id));
+  const ranks = new Map(jobs.map((job) => [job, rankOf(job, order)]));
+  return [...jobs].sort((one, other) => ranks.get(other) - ranks.get(one) || 0);
+}
+
 function filter() {
   const looked = search.value.toLowerCase().split(/\s+/).filter(Boolean);
   const tag = tagChoice.selectedOptions[0]?.tag;
   const onlyUnpicked = unpicked.getAttribute("aria-pressed") === "true";
-  const fitting = new Set(jobs.filter((job) => fits(job, looked, tag, onlyUnpicked)));
+  const fitting = sorted().filter((job) => fits(job, looked, tag, onlyUnpicked));
   const top = listTop() - room().above;
   if (window.scrollY > top) window.scrollTo(0, Math.max(0, top));
-  show(units.filter((unit) => fitting.has(unit.job)));
-  nothing.hidden = fitting.size > 0;
+  show(fitting.flatMap((job) => unitsOfJob(job)));
+  nothing.hidden = fitting.length > 0;
   nothing.firstElementChild.textContent = jobs.length ? "No job fits." : "There are no jobs.";
-  tell(fitting.size);
+  tell(fitting.length);
 }
 
 function tell(fitting) {

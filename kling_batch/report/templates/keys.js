@@ -16,7 +16,7 @@ function onDigit(number, shifted) {
 
 const PLAIN = {
   " ": () => playOrPause(), ArrowDown: () => step(1), ArrowUp: () => step(-1), ArrowRight: () => seekBy(1), ArrowLeft: () => seekBy(-1),
-  l: () => setLoop(!wantsLoop), o: () => setPlayOn(!playOn), m: () => setMatch(!matches()), c: () => current && choose(current), i: () => current && showFacts(current),
+  l: () => setLoop(!wantsLoop), o: () => setPlayOn(!playOn), m: () => setMatch(!matches()), c: () => current && choose(current), r: () => current && reject(current), n: () => current && showFacts(current, true), i: () => current && showFacts(current),
   z: () => setScope(scope.hidden), s: () => setSpectrum(!showsSpectrum()), a: () => setEdge(false), b: () => setEdge(true), x: () => setRegion(null),
   p: () => showChoices(), v: () => changeView(), "/": () => search.focus(), "?": () => keysBox.showModal(),
 };
@@ -60,7 +60,7 @@ function goTo(job) {
 
 const tools = el("div", { class: "tools", role: "search" },
   el("label", { class: "search" }, icon("search"), search),
-  el("div", { class: "chips", role: "group", "aria-label": "Filters" }, chips, unpicked, tagCounts.size ? tagChoice : null),
+  el("div", { class: "chips", role: "group", "aria-label": "Filters" }, chips, unpicked, tagCounts.size ? tagChoice : null, el("label", { class: "sorting" }, "Sort ", orderChoice)),
   count,
   compactButton,
   el("button", { type: "button", class: "chip help", onclick: () => keysBox.showModal() }, "Keys"));

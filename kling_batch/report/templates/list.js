@@ -135,6 +135,11 @@ function settle(rows, top) {
   if (Math.abs(moved) >= 1) window.scrollBy(0, moved);
 }
 
+// Rows that became taller or lower, as by a note.
+function measureAgain(touched) {
+  settle([...drawn].filter((unit) => touched.includes(unit.job)), window.scrollY - listTop());
+}
+
 let awaited = false;
 
 function drawSoon() {
@@ -159,12 +164,13 @@ function unitOf(take) {
 const firstUnit = new Map();
 units.forEach((unit, index) => unit.from || firstUnit.set(unit.job, index));
 
+function unitsOfJob(job) {
+  const first = firstUnit.get(job);
+  return units.slice(first, first + Math.max(1, Math.ceil(job.takes.length / TAKES_A_ROW)));
+}
+
 function shownUnits(job) {
-  const parts = [];
-  for (let index = firstUnit.get(job); units[index]?.job === job; index += 1) {
-    if (units[index].place >= 0) parts.push(units[index]);
-  }
-  return parts;
+  return unitsOfJob(job).filter((unit) => unit.place >= 0);
 }
 
 // Scrolls as little as it takes to see a unit whole. Twice, since what is drawn on the way may be taller than thought.

@@ -32,14 +32,16 @@ function cardOf(take) {
 
 function soundCard(take) {
   const button = iconButton("play", "", { class: "play", onclick: () => toggle(take) });
-  const wave = el("div", { class: "wave", onclick: (event) => playFrom(event, take, wave) }, waveform(take.wave));
+  const wave = el("div", { class: "wave", draggable: "true", onclick: (event) => playFrom(event, take, wave), ondragstart: (event) => dragFile(event, take.files[0][0]) }, waveform(take.wave));
   const card = el("div", { class: `take ${take.status}`, role: "group", "aria-label": nameOf(take) },
-    button, wave, chooseButton(take),
-    el("p", { class: "levels" }, levels(take), infoButton(take)),
+    button, wave, el("div", { class: "verdict" }, chooseButton(take), rejectButton(take)),
+    el("p", { class: "levels" }, levels(take), noteButton(take), infoButton(take)),
     el("p", { class: "fine" }, el("span", null, facts(take)), el("span", { class: "links" }, links(take))));
+  const note = el("p", { class: "note-words" });
+  card.append(note);
   if (take.reason) card.append(...troubleOf(take));
   if (take.warnings) card.append(el("p", { class: "warnings" }, foreign(take.warnings)));
-  cards.set(take, { card, button, wave, choice: card.querySelector(".choose") });
+  cards.set(take, { card, button, wave, note, choice: card.querySelector(".choose"), away: card.querySelector(".reject"), noted: card.querySelector(".noting") });
   paintTake(take);
   return card;
 }
@@ -61,6 +63,15 @@ function chooseButton(take) {
     el("span", null, `${take.number}`), icon("star"));
 }
 
+function rejectButton(take) {
+  if (!choosable(take)) return null;
+  return iconButton("cross", `Reject ${nameOf(take)}`, { class: "reject", title: `Reject take ${take.number} (R)`, "aria-pressed": "false", onclick: () => reject(take) });
+}
+
+function noteButton(take) {
+  return iconButton("note", `Note on ${nameOf(take)}`, { class: "info noting", onclick: () => showFacts(take, true) });
+}
+
 function infoButton(take) {
   return iconButton("info", `All facts about ${nameOf(take)}`, { class: "info", onclick: () => showFacts(take) });
 }
@@ -79,7 +90,7 @@ function facts(take) {
 }
 
 function links(take) {
-  return take.files.map(([path, format]) => el("a", { href: linkTo(path), download: true, title: `Save ${path}` }, format));
+  return take.files.map(([path, format]) => el("a", { href: linkTo(path), download: true, title: `Save ${path}, or drag it to where you want it`, ondragstart: (event) => dragFile(event, path) }, format));
 }
 
 // Shows what has changed on a card, if it is drawn.
@@ -101,12 +112,17 @@ function paintTake(take) {
     parts.choice.setAttribute("aria-label", `Choose ${nameOf(take)}`);
     parts.choice.title = mine ? (picked ? "Picked in the lock" : "Chosen, and not picked in the lock yet") : `Choose take ${take.number}`;
     parts.choice.classList.toggle("recorded", mine && picked);
+    parts.card.classList.toggle("rejected", rejected.has(take));
+    parts.away.setAttribute("aria-pressed", String(rejected.has(take)));
   }
+  parts.note.replaceChildren(foreign(noteOf(take)));
+  parts.noted.classList.toggle("some", noteOf(take) !== "");
   if (take !== current) setHeard(parts.wave, 0);
 }
 
 watchers.push((touched) => {
   for (const job of touched) for (const take of job.takes) paintTake(take);
+  measureAgain(touched);
 });
 
 // A click on a waveform plays from there.
