@@ -92,6 +92,7 @@ class Access:
     bench: Bench
     memory: AccountMemory
     fingerprint: str
+    uploads: None = None
 
     @asynccontextmanager
     async def open(self, journal: Journal, store: Store | None, observe: Observer) -> AsyncIterator[Ports]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kling_batch.errors import place
@@ -63,12 +64,25 @@ class Source:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class InputFile:
+    """A file that is handed to the service, known by its content."""
+
+    path: Path
+    sha256: str
+
+    @property
+    def identity(self) -> str:
+        """Name its content, as it stands in a request and in the identity of a take."""
+        return f"sha256:{self.sha256}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
     """One entry of a manifest, after defaults and matrix.
 
     `kind` names the kind of task, and `request` is what is sent, less the ids: see `catalog`. `file` is the path
     template under the output folder, without the extension. `picked_stem` is where the files of the chosen take also
-    stand, without the extension; empty where its default can be no path.
+    stand, without the extension; empty where its default can be no path. `inputs` are the files that it hands over.
     """
 
     project: str
@@ -82,6 +96,7 @@ class Job:
     picked_stem: str = ""
     tags: tuple[str, ...] = ()
     meta: Mapping[str, str] = field(default_factory=dict)
+    inputs: tuple[InputFile, ...] = ()
     source: Source
 
 

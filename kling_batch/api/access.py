@@ -12,14 +12,17 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from kling_batch.clock import SystemClock
+from kling_batch.disk import disk_border
 from kling_batch.effects import no_probe
 from kling_batch.errors import UsageError
 from kling_batch.events import Observer
+from kling_batch.model import InputFile
 from kling_batch.planning.project import SANDBOX_SERVICE
 from kling_batch.records.account import AccountMemory, state_folder
 from kling_batch.records.journal import Journal
 from kling_batch.records.store import Store
 from kling_batch.running.ports import Ports
+from kling_batch.running.uploads import Uploads
 from kling_batch.service.auth import Keys, keys_from
 from kling_batch.service.client import DEFAULT_BASE_URL, KlingService, api_client, checked_base_url
 
@@ -31,7 +34,8 @@ if TYPE_CHECKING:
 class Access:
     """Where the service is and who asks. `transport` is the sandbox's, or None for the network.
 
-    `state` is the folder where this machine keeps what it knows of accounts; None keeps nothing.
+    `state` is the folder where this machine keeps what it knows of accounts; None keeps nothing. `uploads` is where
+    files are put that the service shall read.
     """
 
     base_url: str
@@ -39,6 +43,7 @@ class Access:
     fingerprint: str
     transport: httpx.AsyncBaseTransport | None = None
     state: Path | None = None
+    uploads: Uploads | None = None
 
     @classmethod
     def of(cls, variables: Mapping[str, str]) -> Access:
@@ -100,18 +105,44 @@ class Access:
 
 def sandbox_access() -> Access:
     """Start a sandbox inside the process."""
-    from kling_batch.sandbox.settings import API_BASE_URL, SANDBOX_ACCESS_KEY, SANDBOX_SECRET_KEY, WorldSettings
+    from kling_batch.sandbox.settings import (
+        API_BASE_URL,
+        FILE_BASE_URL,
+        SANDBOX_ACCESS_KEY,
+        SANDBOX_SECRET_KEY,
+        WorldSettings,
+    )
     from kling_batch.sandbox.transport import SandboxTransport
     from kling_batch.sandbox.world import World
 
     clock = SystemClock()
     world = World(WorldSettings(), now=clock.time)
+    transport = SandboxTransport(world, clock, offload=asyncio.to_thread)
     return Access(
         base_url=API_BASE_URL,
         keys=Keys(access_key=SANDBOX_ACCESS_KEY, secret_key=SANDBOX_SECRET_KEY),
         fingerprint=SANDBOX_SERVICE,
-        transport=SandboxTransport(world, clock, offload=asyncio.to_thread),
+        transport=transport,
+        uploads=_SandboxUploads(transport, FILE_BASE_URL),
     )
+
+
+class _SandboxUploads:
+    """The file host of a sandbox in the process, which takes what a service would read elsewhere."""
+
+    def __init__(self, transport: httpx.AsyncBaseTransport, base_url: str) -> None:
+        self._transport = transport
+        self._base_url = base_url
+
+    async def address(self, file: InputFile) -> str:
+        """See `Uploads.address`."""
+        from kling_batch.delivery.download import file_client
+
+        url = f"{self._base_url}/uploads/{file.sha256}{file.path.suffix.lower()}"
+        with disk_border(file.path):
+            data = file.path.read_bytes()
+        await file_client(transport=self._transport).put(url, content=data)
+        return url
 
 
 def no_access() -> Access:

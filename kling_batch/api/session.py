@@ -15,6 +15,7 @@ from kling_batch.planning.plan import Action, Plan, Step
 from kling_batch.planning.project import Project
 from kling_batch.records.journal import Journal
 from kling_batch.records.lock import Lock
+from kling_batch.records.store_at import uploads_at
 from kling_batch.report.facts import units_text
 from kling_batch.running.options import BOUNDS, Options
 from kling_batch.running.session import Agree, Session
@@ -74,7 +75,7 @@ def session_of(
         project=project,
         options=options,
         agree=agree,
-        access=sandbox_access if project.sandbox else access,
+        access=sandbox_access if project.sandbox else lambda: _with_uploads(access(), options.uploads),
         nobody=no_access(),
         open_journal=lambda out: Journal(out, now=SystemClock().time()),
         report_to=_report,
@@ -82,6 +83,10 @@ def session_of(
         change=change,
         only=only,
     )
+
+
+def _with_uploads(access: Access, location: str | None) -> Access:
+    return access if location is None else replace(access, uploads=uploads_at(location))
 
 
 def _report(result: RunResult, out: Path, *, last: str | None) -> str:

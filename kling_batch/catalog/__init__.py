@@ -5,6 +5,18 @@ Nothing outside of this package, the schemas and the sandbox names a kind, a fie
 
 from __future__ import annotations
 
-from kling_batch.catalog.kinds import DEFAULT, LENGTH, WORDS, Kind, Output, formats, kind, kind_of, kinds, read_kind
+from kling_batch.catalog.kinds import (
+    DEFAULT,
+    LENGTH,
+    WORDS,
+    Input,
+    Kind,
+    Output,
+    formats,
+    kind,
+    kind_of,
+    kinds,
+    read_kind,
+)
 
-__all__ = ["DEFAULT", "LENGTH", "WORDS", "Kind", "Output", "formats", "kind", "kind_of", "kinds", "read_kind"]
+__all__ = ["DEFAULT", "LENGTH", "WORDS", "Input", "Kind", "Output", "formats", "kind", "kind_of", "kinds", "read_kind"]

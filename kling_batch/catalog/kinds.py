@@ -37,14 +37,24 @@ class Output:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Input:
+    """A file of the user's that is handed over by its address, in the field `sent_as`; what the service takes of it."""
+
+    sent_as: str
+    least_s: float
+    most_s: float
+    most_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Kind:
     """A kind of task.
 
     `fields` are what a job may say of its request, each with its schema; `required` those that must be sent, and of
-    `one_of` exactly one, where there are any. `words`
-    names the field that says in words what is wanted, `length` the one that says how long, in seconds, where there is
-    one. `external_id` is the field that takes our name for a task; None where the service takes none: such a task can
-    be asked for by its task id alone. A `synchronous` kind has its result in the answer to the call, and only there: it
+    `one_of` exactly one, where there are any. `inputs` are those that name a file of the user's. `words` names the
+    field that says in words what is wanted, `length` the one that says how long, in seconds, where there is one.
+    `external_id` is the field that takes our name for a task; None where the service takes none: such a task can be
+    asked for by its task id alone. A `synchronous` kind has its result in the answer to the call, and only there: it
     can be asked for by nothing.
 
     `outputs` are the files of a finished task by format, and `formats` those that are kept unless a job says otherwise.
@@ -60,6 +70,7 @@ class Kind:
     words: str
     length: str | None
     one_of: tuple[str, ...]
+    inputs: Mapping[str, Input]
     external_id: str | None
     synchronous: bool
     outputs: Mapping[str, Output]
@@ -100,6 +111,7 @@ def read_kind(name: str, schema: Mapping[str, Any]) -> Kind:
         words=facts["words"],
         length=facts["length"],
         one_of=tuple(facts["one_of"]),
+        inputs={field: Input(**said) for field, said in facts["inputs"].items()},
         external_id=facts["external_id"],
         synchronous=facts["synchronous"],
         outputs={output: _output(said) for output, said in facts["outputs"].items()},

@@ -173,6 +173,11 @@ _PAYING = (
         is_flag=True,
         help="Go on where the account shows no task by its external id: what other machines sent cannot be known.",
     ),
+    click.option(
+        "--uploads",
+        metavar="URL",
+        help="Where video files are put for the service to read: s3://, gs:// or az://.",
+    ),
     retries_option,
     _seconds("--deadline", "deadline_s", "Stop after so many seconds (exit 6)."),
 )

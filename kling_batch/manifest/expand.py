@@ -17,11 +17,12 @@ from kling_batch.manifest.check import Checker
 from kling_batch.manifest.messages import near, shown
 from kling_batch.manifest.nodes import ListNode, MapNode
 from kling_batch.manifest.templates import Template, TemplateError, parse, slug
-from kling_batch.model import Job, Source, Take
+from kling_batch.model import InputFile, Job, Source, Take
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
+    from kling_batch.manifest.inputs import Inputs
     from kling_batch.manifest.nodes import Node, Page
     from kling_batch.manifest.settings import PathTemplate, Settings
 
@@ -65,10 +66,11 @@ class _Words(NamedTuple):
 class Expansion:
     """Takes entries one by one and makes their jobs and takes. What is wrong is told to the entry's page."""
 
-    def __init__(self, project: str) -> None:
+    def __init__(self, project: str, inputs: Inputs) -> None:
         self.jobs: list[Job] = []
         self.takes: list[Take] = []
         self.project = project
+        self._inputs = inputs
         self._checkers: dict[str, Checker] = {}
         self._ids: dict[str, tuple[Source, Mapping[str, str]]] = {}
         self._files: dict[str, Take] = {}
@@ -116,11 +118,13 @@ class Expansion:
             return
         settings = entry.settings
         named = "id" not in entry.wrong
+        request = _request(entry, words)
+        inputs = tuple(self._handed_over(entry, request))
         job = Job(
             project=self.project,
             id=words.id,
             kind=settings.kind,
-            request=_request(entry, words),
+            request=request,
             takes=settings.takes,
             edition=settings.edition,
             formats=settings.formats,
@@ -128,6 +132,7 @@ class Expansion:
             picked_stem=self._picked_stem(words, settings.picked) if named and settings.picked else "",
             tags=words.tags,
             meta=words.meta,
+            inputs=inputs,
             source=source,
         )
         self.jobs.append(job)
@@ -135,6 +140,17 @@ class Expansion:
             self._add_takes(entry, job, words, settings.file)
         if settings.picked is not None and settings.picked.page is not None and job.picked_stem:
             self._plain_names.append((job, entry.page, entry.at("picked")))
+
+    def _handed_over(self, entry: _Entry, request: dict[str, Any]) -> Iterator[InputFile]:
+        """Read the files that a job hands over, and put their content in place of their paths."""
+        for name, wanted in entry.kind.inputs.items():
+            if name in request:
+                match self._inputs.read(request[name], wanted):
+                    case InputFile() as file:
+                        request[name] = file.identity
+                        yield file
+                    case words:
+                        entry.page.tell(entry.at(name), f"`{name}`: {words}")
 
     def _claim_id(self, entry: _Entry, words: _Words, source: Source) -> bool:
         """Note that an id is in use; tell, and say no, when it is so already or cannot be one."""
@@ -223,8 +239,8 @@ def _tell_of_decoders(entry: _Entry) -> None:
 
 
 def _exactly_one(names: Sequence[str], given: Sequence[str]) -> str:
-    wanted = f"exactly one of {' and '.join(f'`{name}`' for name in names)}"
-    return f"{wanted} is wanted; there are both" if given else f"{wanted} is missing"
+    wanted = f"exactly one of {', '.join(f'`{name}`' for name in names)}"
+    return f"{wanted} is wanted, not {' and '.join(f'`{name}`' for name in given)}" if given else f"{wanted} is missing"
 
 
 def _plain_words(entry: _Entry) -> _Words:

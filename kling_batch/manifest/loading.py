@@ -11,6 +11,7 @@ from kling_batch.catalog.manifest import manifest_schema
 from kling_batch.errors import ManifestInvalid, UsageError
 from kling_batch.manifest.check import Checker
 from kling_batch.manifest.expand import Expansion
+from kling_batch.manifest.inputs import Inputs
 from kling_batch.manifest.nodes import ListNode, MapNode, Scalar
 from kling_batch.manifest.reading import form_of, read_document
 from kling_batch.manifest.settings import OfKind, Settings, settings_of
@@ -70,12 +71,13 @@ class _Loading:
         self._document = document
         self._path = path
         self._stay_in = stay_in
+        self._inputs = Inputs(path.parent, stay_in)
         self._pages = [document.page]
         self._sources = {str(path): document.sha256}
 
     def table(self, project: str) -> Manifest:
         """Take every row as a job."""
-        expansion = Expansion(project)
+        expansion = Expansion(project, self._inputs)
         _add_rows(self._document, None, settings_of(), expansion)
         if not self._document.page.problems and not expansion.jobs:
             self._document.page.tell(self._document.start, "there is no job in this file; write one a row")
@@ -93,7 +95,7 @@ class _Loading:
         settings = settings_of()
         if isinstance(defaults := root.items.get("defaults"), MapNode):
             settings = self._defaults(defaults, settings)
-        expansion = Expansion("" if "project" in wrong else data["project"])
+        expansion = Expansion("" if "project" in wrong else data["project"], self._inputs)
         jobs = root.items.get("jobs")
         for entry in jobs.items if isinstance(jobs, ListNode) else ():
             if isinstance(entry, MapNode) and "from" in entry.items:

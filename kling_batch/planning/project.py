@@ -11,7 +11,7 @@ from pathlib import Path
 from kling_batch.catalog import Kind, kind, kind_of
 from kling_batch.disk import disk_border
 from kling_batch.errors import UsageError
-from kling_batch.model import NOTHING, Manifest, Take
+from kling_batch.model import NOTHING, InputFile, Manifest, Take
 from kling_batch.planning.edits import sort_modified
 from kling_batch.planning.outlook import Outlook, highest_price, outlook
 from kling_batch.planning.plan import Plan, make_plan
@@ -123,6 +123,11 @@ class Project:
         prices = [kind_of(take.job).units for take in self.manifest.takes]
         list_units = sum(prices, NOTHING) / len(prices) if prices else NOTHING
         return outlook(snapshot, self.lock, list_units=list_units, concurrency=at_once, budget=budget or Budget())
+
+    @property
+    def inputs(self) -> tuple[InputFile, ...]:
+        """The files that the service has to read for its tasks."""
+        return tuple(file for job in self.manifest.jobs for file in job.inputs)
 
     @property
     def kinds(self) -> tuple[Kind, ...]:

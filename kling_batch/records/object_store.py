@@ -9,12 +9,13 @@ are none asks the machine's own metadata service, as programs in a cloud do. It 
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import obstore
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
@@ -23,16 +24,21 @@ from obstore.store import from_url
 from kling_batch.disk import CHUNK, disk_border
 from kling_batch.effects import Probe, no_probe
 from kling_batch.errors import DiskUnusable, UsageError
+from kling_batch.model import InputFile
 from kling_batch.records.store import Namespace, StoreEntry, is_key, key_of, receive
 
 if TYPE_CHECKING:
     from obstore import GetResult
+    from obstore._sign import SignCapableStore
+    from obstore.store import ObjectStore as Client
     from obstore.store import RetryConfig
 
 _RETRIES: RetryConfig = {"max_retries": 3, "retry_timeout": timedelta(seconds=30)}
 """Short: a store is only a copy, and a run goes on without it."""
 
 _PAGE = 1000
+_SIGNED_FOR = timedelta(days=1)
+"""How long the service may read an upload: far longer than a task takes."""
 _VARIABLES = {
     "s3": "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and, for another service than Amazon's, "
     "AWS_ENDPOINT_URL (with AWS_ALLOW_HTTP=true if that begins with http://)",
@@ -68,6 +74,50 @@ def object_border(url: str) -> Iterator[None]:
         raise DiskUnusable(f"{url}: {_cause(error)}", hint=_settings_hint(scheme)) from error
 
 
+def _client(place: str, url: str, *, option: str) -> Client:
+    """Open a place; `url` is what a person wrote after an option."""
+    try:
+        return from_url(place, retry_config=_RETRIES)
+    except (BaseError, OSError, ValueError) as error:
+        raise UsageError(f"{option} {url}: {_cause(error)}.", hint=_settings_hint(url.partition(":")[0])) from error
+
+
+class ObjectUploads:
+    """Object storage of the user's, from which the service reads files: `<url>/<sha256><ending>`.
+
+    Args:
+        url: As of an `ObjectStore`.
+
+    Raises:
+        UsageError: Something in the environment is missing or wrong. Nothing is asked of the storage yet.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._client = _client(url, url, option="--uploads")
+
+    async def address(self, file: InputFile) -> str:
+        """Put a file there, unless it is there, and give a signed address of it that lasts for a day.
+
+        Raises:
+            DiskUnusable: The file cannot be read, or the storage cannot be used.
+        """
+        return await asyncio.to_thread(self._address, file)
+
+    def _address(self, file: InputFile) -> str:
+        key = f"{file.sha256}{file.path.suffix.lower()}"
+        with disk_border(file.path):
+            data = file.path.read_bytes()
+        with object_border(self._url):
+            try:
+                there = obstore.head(self._client, key)["size"] == len(data)
+            except FileNotFoundError:
+                there = False
+            if not there:
+                obstore.put(self._client, key, data)
+            return str(obstore.sign(cast("SignCapableStore", self._client), "GET", key, _SIGNED_FOR))
+
+
 class ObjectStore:
     """A store in object storage: `<url>/<namespace>/sha256/ab/abcdef...`.
 
@@ -85,11 +135,7 @@ class ObjectStore:
         self._place = f"{self._url}/{namespace}"
         self._probe = probe
         self._found_bucket = False
-        try:
-            self._client = from_url(self._place, retry_config=_RETRIES)
-        except (BaseError, OSError, ValueError) as error:
-            scheme = url.partition(":")[0]
-            raise UsageError(f"--store {url}: {_cause(error)}.", hint=_settings_hint(scheme)) from error
+        self._client = _client(self._place, url, option="--store")
 
     def __repr__(self) -> str:
         return f"ObjectStore({self._place!r})"

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 from urllib.request import url2pathname
 
 from kling_batch.errors import UsageError
 from kling_batch.records.store import FolderStore, Namespace, Store
+
+if TYPE_CHECKING:
+    from kling_batch.records.object_store import ObjectUploads
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 """Two letters at least: one is a drive of Windows."""
@@ -28,16 +34,35 @@ def store_at(location: str, *, namespace: Namespace) -> Store:
     if parts.scheme == "file":
         return FolderStore(_folder(location, parts), namespace=namespace)
     _check(location, parts)
-    try:
+    with _extra("--store", location):
         from kling_batch.records.object_store import ObjectStore
+    return ObjectStore(location, namespace=namespace)
+
+
+def uploads_at(location: str) -> ObjectUploads:
+    """Open object storage for files that the service reads. Nothing is asked of it yet.
+
+    Raises:
+        UsageError: It is no such place, the extra `s3` is not installed, or the environment is incomplete.
+    """
+    _check(location, urlsplit(location), option="--uploads")
+    with _extra("--uploads", location):
+        from kling_batch.records.object_store import ObjectUploads
+    return ObjectUploads(location)
+
+
+@contextmanager
+def _extra(option: str, location: str) -> Iterator[None]:
+    """Say what is missing where obstore cannot be imported in the body."""
+    try:
+        yield
     except ModuleNotFoundError as error:
         if error.name != "obstore":
             raise
         raise UsageError(
-            f"--store {location}: object storage needs the extra `s3`, which is not installed.",
+            f"{option} {location}: object storage needs the extra `s3`, which is not installed.",
             hint="Install it: pip install 'kling-batch[s3]'",
         ) from None
-    return ObjectStore(location, namespace=namespace)
 
 
 def _folder(location: str, parts: SplitResult) -> Path:
@@ -48,19 +73,19 @@ def _folder(location: str, parts: SplitResult) -> Path:
     return path
 
 
-def _check(location: str, parts: SplitResult) -> None:
+def _check(location: str, parts: SplitResult, *, option: str = "--store") -> None:
     """Refuse what is no URL of object storage. A password in one is not repeated."""
     if "@" in parts.netloc:
         raise UsageError(
-            f"--store {parts.scheme}://...@{parts.netloc.rpartition('@')[2]}: keys do not belong into a URL.",
+            f"{option} {parts.scheme}://...@{parts.netloc.rpartition('@')[2]}: keys do not belong into a URL.",
             hint="Set them in the environment: docs/store.md names the variables.",
         )
     if parts.scheme not in {"s3", "gs", "az"}:
         raise UsageError(
-            f"--store {location}: {parts.scheme}: is no kind of store.",
+            f"{option} {location}: {parts.scheme}: is no kind of store.",
             hint=f"{_FORMS} For a folder with a colon in its name, write ./{location}.",
         )
     if not parts.netloc or parts.query or parts.fragment:
         raise UsageError(
-            f"--store {location}: this URL names no bucket, or more than a bucket and a prefix.", hint=_FORMS
+            f"{option} {location}: this URL names no bucket, or more than a bucket and a prefix.", hint=_FORMS
         )

@@ -14,6 +14,7 @@ from kling_batch.events import Observer
 from kling_batch.records.account import AccountMemory
 from kling_batch.records.journal import Journal
 from kling_batch.records.store import Store
+from kling_batch.running.uploads import Uploads
 from kling_batch.service.client import Service
 
 if TYPE_CHECKING:
@@ -57,6 +58,11 @@ class Access(Protocol):
     @property
     def memory(self) -> AccountMemory:
         """What this machine knows of the account."""
+        ...
+
+    @property
+    def uploads(self) -> Uploads | None:
+        """Where files are put that the service shall read."""
         ...
 
     def open(self, journal: Journal, store: Store | None, observe: Observer) -> AbstractAsyncContextManager[Ports]:

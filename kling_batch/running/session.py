@@ -16,7 +16,7 @@ from typing import Protocol, Self
 
 from kling_batch.errors import DiskUnusable, LockInvalid, UsageError
 from kling_batch.events import Observer, best_effort
-from kling_batch.model import RunResult
+from kling_batch.model import InputFile, RunResult
 from kling_batch.planning.drift import frozen_drift, locked_drift
 from kling_batch.planning.outlook import Outlook
 from kling_batch.planning.plan import Action, Plan, Step
@@ -32,6 +32,7 @@ from kling_batch.running.knowledge import made_all
 from kling_batch.running.options import Options
 from kling_batch.running.ports import Access, Ports
 from kling_batch.running.run import Outcome, Run, Stopper
+from kling_batch.running.uploads import UploadingService
 
 _REPORTS = "reports"
 """The journal's note of which reports are there, so that those that say the same are not written again."""
@@ -137,7 +138,7 @@ class Session:
                 plan=self.plan,
                 lock=self.project.lock,
                 known=self._snapshot.attempts,
-                ports=ports,
+                ports=self._uploading(ports),
                 options=replace(self.options, retries=0) if self.options.locked else self.options,
                 budget=self._budget(self._snapshot, ports.clock.time()),
                 spends=self.only is None,
@@ -153,6 +154,13 @@ class Session:
         written = self.report_to(outcome.result, self.project.out, last=self._journal.get_meta(_REPORTS))
         with suppress(DiskUnusable):  # then they are written again by the next run
             await self._journal.set_meta(_REPORTS, written)
+
+    def _uploading(self, ports: Ports) -> Ports:
+        """Have the files that the service shall read put where it can."""
+        uploads, files = self._asked.uploads, self.project.inputs
+        if uploads is None or not files:
+            return ports
+        return replace(ports, service=UploadingService(ports.service, uploads, files))
 
     def _told(self, result: RunResult) -> RunResult:
         """Add where things are, and what was paid, by lock and journal as they are now."""
@@ -196,6 +204,12 @@ class Session:
         return {name: price for name, price in known.items() if price is not None}
 
     def _ask(self, plan: Plan, snapshot: Snapshot) -> None:
+        if self.options.uploads is None and not self.project.sandbox and (files := _handed_over(plan)):
+            raise UsageError(
+                f"The service has to read {files[0].path}, and nothing says where it can.",
+                hint="--uploads s3://BUCKET/PREFIX (gs://, az://) puts such files there. Or write the address of one "
+                "that is there already into the manifest.",
+            )
         self.agree(plan, self.project.outlook(snapshot, self.options.cap, self._budget(snapshot)))
         self._agreed = plan
 
@@ -254,3 +268,9 @@ class Session:
         self.project = self.project.with_lock(replace(self.project.lock, entries=entries))
         self._snapshot = self.project.snapshot()
         self.plan = self._made(self._snapshot)
+
+
+def _handed_over(plan: Plan) -> list[InputFile]:
+    """Name the files that the service has to read for what a plan may pay for."""
+    jobs = [step.facts.take.job for step in plan.steps if step.may_pay and step.facts is not None]
+    return list(dict.fromkeys(file for job in jobs for file in job.inputs))

@@ -34,6 +34,7 @@ ELSEWHERE = {
     "records/store": "the store",
     "records/object_store": "the store",
     "records/local_disk": "the kernel's table of mounts",
+    "api/access": "a file that the manifest hands over",
     "resources": "the package's own files",
     "service/codes": "the package's own files",
     "catalog/manifest": "the package's own files",

@@ -38,6 +38,7 @@ RECITAL: dict[str, Any] = {
         "words": "verse",
         "length": None,
         "one_of": [],
+        "inputs": {},
         "external_id": None,
         "synchronous": False,
         "outputs": {

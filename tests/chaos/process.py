@@ -279,6 +279,7 @@ class _Way:
     rng: random.Random
     parts: Parts
     fingerprint: str = "simulation"
+    uploads: None = None
 
     @property
     def memory(self) -> AccountMemory:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from obstore.store import from_url
 
 from kling_batch.cli import main
 from kling_batch.delivery.verify import Rejected, Verified, verify_audio
@@ -99,8 +101,94 @@ def test_exactly_one_source_is_wanted(clips: Any, capsys: pytest.CaptureFixture[
     clips.manifest.write_text(head + both)
     assert main(["validate", str(clips.manifest)]) == 2
     said = capsys.readouterr()
-    assert "exactly one of `video_url` and `video_id` is missing" in said.out + said.err
-    assert "there are both" in said.out + said.err
+    assert "exactly one of `video`, `video_url`, `video_id` is missing" in said.out + said.err
+    assert "is wanted, not `video_url` and `video_id`" in said.out + said.err
+
+
+LOCAL = """
+version: 1
+project: tavern
+jobs:
+  - {id: intro, kind: video-to-audio, video: clips/intro.mp4, formats: [wav, mp4]}
+"""
+
+
+@pytest.fixture
+def footage(clips: Any, mp4: bytes) -> Any:
+    """Put a clip of three seconds beside a manifest that names it."""
+    (clips.folder / "clips").mkdir()
+    (clips.folder / "clips" / "intro.mp4").write_bytes(mp4)
+    clips.manifest.write_text(LOCAL, encoding="utf-8")
+    return clips
+
+
+@pytest.fixture
+def bucket(s3: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Make a bucket, which the environment opens."""
+    httpx.put(f"{s3}/clips", trust_env=False).raise_for_status()
+    for name, value in {"ACCESS_KEY_ID": "any", "SECRET_ACCESS_KEY": "any", "REGION": "us-east-1"}.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3)
+    monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
+    return "clips"
+
+
+def test_a_file_is_uploaded_once_and_known_by_its_content(footage: Any, serve: Any, bucket: str, mp4: bytes) -> None:
+    """The service reads it in the user's storage; under another name it is the same, with other bytes another."""
+    server = serve()
+    assert footage.run("--uploads", f"s3://{bucket}/clips") == 0
+    there = from_url(f"s3://{bucket}/clips").get(f"{hashlib.sha256(mp4).hexdigest()}.mp4")
+    assert bytes(there.bytes()) == mp4
+    (footage.folder / "clips" / "intro.mp4").rename(footage.folder / "clips" / "other.mp4")
+    footage.manifest.write_text(LOCAL.replace("intro.mp4", "other.mp4"))
+    assert footage.run("--uploads", f"s3://{bucket}/clips") == 0
+    assert server.world.ledger.posts.total() == 1
+    with (footage.folder / "clips" / "other.mp4").open("ab") as file:
+        file.write(bytes([0, 0, 0, 8]) + b"free")
+    assert footage.run("--uploads", f"s3://{bucket}/clips", "--max-units", "1") == 0
+    assert server.world.ledger.posts.total() == 2
+
+
+def test_without_a_place_for_it_nothing_is_sent(footage: Any, serve: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """What to do is said before anything is paid; in the sandbox of the process there is a place."""
+    server = serve()
+    assert footage.run() == 2
+    assert "--uploads s3://BUCKET/PREFIX" in capsys.readouterr().err
+    assert not server.world.ledger.posts
+    assert footage.run("--sandbox") == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "words"),
+    [
+        ("none.mp4", None, "cannot be read: No such file"),
+        ("text.mp4", b"<html>", "is no MP4 or MOV"),
+        ("cut.mp4", "cut", "is no MP4 or MOV, or not a whole one"),
+        ("short.mp4", "short", "the service takes 3 to 20 s"),
+        ("../out.mp4", None, "leads outside"),
+        ("/etc/passwd", None, "write it relative to this manifest"),
+    ],
+)
+def test_a_file_is_checked_before_anything_is_paid(
+    footage: Any, mp4: bytes, name: str, data: bytes | str | None, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the service would refuse is told at its place in the manifest."""
+    made = {"cut": mp4[: len(mp4) // 2], "short": _short(mp4)}
+    if data is not None:
+        (footage.folder / "clips" / name).write_bytes(made[data] if isinstance(data, str) else data)
+    path = name if name.startswith("/") else f"clips/{name}"
+    footage.manifest.write_text(LOCAL.replace("clips/intro.mp4", path if "out" not in name else "../out.mp4"))
+    assert main(["validate", str(footage.manifest)]) == 2
+    said = capsys.readouterr()
+    assert "tavern.yaml:5:" in said.out
+    assert words in said.out
+
+
+def _short(mp4: bytes) -> bytes:
+    """Have its movie header say two seconds."""
+    at = mp4.index(b"mvhd") + 16
+    per_s = int.from_bytes(mp4[at : at + 4], "big")
+    return mp4[: at + 4] + (2 * per_s).to_bytes(4, "big") + mp4[at + 8 :]
 
 
 def test_a_clip_that_nothing_can_decode_is_not_asked_for(
