@@ -9,8 +9,8 @@ from tests.chaos.play import play
 from tests.chaos.scenes import killed_at, reference
 
 _BLOCKS = 3
-_STRIDE = 75
-_BARE_STRIDE = 150
+_STRIDE = 99
+_BARE_STRIDE = 198
 
 
 @pytest.fixture(scope="module")
