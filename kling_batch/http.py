@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 import zlib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from ssl import SSLContext
 from urllib.request import getproxies
 
 import httpx
@@ -55,6 +58,8 @@ def open_client(
             limits=httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS),
             trust_env=by_proxy,
             mounts=_DIRECT,
+            verify=transport is not None
+            or _trusted(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"), by_proxy),
             transport=transport,
         )
     except (httpx.InvalidURL, ValueError, ImportError, OSError) as error:
@@ -62,6 +67,12 @@ def open_client(
             f"No HTTP client can be made with the proxy or the certificates that are set ({type(error).__name__}).",
             hint="Mend or unset HTTPS_PROXY, HTTP_PROXY, ALL_PROXY or NO_PROXY, or SSL_CERT_FILE and SSL_CERT_DIR.",
         ) from None
+
+
+@cache
+def _trusted(_file: str | None, _folder: str | None, by_environment: bool) -> SSLContext:
+    """Read the certificates that are trusted, once for all clients: it is the longest step of opening one."""
+    return httpx.create_ssl_context(trust_env=by_environment)
 
 
 def check_host(url: httpx.URL) -> None:
