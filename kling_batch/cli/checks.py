@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kling_batch import __version__, catalog
+from kling_batch.delivery.verify import VIDEOS
 from kling_batch.errors import AccountStop, ExitStatus, KlingBatchError
 from kling_batch.model import Manifest, Take
 from kling_batch.running.endings import another_account
@@ -85,8 +86,8 @@ def program() -> Check:
 
 
 def sound(version: str, formats: frozenset[str]) -> Check:
-    """Look whether every format of the service can be decoded, which is how files are verified."""
-    wanted = sorted(catalog.formats(), reverse=True)
+    """Look whether every sound of the service can be decoded, which is how files are verified."""
+    wanted = sorted({*catalog.formats()} - VIDEOS, reverse=True)
     lacking = [name for name in wanted if name not in formats]
     if lacking:
         message = f"libsndfile {version} does not read {', '.join(lacking)}: such files cannot be verified"

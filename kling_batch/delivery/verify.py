@@ -31,7 +31,8 @@ _CONTAINERS = {"wav": {"WAV", "WAVEX", "RF64"}, "mp3": {"MP3", "MPEG"}}
 """How the decoder calls formats that it does not call as everybody does."""
 _WAVS = (b"RIFF", b"RF64")
 """How files of the one format begin that is recognised by its bytes, where two may come."""
-_VIDEOS = {"mp4"}
+VIDEOS = {"mp4"}
+"""Formats that another library reads, by the extra `video`."""
 _LONGEST_VIDEO_S = 60.0
 """A longer one is not made [official pages]: what states more means something else by it, such as milliseconds."""
 _VIDEO_OFF_S = 1.0
@@ -125,7 +126,7 @@ def verify_audio(
     """
     with disk_border(path):
         data = path.read_bytes()
-    if audio_format in _VIDEOS:
+    if audio_format in VIDEOS:
         return _verify_video(data, stated_s)
     if "wav" in also and data.startswith(_WAVS):
         audio_format = "wav"
