@@ -141,7 +141,7 @@ def test_warnings_are_the_output_of_their_case(
 def test_a_failure_begins_with_the_place_of_its_job(run: RunResult) -> None:
     """A CI that knows neither `file` nor `line` shows where to look all the same."""
     (failure,) = parsed(run).iter("failure")
-    assert str(failure.text).startswith("tavern.yaml:7: The prompt was refused")
+    assert str(failure.text).startswith("tavern.yaml:7:5: The prompt was refused")
 
 
 @pytest.mark.parametrize(

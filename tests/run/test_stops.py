@@ -78,19 +78,6 @@ def test_a_second_run_in_one_folder_is_told_who_holds_it(
     process.communicate(timeout=30)
 
 
-def test_another_accounts_journal_is_refused(
-    tavern: Any, serve: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """A journal of one account is not gone on with under another's key, and the message says why."""
-    server = serve()
-    tavern.run("--select", "door:1")
-    monkeypatch.setenv("KLING_API_KEY", "sandbox-api-key")
-    before = sum(server.world.ledger.requests.values())
-    assert tavern.run() == 2
-    assert "another service or account" in capsys.readouterr().err
-    assert sum(server.world.ledger.requests.values()) == before
-
-
 def test_a_torn_journal_stops_the_run_before_anything_is_sent(
     tavern: Any, serve: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
