@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from kling_batch import __version__
 from kling_batch.cli import main
 from kling_batch.sandbox.app import SandboxServer
 from kling_batch.sandbox.quick import quick_clip
@@ -137,6 +138,7 @@ def test_a_push_makes_the_sounds(github: Runner, workflow: str, project: Path, s
     assert git(project, "log", "-1", "--format=%an: %s").strip() == "github-actions[bot]: Lock the sounds"
     assert KEY not in check.log + sounds.log + sounds.summary
     assert (keys_given(check), keys_given(sounds)) == (0, 1)
+    assert check.installed == sounds.installed == [f"kling-batch=={__version__}"]
 
 
 def test_the_next_push_begins_where_the_one_before_ended(
@@ -228,6 +230,7 @@ def test_the_action_does_it_in_one_step(github: Runner, with_action: Callable[..
     assert done is not None
     sounds = done["sounds"]
     assert sounds.result == "success", sounds.log
+    assert sounds.installed == [str(CHECKOUT)]
     assert sounds.summary.index("# sounds: plan") < sounds.summary.index("4 of 4 takes succeeded")
     assert sounds.summary.endswith("The sounds are done.\n")
     assert {"out/sounds/door-creak-01.wav", "sounds.yaml.lock"} <= set(github.artifact("sounds"))
