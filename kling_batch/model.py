@@ -243,11 +243,35 @@ class LimitPoint:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Earlier:
+    """A sound that a take had before, in a file that was set aside, with what people said of it."""
+
+    key: TakeKey
+    edition: int
+    file: FileRecord
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Comparison:
+    """How the sounds of a report differ from those of another, called `name`.
+
+    `changed` says by how much louder a sound is, in LU; None where that is not known of both.
+    """
+
+    name: str
+    new: frozenset[TakeKey]
+    gone: tuple[TakeKey, ...]
+    changed: Mapping[TakeKey, float | None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RunResult:
     """A whole run, as the reporters take it. Times are Unix seconds; `limits` are in the order of time.
 
-    `picks` are the takes that the lock says were chosen, `notes` what people say of sounds. `place` are the options
-    with which another command finds the same output folder and lock; `sandbox` says that a stand-in made the sounds,
+    `picks` are the takes that the lock says were chosen, `notes` what people say of sounds, and `earlier` are
+    sounds that other ones took the place of; `against` is another report. `place` are the options with which another
+    command finds the same output folder and lock; `sandbox` says that a stand-in made the sounds,
     for nothing. `units` is what the whole set cost so far, charged or reserved, failed attempts and sounds that were
     rolled again included, and `units_this_run` is what of it this run added.
     """
@@ -262,6 +286,8 @@ class RunResult:
     limits: tuple[LimitPoint, ...] = ()
     picks: tuple[TakeKey, ...] = ()
     notes: Mapping[TakeKey, str] = field(default_factory=dict)
+    earlier: tuple[Earlier, ...] = ()
+    against: Comparison | None = None
     place: tuple[str, ...] = ()
     sandbox: bool = False
     units: Decimal = NOTHING

@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 from kling_batch.clock import SystemClock
+from kling_batch.model import RunResult
 from kling_batch.planning.project import Project
+from kling_batch.records.snapshot import read_shapes
 from kling_batch.running.recount import recount
 
 
-def refresh(project: Project, select: Sequence[str] = ()) -> None:
+def refresh(project: Project, select: Sequence[str] = (), against: Path | None = None) -> RunResult:
     """Write the reports from journal and lock as they are now.
 
     Args:
         project: What is wanted, and where.
         select: Which takes are meant, as `--select` says it; none means all.
+        against: An earlier `report.json`, to compare with.
+
+    Returns:
+        What they say.
 
     Raises:
+        UsageError: What it is to be compared with is no report.
         DiskUnusable: A report cannot be written.
     """
     from kling_batch.report import write_reports
+    from kling_batch.report.compare import compare
 
-    write_reports(recount(project, select, now=SystemClock().time()), project.out)
+    told = recount(project, select, now=SystemClock().time())
+    if against is not None:
+        told = replace(told, against=compare(against, told, read_shapes(project.out)))
+    write_reports(told, project.out)
+    return told

@@ -6,6 +6,7 @@
     csv_       for spreadsheets
     markdown   for a pull request or a CI's summary page
     junit      for a CI's test view
+    compare    what is new, gone, changed and louder than in an earlier report
     html       for ears, with page_data (the takes, as JSON) and page_chart (the history of the limit)
 
 Each reporter is a plain function from a `RunResult` to pieces of text, so that 100,000 takes need not stand in
@@ -71,6 +72,8 @@ def _beside(result: RunResult) -> tuple[object, ...]:
         result.note,
         result.picks,
         result.notes,
+        result.earlier,
+        result.against,
         result.place,
         money(result),
     )

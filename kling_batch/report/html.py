@@ -22,6 +22,7 @@ from urllib.parse import quote
 
 from kling_batch.catalog import kind_of
 from kling_batch.model import RunResult, Shape, Status
+from kling_batch.report.compare import totals
 from kling_batch.report.facts import grouped, headline, money, problems, span_s, summary
 from kling_batch.report.page_chart import chart, time_text
 from kling_batch.report.page_data import blocks
@@ -37,6 +38,7 @@ _SCRIPTS = (
     "list.js", "filters.js", "dialogs.js", "keys.js",
 )  # fmt: skip
 _MOST_REASONS = 40
+_MOST_GONE = 100
 _SHOWN_TAKES = 8
 _LISTED = 200
 """Takes of the plain list, which appears where the script does not run, as on a CI that keeps scripts out."""
@@ -59,6 +61,9 @@ def pieces(result: RunResult, shapes: Mapping[str, Shape] | None = None) -> Iter
         time=time_text(span_s(result.started_at, result.finished_at)),
         money=money(result),
         chart=chart(result),
+        against=result.against,
+        against_totals="" if result.against is None else totals(result.against),
+        most_gone=_MOST_GONE,
         problems=found[:_MOST_REASONS],
         left_out=max(0, len(found) - _MOST_REASONS),
         shown_takes=_SHOWN_TAKES,

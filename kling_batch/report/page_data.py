@@ -1,10 +1,11 @@
 """The audition page's data: blocks of JSON, each some takes, that the page's script reads.
 
 A job is `[id, prompt, seconds, tags, meta, picked take or 0, takes]`, a take is `[number, status, origin, units,
-attempts, files, task id, external id, peak, loudness, waveform, true peak, form, note, reason, repair, warnings]`.
-Status and origin are places in the lists of the first block, the last five in that of the last. A file is `[path,
-format, seconds]`; peaks are in dB of full scale, loudness is in LUFS; a waveform is a letter a column, of 64 levels;
-the form is sample rate and channels in words. `data.js` reads all of it.
+attempts, files, task id, external id, peak, loudness, waveform, true peak, form, note, change, reason, repair,
+warnings]`; an earlier sound is one as well, after those of today, with its edition as one thing more. Status and origin
+are places in the lists of the first block, form, note, change, reason, repair and warnings in that of the last. A file
+is `[path, format, seconds]`; peaks are in dB of full scale, loudness is in LUFS; a waveform is a letter a column, of 64
+levels; the form is sample rate and channels in words. `data.js` reads all of it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from kling_batch.catalog import kind_of
-from kling_batch.model import Job, Origin, RunResult, Shape, Status, TakeKey, TakeResult
+from kling_batch.model import Earlier, FileRecord, Job, Origin, RunResult, Shape, Status, TakeResult
+from kling_batch.report.compare import change_of
 from kling_batch.report.facts import by_job, reason, repair, units_text
 from kling_batch.text import printable
 
@@ -24,6 +26,7 @@ _LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 _LEVELS = bytes(_LETTERS[level // 4] for level in range(256))
 _STATUSES = {status: place for place, status in enumerate(Status)}
 _ORIGINS = {origin: place for place, origin in enumerate(Origin)}
+_EARLIER = "earlier"
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
@@ -37,15 +40,19 @@ def blocks(result: RunResult, shapes: Mapping[str, Shape]) -> Iterator[str]:
         "place": [printable(word) for word in result.place],
         "sandbox": result.sandbox,
         "page": f"{result.project} {result.manifest}",
-        "statuses": list(Status),
+        "statuses": [*Status, _EARLIER],
         "origins": list(Origin),
     }
     yield _block("run", _encode(head))
+    before: dict[str, list[Earlier]] = {}
+    for one in result.earlier:
+        before.setdefault(one.key.job_id, []).append(one)
     words: dict[str, int] = {}
     rows: list[str] = []
     size = 0
     for job, takes in by_job(result):
-        told = [_take(take, words, shapes, result.notes) for take in takes]
+        told = [_take(take, words, shapes, result) for take in takes]
+        told += [_earlier_take(one, words, shapes) for one in before.get(job.id, ())]
         rows.append(_encode(_job(job, told, picked.get(job.id, 0))))
         size += len(rows[-1])
         if size > _BLOCK:
@@ -72,11 +79,9 @@ def _printable_all(meta: Mapping[str, str]) -> dict[str, str]:
     return {printable(name): printable(value) for name, value in meta.items()}
 
 
-def _take(
-    result: TakeResult, words: dict[str, int], shapes: Mapping[str, Shape], notes: Mapping[TakeKey, str]
-) -> list[Any]:
-    shape = next((shapes[file.sha256] for file in result.files if file.sha256 in shapes), None)
-    note = notes.get(result.take.key)
+def _take(result: TakeResult, words: dict[str, int], shapes: Mapping[str, Shape], run: RunResult) -> list[Any]:
+    key = result.take.key
+    note, change = run.notes.get(key, ""), "" if run.against is None else change_of(key, run.against)
     lacking = result.status is not Status.SUCCEEDED
     return [
         result.take.number,
@@ -84,24 +89,45 @@ def _take(
         -1 if result.origin is None else _ORIGINS[result.origin],
         units_text(result.units),
         result.attempts,
-        [[file.path, file.format, round(file.duration_s, 2)] for file in result.files],
+        _files(result.files),
         printable(result.task_id or ""),
         result.external_id,
-        None if shape is None else _decibels(shape.peak),
-        None if shape is None or shape.loudness is None else round(shape.loudness, 1),
-        "" if shape is None else shape.waveform.translate(_LEVELS).decode("ascii"),
-        None if shape is None else _decibels(shape.true_peak),
-        -1 if shape is None or shape.rate is None else _place(_form(shape), words),
-        -1 if note is None else _place(note, words),
-        _place(reason(result), words) if lacking else -1,
-        _place(repair(result), words) if lacking else -1,
-        _place("; ".join(result.warnings), words) if result.warnings else -1,
+        *_shape(result.files, words, shapes),
+        _place(note, words),
+        _place(change, words),
+        _place(reason(result) if lacking else "", words),
+        _place(repair(result) if lacking else "", words),
+        _place("; ".join(result.warnings), words),
     ]
+
+
+def _earlier_take(one: Earlier, words: dict[str, int], shapes: Mapping[str, Shape]) -> list[Any]:
+    status, shape = len(Status), _shape((one.file,), words, shapes)
+    known = [one.key.number, status, -1, "", 0, _files((one.file,)), "", one.file.sha256, *shape]
+    return [*known, _place(one.note, words), -1, -1, -1, -1, one.edition]
+
+
+def _files(files: Sequence[FileRecord]) -> list[list[Any]]:
+    return [[file.path, file.format, round(file.duration_s, 2)] for file in files]
 
 
 def _place(text: str, words: dict[str, int]) -> int:
     """Give a text's place among those that many takes share."""
-    return words.setdefault(printable(text), len(words))
+    return words.setdefault(printable(text), len(words)) if text else -1
+
+
+def _shape(files: Sequence[FileRecord], words: dict[str, int], shapes: Mapping[str, Shape]) -> list[Any]:
+    """Give peak, loudness, waveform, true peak and form."""
+    shape = next((shapes[file.sha256] for file in files if file.sha256 in shapes), None)
+    if shape is None:
+        return [None, None, "", None, -1]
+    return [
+        _decibels(shape.peak),
+        None if shape.loudness is None else round(shape.loudness, 1),
+        shape.waveform.translate(_LEVELS).decode("ascii"),
+        _decibels(shape.true_peak),
+        -1 if shape.rate is None else _place(_form(shape), words),
+    ]
 
 
 def _decibels(level: float | None) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kling_batch.model import Origin, RunResult, Status, TakeResult
+from kling_batch.planning.earlier import earlier_sounds
 from kling_batch.planning.picks import notes_of, recorded
 from kling_batch.planning.plan import Step
 from kling_batch.planning.project import Project
@@ -47,6 +48,7 @@ def recount(
         limits=run.limits if run else (),
         picks=recorded(plan.steps),
         notes=notes_of(plan.steps),
+        earlier=earlier_sounds(project.lock, {take.take.key for take in takes}, project.out),
         place=project.place,
         sandbox=project.sandbox,
         units=spent.whole,

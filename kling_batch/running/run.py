@@ -24,6 +24,7 @@ from kling_batch.model import (
     TakeResult,
 )
 from kling_batch.planning.drift import incomplete
+from kling_batch.planning.earlier import earlier_sounds
 from kling_batch.planning.outlook import highest_price
 from kling_batch.planning.picks import bring_picks, notes_of, picks_of, recorded
 from kling_batch.planning.plan import Action, Plan
@@ -168,6 +169,7 @@ class Run:
             limits=tuple(self._limits),
             picks=recorded(self.plan.steps),
             notes=notes_of(self.plan.steps),
+            earlier=earlier_sounds(self._keeper.lock, {take.take.key for take in takes}, self.options.out),
             note=stopped.message if stopped is not None else None,
         )
         try:

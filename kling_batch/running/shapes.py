@@ -14,10 +14,9 @@ from kling_batch.model import FileRecord, RunResult, Shape
 
 
 def without_shape(result: RunResult, known: Container[str]) -> list[FileRecord]:
-    """List a file of each take whose sound nobody has looked at; `known` are hashes."""
-    return [
-        take.files[0] for take in result.takes if take.files and not any(file.sha256 in known for file in take.files)
-    ]
+    """List a file of each take, and of each earlier sound, that nobody has looked at; `known` are hashes."""
+    sounds = [take.files for take in result.takes if take.files] + [(one.file,) for one in result.earlier]
+    return [files[0] for files in sounds if not any(file.sha256 in known for file in files)]
 
 
 def look_at(files: Iterable[FileRecord], out: Path) -> dict[str, Shape]:

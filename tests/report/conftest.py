@@ -188,7 +188,8 @@ def make_sounds() -> Callable[[RunResult, Path], None]:
     """Put a real sound, a tone of the length that the run states, where each file of a run should be."""
 
     def make(result: RunResult, out: Path) -> None:
-        for file in (file for take in result.takes for file in take.files):
+        files = [file for take in result.takes for file in take.files]
+        for file in (*files, *(one.file for one in result.earlier)):
             path = out / file.path
             path.parent.mkdir(parents=True, exist_ok=True)
             tone = np.sin(np.arange(round(file.duration_s * _RATE)) * 0.3) * 0.2

@@ -92,7 +92,7 @@ def test_every_fact_of_a_take_is_on_the_page(page: Callable[..., str], run: RunR
     assert (number, head["statuses"][status], head["origins"][origin]) == (1, "succeeded", "generated")
     assert (units, attempts, task, name) == ("0.25", 1, "838475928374659072", run.takes[1].external_id)
     assert files == [["door-creak-01.wav", "wav", 5.04]]
-    assert (shape, why, repair, warnings) == ([None, None, "", None, -1, -1], -1, -1, -1)
+    assert (shape, why, repair, warnings) == ([None, None, "", None, -1, -1, -1], -1, -1, -1)
 
 
 def test_warnings_stand_with_their_take(page: Callable[..., str], make_run: Any, make_take: Any) -> None:

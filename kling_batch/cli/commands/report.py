@@ -7,15 +7,18 @@ from pathlib import Path
 
 import click
 
-from kling_batch.cli.options import project_options, select_option
+from kling_batch.api.project import open_store
+from kling_batch.cli.options import project_options, select_option, store_options
 from kling_batch.cli.output import say
 from kling_batch.cli.reports import refresh
 from kling_batch.clock import SystemClock
 from kling_batch.errors import DiskUnusable, FolderHeld
 from kling_batch.model import RunResult
+from kling_batch.planning.earlier import bring_earlier
 from kling_batch.planning.project import Project
 from kling_batch.records.journal import Journal
 from kling_batch.records.snapshot import read_shapes
+from kling_batch.records.store import Store
 from kling_batch.running.recount import recount
 from kling_batch.running.shapes import look_at, without_shape
 from kling_batch.text import counted
@@ -24,15 +27,38 @@ from kling_batch.text import counted
 @click.command()
 @project_options
 @select_option
-def command(project: Project, select: tuple[str, ...]) -> int:
+@store_options
+@click.option(
+    "--against",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="REPORT.JSON",
+    help="Also say what is new, gone, changed and louder than in an earlier report.json.",
+)
+def command(project: Project, select: tuple[str, ...], store: str | Path | None, against: Path | None) -> int:
     """Write the reports again, from journal and lock.
 
-    A sound that was not looked at yet, since it came with a checkout, is looked at first, unless a run is at work.
+    Sounds that others took the place of are brought from the store, to be listened to. A sound that was not looked at
+    yet, since it came with a checkout, is looked at first, unless a run is at work.
     """
+    _bring(project, open_store(store, sandbox=project.sandbox))
     _look(recount(project, select, now=SystemClock().time()), project.out)
-    refresh(project, select)
+    told = refresh(project, select, against)
+    if told.against is not None:
+        from kling_batch.report.compare import differences, totals
+
+        say(*differences(told.against))
+        say(f"Against {told.against.name}: {totals(told.against)}.", err=True)
     say(f"Report: {project.out / 'report.html'}", err=True)
     return 0
+
+
+def _bring(project: Project, store: Store | None) -> None:
+    if store is None:
+        return
+    try:
+        bring_earlier(project.lock, {take.key for take in project.manifest.takes}, project.out, store)
+    except DiskUnusable as error:
+        say(f"Without earlier sounds of the store: {error.message}", err=True)
 
 
 def _look(result: RunResult, out: Path) -> None:

@@ -14,12 +14,13 @@ const run = readBlocks("run")[0];
 const words = readBlocks("words")[0];
 
 function takeOf(job, row) {
-  const [number, status, origin, units, attempts, files, task, name, peak, loudness, wave, truePeak, form, note, reason, repair, warnings] = row;
+  const [number, status, origin, units, attempts, files, task, name, peak, loudness, wave, truePeak, form, note, change, reason, repair, warnings, edition] = row;
   return {
-    job, number, units, attempts, files, task, name, peak, loudness, wave, truePeak,
+    job, number, units, attempts, files, task, name, peak, loudness, wave, truePeak, edition,
     status: run.statuses[status],
     origin: run.origins[origin] ?? "",
     note: words[note] ?? "",
+    change: words[change] ?? "",
     reason: words[reason] ?? "",
     repair: words[repair] ?? "",
     warnings: words[warnings] ?? "",
@@ -57,11 +58,11 @@ function linkTo(path) {
 
 // What was paid for a take; a sandbox is paid nothing.
 function unitsOf(take) {
-  return run.sandbox ? "" : `${take.units} units`;
+  return run.sandbox || take.edition ? "" : `${take.units} units`;
 }
 
 function nameOf(take) {
-  return `${take.job.id}, take ${take.number}`;
+  return `${take.job.id}, take ${take.number}${take.edition ? `, earlier, edition ${take.edition}` : ""}`;
 }
 
 function decibels(value) {

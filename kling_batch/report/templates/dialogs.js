@@ -147,7 +147,7 @@ function showFacts(take, noting = false) {
   noteField.oninput = () => setNote(take, noteField.value);
   const rows = [
     ["prompt", job.prompt], ["status", take.status], ["why", take.reason], ["what to do", take.repair], ["warning", take.warnings],
-    ["origin", take.origin], ["cost", unitsOf(take)], ["attempts", String(take.attempts)],
+    ["origin", take.origin], ["edition", take.edition && String(take.edition)], ["against the other report", take.change], ["cost", unitsOf(take)], ["attempts", take.attempts && String(take.attempts)],
     ["length", [sounds(take) && `${secondsOf(take).toFixed(2)} s`, job.seconds !== null && `${job.seconds.toFixed(1)} s asked for`].filter(Boolean).join(", ")],
     ["sample rate and channels", take.form],
     ["peak", take.peak === null ? "" : `${decibels(take.peak)} dBFS`],
@@ -158,7 +158,7 @@ function showFacts(take, noting = false) {
     ["task", take.task || "not known"], ["external id", take.name],
   ];
   factsBox.querySelector("h2").textContent = nameOf(take);
-  factsBody.replaceChildren(...rows.filter(([, value]) => value !== "").flatMap(([name, value]) =>
+  factsBody.replaceChildren(...rows.filter(([, value]) => value).flatMap(([name, value]) =>
     [el("dt", null, foreign(name)), el("dd", null, typeof value === "string" ? foreign(value) : value)]));
   factsBox.showModal();
   if (noting) noteField.focus();
@@ -166,7 +166,7 @@ function showFacts(take, noting = false) {
 
 const KEYS = [
   ["Space", "play or pause"], ["\u2193  \u2191", "next and previous sound"], ["Shift + \u2193  \u2191", "next and previous job"],
-  ["\u2192  \u2190", "a second on or back"], ["1 to 9", "the same place in that take of the job"], ["M", "takes of a job equally loud, or as they are"],
+  ["\u2192  \u2190", "a second on or back"], ["1 to 9", "the same place in that take of the job"], ["E", "the same place in an earlier sound of the take, and back"], ["M", "takes of a job equally loud, or as they are"],
   ["Shift + 1 to 9", "choose that take of the job; again takes it back"], ["C", "choose the take that you hear"], ["R", "reject it, to have it made afresh"], ["N", "note on it"],
   ["L", "loop"], ["O", "play on to the next sound"],
   ["Z", "zoom"], ["S", "spectrogram"], ["A  B", "begin and end a loop here"], ["X", "loop no region"],

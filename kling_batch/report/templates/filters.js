@@ -11,9 +11,9 @@ const nothing = el("div", { class: "nothing", hidden: true }, el("p", null, ""),
 let status = "";
 
 const counts = new Map();
-for (const job of jobs) for (const take of job.takes) counts.set(take.status, (counts.get(take.status) ?? 0) + 1);
+for (const job of jobs) for (const take of job.takes) for (const name of statesOf(take)) counts.set(name, (counts.get(name) ?? 0) + 1);
 
-const chips = run.statuses.filter((name) => counts.has(name)).map((name) =>
+const chips = [...run.statuses, "new", "changed", "louder", "quieter"].filter((name) => counts.has(name)).map((name) =>
   el("button", { type: "button", class: `chip ${name}`, "aria-pressed": "false", onclick: () => setStatus(status === name ? "" : name) },
     name, " ", el("span", { class: "number" }, counted.format(counts.get(name)))));
 
@@ -22,6 +22,11 @@ for (const job of jobs) for (const tag of new Set(job.tags)) tagCounts.set(tag, 
 tagChoice.append(el("option", { value: "" }, "All tags"));
 [...tagCounts].sort(([one], [other]) => one.localeCompare(other)).forEach(([tag, number], index) =>
   tagChoice.append(Object.assign(el("option", { value: String(index) }, `${tag} (${number})`), { tag })));
+
+// Where a take stands, and how it differs from another report: `changed, 1.2 LU louder` is two of these.
+function statesOf(take) {
+  return take.change ? [take.status, ...take.change.split(/[ ,]+/)] : [take.status];
+}
 
 function press(button) {
   button.setAttribute("aria-pressed", String(button.getAttribute("aria-pressed") !== "true"));
@@ -55,7 +60,7 @@ function wordsOf(job) {
 
 function fits(job, looked, tag, onlyUnpicked) {
   if (tag !== undefined && !job.tags.includes(tag)) return false;
-  if (status && !job.takes.some((take) => take.status === status)) return false;
+  if (status && !job.takes.some((take) => statesOf(take).includes(status))) return false;
   if (onlyUnpicked && (chosen(job) || !job.takes.some(choosable))) return false;
   return looked.every((word) => wordsOf(job).includes(word));
 }
@@ -65,9 +70,10 @@ const names = new Intl.Collator("en", { numeric: true });
 
 // What a job is sorted by: its loudest, longest, highest take, or the one that is in the worst way. The most comes first.
 function rankOf(job, order) {
-  if (order === "length") return Math.max(...job.takes.map((take) => secondsOf(take) ?? 0));
-  if (order === "status") return Math.max(...job.takes.map((take) => WORST.indexOf(take.status)));
-  return Math.max(...job.takes.map((take) => take[order] ?? -Infinity));
+  const takes = job.takes.filter((take) => !take.edition);
+  if (order === "length") return Math.max(...takes.map((take) => secondsOf(take) ?? 0));
+  if (order === "status") return Math.max(...takes.map((take) => WORST.indexOf(take.status)));
+  return Math.max(...takes.map((take) => take[order] ?? -Infinity));
 }
 
 // The jobs in the order that is asked for; those that are alike as the manifest has them.

@@ -14,9 +14,16 @@ function onDigit(number, shifted) {
   else if (take && sounds(take)) switchTo(take);
 }
 
+// The sounds that a take had before, one after the other, and that of today again.
+function toEarlier() {
+  const sounded = current?.job.takes.filter((take) => take.number === current.number && sounds(take)) ?? [];
+  if (sounded.length > 1) switchTo(sounded[(sounded.indexOf(current) + 1) % sounded.length]);
+  else say("There is no earlier sound of it");
+}
+
 const PLAIN = {
   " ": () => playOrPause(), ArrowDown: () => step(1), ArrowUp: () => step(-1), ArrowRight: () => seekBy(1), ArrowLeft: () => seekBy(-1),
-  l: () => setLoop(!wantsLoop), o: () => setPlayOn(!playOn), m: () => setMatch(!matches()), c: () => current && choose(current), r: () => current && reject(current), n: () => current && showFacts(current, true), i: () => current && showFacts(current),
+  l: () => setLoop(!wantsLoop), o: () => setPlayOn(!playOn), e: () => toEarlier(), m: () => setMatch(!matches()), c: () => current && choose(current), r: () => current && reject(current), n: () => current && showFacts(current, true), i: () => current && showFacts(current),
   z: () => setScope(scope.hidden), s: () => setSpectrum(!showsSpectrum()), a: () => setEdge(false), b: () => setEdge(true), x: () => setRegion(null),
   p: () => showChoices(), v: () => changeView(), "/": () => search.focus(), "?": () => keysBox.showModal(),
 };

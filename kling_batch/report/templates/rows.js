@@ -86,7 +86,8 @@ function levels(take) {
 }
 
 function facts(take) {
-  return [take.origin, unitsOf(take), take.attempts > 1 ? many(take.attempts, "attempt") : ""].filter(Boolean).join(" \u00b7 ");
+  const earlier = take.edition && `earlier, edition ${take.edition}`;
+  return [take.change, earlier, take.origin, unitsOf(take), take.attempts > 1 ? many(take.attempts, "attempt") : ""].filter(Boolean).join(" \u00b7 ");
 }
 
 function links(take) {
