@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from kling_batch.catalog import kind_of
+from kling_batch.clock import iso
 from kling_batch.model import RunResult, Shape, Status
 from kling_batch.report.compare import totals
 from kling_batch.report.facts import grouped, headline, money, problems, span_s, summary
@@ -122,7 +123,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(href=href, when=_when)
+    environment.filters.update(href=href, when=_when, iso=iso)
     environment.globals.update(style=_markup(_style()), script=_markup(_script()))
     return environment
 

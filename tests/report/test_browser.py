@@ -212,9 +212,6 @@ def test_everything_has_a_name_and_a_place(
     unnamed = """[...document.querySelectorAll("button, a, input, select, textarea")].filter((one) =>
         !(one.ariaLabel || one.textContent.trim() || one.closest("label")?.textContent.trim())).length"""
     assert page.evaluate(unnamed) == 0
-    assert page.locator("h1, h2, h3").evaluate_all("(all) => all.slice(0, 3).map((one) => one.tagName)") == [
-        "H1",
-        "H2",
-        "H3",
-    ]
+    levels = page.locator("h1, h2, h3").evaluate_all("(all) => all.slice(0, 4).map((one) => one.tagName)")
+    assert levels == ["H1", "H2", "H2", "H3"]
     expect(page.get_by_role("img", name="The limit on tasks at once began at 4")).to_have_count(1)

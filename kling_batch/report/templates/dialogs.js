@@ -170,7 +170,7 @@ const KEYS = [
   ["Shift + 1 to 9", "choose that take of the job; again takes it back"], ["C", "choose the take that you hear"], ["R", "reject it, to have it made afresh"], ["N", "note on it"],
   ["L", "loop"], ["O", "play on to the next sound"],
   ["Z", "zoom"], ["S", "spectrogram"], ["A  B", "begin and end a loop here"], ["X", "loop no region"],
-  ["I", "all facts about the take"], ["P", "your choices, and their command"], ["V", "compact view, a line a job"], ["/", "search"], ["?", "these keys"],
+  ["I", "all facts about the take"], ["P", "your choices, and their command"], ["V", "compact view, a line a job"], ["/  Ctrl + F", "search in all jobs; Ctrl + F there is the browser's own"], ["?", "these keys"],
 ];
 const useKeys = el("input", { type: "checkbox", checked: true });
 const keysBox = dialog("keys", "Keys",

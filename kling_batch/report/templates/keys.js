@@ -36,6 +36,13 @@ document.addEventListener("keydown", (event) => {
     filter();
     return;
   }
+  if ((event.ctrlKey || event.metaKey) && event.key === "f" && useKeys.checked && !event.target.closest(OWN_KEYS)) {
+    event.preventDefault();
+    search.focus();
+    search.select();
+    say("Search in all jobs. The same keys again search what is drawn.");
+    return;
+  }
   if (event.ctrlKey || event.metaKey || event.altKey || !useKeys.checked || event.target.closest(OWN_KEYS)) return;
   if (event.key === " " && event.target.closest("button, a, summary")) return;
   const number = digitOf(event);
@@ -80,6 +87,12 @@ const bar = el("section", { class: "player", "aria-label": "Player" },
   time,
   el("label", { class: "volume", title: "Volume" }, icon("sound"), volume),
   el("div", { class: "picking" }, choicesButton, copyButton));
+
+// In the viewer's own time and way of writing it; what was written stays to be pointed at.
+for (const moment of document.querySelectorAll("time")) {
+  moment.title = moment.textContent;
+  moment.textContent = new Date(moment.dateTime).toLocaleString([], { dateStyle: "medium", timeStyle: "long" });
+}
 
 document.getElementById("plain").remove();
 bigWave.replaceChildren(...waveform(""));

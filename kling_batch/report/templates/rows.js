@@ -32,7 +32,7 @@ function cardOf(take) {
 
 function soundCard(take) {
   const button = iconButton("play", "", { class: "play", onclick: () => toggle(take) });
-  const wave = el("div", { class: "wave", draggable: "true", onclick: (event) => playFrom(event, take, wave), ondragstart: (event) => dragFile(event, take.files[0][0]) }, waveform(take.wave));
+  const wave = el("div", { class: "wave", "aria-hidden": "true", draggable: "true", onclick: (event) => playFrom(event, take, wave), ondragstart: (event) => dragFile(event, take.files[0][0]) }, waveform(take.wave));
   const card = el("div", { class: `take ${take.status}`, role: "group", "aria-label": nameOf(take) },
     button, wave, el("div", { class: "verdict" }, chooseButton(take), rejectButton(take)),
     el("p", { class: "levels" }, levels(take), noteButton(take), infoButton(take)),
