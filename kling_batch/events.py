@@ -78,6 +78,14 @@ class Waiting(Event):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Unanswered(Event):
+    """The service has not answered for a while, and why; it is tried again for `seconds` more."""
+
+    seconds: float
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Warned(Event):
     """Something is wrong that does not keep the run from its end."""
 

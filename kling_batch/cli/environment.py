@@ -11,16 +11,18 @@ from pathlib import Path
 from typing import TypeVar
 
 from kling_batch.api.access import Access
+from kling_batch.cli.output import say
+from kling_batch.cli.progress import words_of
 from kling_batch.clock import SystemClock
 from kling_batch.errors import UsageError
 from kling_batch.records.store import default_store_root
-from kling_batch.running.reading import retry_read
+from kling_batch.running.reading import Reader
 from kling_batch.service.client import KlingService
 from kling_batch.service.outcomes import ReadFailed, Refused
 
 T = TypeVar("T")
 
-PATIENCE_S = 20.0
+_PATIENCE_S = 20.0
 """How long a command that asks one thing waits for an answer."""
 
 
@@ -56,11 +58,18 @@ def ask(call: Callable[[KlingService], Awaitable[T | Refused | ReadFailed]]) -> 
         UsageError: The keys are missing.
     """
     access = own_access()
-    rng = random.Random()  # noqa: S311 - jitter of waits, no secret
 
     async def go() -> T:
         service, http = access.service()
         async with http:
-            return await retry_read(lambda: call(service), clock=SystemClock(), rng=rng, patience_s=PATIENCE_S)
+            return await reader_of(service).read(lambda: call(service))
 
     return asyncio.run(go())
+
+
+def reader_of(service: KlingService) -> Reader:
+    """Read for a short while, and say on stderr why it takes so long."""
+    rng = random.Random()  # noqa: S311 - jitter of waits, no secret
+    hint = "Look with kling-batch doctor at network, proxy and KLING_BASE_URL, or ask again later."
+    observe = lambda event: say(words_of(event), err=True)  # noqa: E731
+    return Reader(service, SystemClock(), rng, observe, patience_s=_PATIENCE_S, hint=hint)

@@ -130,9 +130,7 @@ _FETCHING = (
     _seconds(
         "--patience",
         "patience_s",
-        "Stop when nothing moved for so many seconds (exit 6).",
-        default=900.0,
-        show_default=True,
+        "Stop when nothing moved for so many seconds (exit 6; default: 900, or 30 before the service has answered).",
     ),
     click.option(
         "--rebind",

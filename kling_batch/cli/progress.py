@@ -10,7 +10,17 @@ from typing import Any
 
 from kling_batch.cli.output import Line, Tone, Toned, log, logs_json, painted, redraws, say, wanted
 from kling_batch.clock import Clock, SystemClock, iso
-from kling_batch.events import Event, LimitChanged, Looking, RunStarted, TakeChanged, TakeEnded, Waiting, Warned
+from kling_batch.events import (
+    Event,
+    LimitChanged,
+    Looking,
+    RunStarted,
+    TakeChanged,
+    TakeEnded,
+    Unanswered,
+    Waiting,
+    Warned,
+)
 from kling_batch.model import Status, TakeKey
 from kling_batch.text import counted
 
@@ -121,19 +131,28 @@ class Heartbeat(Show):
     def __init__(self, clock: Clock, *, sandbox: bool) -> None:
         self._tally = Tally(sandbox=sandbox)
         self._clock = clock
+        self._looks_at = 0.0
 
     def __call__(self, event: Event) -> None:
         """Count an event, and show it where silence would puzzle."""
         self._tally(event)
-        if isinstance(event, Warned) or (isinstance(event, Looking) and event.seconds):
+        if isinstance(event, Warned | Unanswered) or (isinstance(event, Looking) and event.seconds):
             self.say(words_of(event))
+        if isinstance(event, Looking):
+            self._looks_at = self._clock.monotonic() + event.seconds
+
+    def line(self, before: str = "") -> Line:
+        """Say where the run stands, and how long it still waits before the account is looked through again."""
+        left_s = self._looks_at - self._clock.monotonic()
+        wait = f"looks again in {left_s:.0f} s, " if left_s > 0 else ""
+        return self._tally.line(f"{before}{wait}")
 
     async def beat(self) -> None:
         """Beat until cancelled."""
         while True:
             await self._clock.sleep(HEARTBEAT_S)
             done, takes = self._tally.ended[Status.SUCCEEDED], self._tally.takes
-            say(self._tally.line(f"{done} of {counted(takes, 'take')} done, "), err=True)
+            say(self.line(f"{done} of {counted(takes, 'take')} done, "), err=True)
 
 
 class Bar(Heartbeat):
@@ -146,7 +165,7 @@ class Bar(Heartbeat):
     def __call__(self, event: Event) -> None:
         """Show an event."""
         super().__call__(event)
-        words = painted(self._tally.line(), sys.stderr)
+        words = painted(self.line(), sys.stderr)
         if isinstance(event, RunStarted):
             from tqdm import tqdm
 
@@ -178,7 +197,7 @@ class Bar(Heartbeat):
         while True:
             await asyncio.sleep(_TICK_S)
             if self._bar is not None:
-                self._bar.refresh()
+                self._bar.set_postfix_str(painted(self.line(), sys.stderr))
 
     def close(self) -> None:
         """Leave the bar as it is, and go on below it."""
@@ -204,6 +223,8 @@ def words_of(event: Event) -> str:
             return f"{take}: {status.value}" + (f": {detail}" if detail else "")
         case LimitChanged(limit=limit, reason=reason):
             return f"at most {counted(limit, 'task')} in flight from now on: {reason}"
+        case Unanswered(seconds=seconds, reason=reason):
+            return f"{reason}; trying again, {seconds:.0f} s left"
         case Waiting(seconds=seconds, reason=reason):
             return f"nothing is sent for {seconds:.1f} s: {reason}"
         case Warned(message=message):

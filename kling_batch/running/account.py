@@ -10,21 +10,19 @@ first, and the list's only where the query cannot be heard.
 from __future__ import annotations
 
 import asyncio
-import random
 import re
 from collections.abc import Collection, Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from kling_batch.catalog import Kind
-from kling_batch.clock import Clock
 from kling_batch.errors import ReadRefused
 from kling_batch.model import Task, TaskStatus
 from kling_batch.records.account import Control
 from kling_batch.running.decide import Silence
-from kling_batch.running.reading import read_all, retry_read
+from kling_batch.running.reading import Reader, read_all
 from kling_batch.service.client import LONGEST_PAGE, Service
-from kling_batch.service.outcomes import Found, Page
+from kling_batch.service.outcomes import Found, ListOutcome, Page
 
 _MOST_PAGES = 1000
 """The list goes no deeper [official pages]."""
@@ -59,11 +57,8 @@ class Account:
     silence counts of tasks that may run, too.
     """
 
-    service: Service
+    reader: Reader
     kind: Kind
-    clock: Clock
-    rng: random.Random
-    patience_s: float
     claims: dict[str, str] = field(default_factory=dict)
     query_heard: bool = False
     list_heard: bool = False
@@ -190,33 +185,30 @@ class Account:
         return Silence.ABSENT if counts else Silence.UNHEARD
 
     async def _ask(self, any_id: str) -> Task | None:
-        outcome = await retry_read(
-            lambda: self.service.query(self.kind, any_id),
-            clock=self.clock,
-            rng=self.rng,
-            patience_s=self.patience_s,
-        )
+        outcome = await self.reader.read(lambda: self.reader.service.query(self.kind, any_id))
         return outcome.task if isinstance(outcome, Found) else None
 
     async def _can_tell_apart(self) -> bool:
         """Ask, once, for an id that nobody uses: a service that names some task for it says nothing by any answer."""
         if self._tells_apart is None:
-            nobody = f"kb-nobody-{self.rng.getrandbits(64):016x}"
+            nobody = f"kb-nobody-{self.reader.rng.getrandbits(64):016x}"
             self._tells_apart = await self._ask(nobody) is None
         return self._tells_apart
 
     async def _page(self, number: int, size: int, *, patient: bool) -> Page | None:
-        """Read a page of the list; None where it cannot be read, or, if `patient`, where the service refuses it."""
-        if not patient:
-            page = await self.service.page(self.kind, number, size)
+        """Read a page of the list; None where it cannot be read, or, if `patient`, where the service refuses it.
+
+        Before the first answer there is nothing to do but to be patient.
+        """
+
+        async def read() -> ListOutcome:
+            return await self.reader.service.page(self.kind, number, size)
+
+        if not patient and self.reader.answered:
+            page = await read()
             return page if isinstance(page, Page) else None
         try:
-            return await retry_read(
-                lambda: self.service.page(self.kind, number, size),
-                clock=self.clock,
-                rng=self.rng,
-                patience_s=self.patience_s,
-            )
+            return await self.reader.read(read)
         except ReadRefused:
             return None
 
@@ -225,7 +217,7 @@ class Account:
 
         A page that cannot be read ends it: what the list shows is a hint, and its silence counts only if it is sound.
         """
-        began = self.clock.monotonic()
+        began = self.reader.clock.monotonic()
         best: dict[str, Task] = {}
         ids: set[str] = set()
         rows = number = 0

@@ -29,7 +29,6 @@ from kling_batch.running.account import Shown
 from kling_batch.running.limits import wait_s
 from kling_batch.running.locking import LockKeeper, to_its_end
 from kling_batch.running.ports import Ports
-from kling_batch.running.reading import retry_read
 from kling_batch.running.scheduler import Scheduler
 from kling_batch.running.work import Work
 from kling_batch.service.outcomes import Absent, Found
@@ -358,11 +357,8 @@ class _Delivery:
         task = None if fresh else await self.deliveries.shown(self.ports, self.scheduler.kind, self.work)
         if task is None:
             task_id = self.work.row.task_id or self.work.external_id
-            outcome: Found | Absent = await retry_read(
-                lambda: self.ports.service.query(self.scheduler.kind, task_id),
-                clock=self.ports.clock,
-                rng=self.ports.rng,
-                patience_s=self.scheduler.options.patience_s,
+            outcome: Found | Absent = await self.scheduler.account.reader.read(
+                lambda: self.ports.service.query(self.scheduler.kind, task_id)
             )
             if isinstance(outcome, Absent):
                 return NotYet(reason=f"task {task_id} is not known to the service any more", passing=False)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import assert_never
 
-from kling_batch.errors import AccountStop, ServiceStop, ServiceUnavailable
+from kling_batch.errors import AccountStop, ServiceStop
 from kling_batch.model import Status, Task
 from kling_batch.records.account import Control
 from kling_batch.records.attempts import Stage
@@ -95,7 +95,7 @@ class Engine:
 
     async def _wait(self) -> None:
         """Sleep until something happens or is due. Patience is judged here, and only here."""
-        clock, patience, options = self.ports.clock, self.scheduler.patience, self.scheduler.options
+        clock, patience = self.ports.clock, self.scheduler.patience
         now = clock.monotonic()
         due = [now + min(_LONGEST_NAP_S, patience.left_s), *self.scheduler.next_at(now)]
         seconds = max(_LEAST_WAIT_S, min(due) - now)
@@ -107,12 +107,7 @@ class Engine:
         self.wake.clear()
         self.scheduler.after_sleep(patience.waited(now, seconds))
         if patience.left_s <= 0:
-            self.scheduler.halt(
-                ServiceUnavailable(
-                    f"Nothing moved for {options.patience_s:.0f} s: no task was taken, ended or delivered.",
-                    hint="Run the same command again later: it resumes, and nothing is paid for again.",
-                )
-            )
+            self.scheduler.halt(self.scheduler.account.reader.nothing_moved())
 
     async def _wait_until(self, done: Callable[[], bool], seconds: float) -> None:
         try:

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from heapq import nlargest
-from random import Random
 
 from kling_batch.catalog import kind
-from kling_batch.clock import Clock
 from kling_batch.records.account import Control, Knowledge, Mark
 from kling_batch.records.attempts import Attempt, Stage
 from kling_batch.records.lock import LockEntry
 from kling_batch.running.account import Account
 from kling_batch.running.ports import Ports
-from kling_batch.service.client import Service
+from kling_batch.running.reading import Reader
 
 _MOST_CONTROLS = 3
 """Known tasks that are asked for until the account is heard: the service forgets what is older than 30 days."""
@@ -43,14 +41,14 @@ def durations_of(rows: Iterable[Attempt]) -> list[float]:
     return [row.generation_s for row in sorted(done, key=lambda row: row.ended_at or 0.0) if row.generation_s]
 
 
-async def made_all(service: Service, rows: Iterable[Attempt], *, clock: Clock, rng: Random, patience_s: float) -> bool:
+async def made_all(reader: Reader, rows: Iterable[Attempt]) -> bool:
     """Whether the account that is asked shows one of these attempts' tasks, so that it has made them.
 
     The same name is no proof: another account may have made a task of the same take. So its number has to be shown.
     """
     own = [row for row in rows if row.is_own and row.task_id]
     for name in dict.fromkeys(row.kind for row in own):
-        account = Account(service, kind(name), clock, rng, patience_s)
+        account = Account(reader, kind(name))
         controls = controls_of([row for row in own if row.kind == name])
         if await account.shows_any(controls, {row.task_id for row in own}):
             return True

@@ -42,7 +42,7 @@ class Options:
         poll_interval_s: Least time between two polls.
         settle_time_s: For how long a task may stay invisible after its answer was lost, before it is sent again.
         deadline_s: Stops after this time.
-        patience_s: Stops when nothing moved for this time.
+        patience_s: Stops when nothing moved for this time; None is 15 minutes, or 30 s before the service has answered.
         out: The output folder, of the project.
         lock_path: The lock, of the project.
         empty_account: The service came to life with this run and holds nothing yet, as a sandbox in the process.
@@ -64,7 +64,7 @@ class Options:
     poll_interval_s: float = 1.0
     settle_time_s: float = 20.0
     deadline_s: float | None = None
-    patience_s: float = 900.0
+    patience_s: float | None = None
     out: Path = Path()
     lock_path: Path = Path()
     empty_account: bool = False

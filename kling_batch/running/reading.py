@@ -9,13 +9,22 @@ from typing import Any, TypeVar
 
 from kling_batch.clock import Clock
 from kling_batch.errors import AccountStop, KlingBatchError, NotFinished, ReadRefused, ServiceStop, ServiceUnavailable
+from kling_batch.events import Observer, Unanswered
 from kling_batch.running.limits import wait_s
+from kling_batch.service.client import Service
 from kling_batch.service.codes import CODES, Reaction, hint, meaning
 from kling_batch.service.outcomes import ReadFailed, Refused
 
 T = TypeVar("T")
 
 _STOPS = {Reaction.SIGN_AGAIN, Reaction.CHECK_CLOCK, Reaction.STOP_ACCOUNT}
+_PATIENCE_S = 900.0
+_FIRST_PATIENCE_S = 30.0
+"""Before the first answer: where nobody ever answers, network or address are wrong, and waiting mends neither."""
+_TOLD_AFTER_S = 3.0
+_FIRST_TOLD_AGAIN_S = 9.0
+_TOLD_AGAIN_S = 30.0
+_LATER = "Nothing is sent while tasks cannot be looked for; run again later."
 _SLACK_S = 0.25
 """What a wait may take beyond its time on a busy machine. What is more, the machine or the process was asleep."""
 
@@ -25,10 +34,10 @@ class Patience:
 
     Args:
         clock: Tells the time.
-        seconds: After so many it is lost.
+        seconds: Says after how many it is lost.
     """
 
-    def __init__(self, clock: Clock, seconds: float) -> None:
+    def __init__(self, clock: Clock, seconds: Callable[[], float]) -> None:
         self._clock = clock
         self._seconds = seconds
         self._since = clock.monotonic()
@@ -36,7 +45,7 @@ class Patience:
     @property
     def left_s(self) -> float:
         """How many seconds are left; none or fewer: it is lost."""
-        return self._since + self._seconds - self._clock.monotonic()
+        return self._since + self._seconds() - self._clock.monotonic()
 
     def renew(self) -> None:
         """Begin anew: something moved."""
@@ -76,38 +85,120 @@ def stop_for(refused: Refused) -> KlingBatchError | None:
     return None
 
 
-async def retry_read(
-    call: Callable[[], Awaitable[T | Refused | ReadFailed]], *, clock: Clock, rng: random.Random, patience_s: float
-) -> T:
-    """Repeat a read until it says something.
+class Reader:
+    """Reads from the service, again and again until it says something or patience ends, and tells of long silence.
 
-    Raises:
-        AccountStop: The account has to be mended first.
-        ReadRefused: The service refuses to be read, for good.
-        ServiceUnavailable: Nothing was learned for `patience_s` seconds.
+    Args:
+        service: Is asked.
+        clock: Tells the time, and sleeps.
+        rng: Draws the jitter of waits.
+        observe: Is told why it takes so long.
+        patience_s: For how long nothing may be learned; None is 15 minutes, or half of one before the first answer.
+        hint: What to do where that was not enough.
     """
-    patience = Patience(clock, patience_s)
-    failures = 0
-    while True:
-        outcome = await call()
-        if isinstance(outcome, Refused) and (stop := stop_for(outcome)) is not None:
-            raise stop
-        if isinstance(outcome, Refused):
-            raise ReadRefused(
-                words_of(outcome), hint="Nothing is sent while tasks cannot be looked for; run again later."
-            )
-        if not isinstance(outcome, ReadFailed):
-            return outcome
-        failures += 1
-        pause = wait_s(failures, rng.random())
-        if pause > patience.left_s:
-            raise ServiceUnavailable(
-                f"The service could not be read for {patience_s:.0f} s: {outcome.reason}.",
-                hint="Run the same command again later: it resumes. --patience sets how long it waits.",
-            )
-        began = clock.monotonic()
-        await clock.sleep(pause)
-        patience.waited(began, pause)
+
+    def __init__(
+        self,
+        service: Service,
+        clock: Clock,
+        rng: random.Random,
+        observe: Observer,
+        *,
+        patience_s: float | None = None,
+        hint: str = "Run the same command again later: it resumes. --patience sets how long it waits.",
+    ) -> None:
+        self.service = service
+        self.clock = clock
+        self.rng = rng
+        self._observe = observe
+        self._patience_s = patience_s
+        self._hint = hint
+        self._answers = service.answers
+        self._silent_since = clock.monotonic()
+        self._tell_at = 0.0
+        self._reason = "the service has not answered so far"
+
+    @property
+    def answered(self) -> bool:
+        """Whether the service has answered at all."""
+        return self.service.answers > 0
+
+    def patience_s(self) -> float:
+        """For how many seconds nothing may be learned, as things are."""
+        if self._patience_s is not None:
+            return self._patience_s
+        return _PATIENCE_S if self.answered else _FIRST_PATIENCE_S
+
+    async def read(self, call: Callable[[], Awaitable[T | Refused | ReadFailed]]) -> T:
+        """Repeat a read until it says something.
+
+        Raises:
+            AccountStop: The account has to be mended first.
+            ReadRefused: The service refuses to be read, for good.
+            ServiceUnavailable: Nothing was learned for as long as patience lasts.
+        """
+        clock, patience = self.clock, Patience(self.clock, self.patience_s)
+        failures, telling = 0, None
+        try:
+            while True:
+                if telling is None and (failures or not self.answered):
+                    telling = asyncio.create_task(self._keep_telling(patience), name="tell of silence")
+                outcome = await call()
+                if isinstance(outcome, Refused):
+                    raise stop_for(outcome) or ReadRefused(words_of(outcome), hint=_LATER)
+                if not isinstance(outcome, ReadFailed):
+                    return outcome
+                self._reason = outcome.reason
+                if patience.left_s <= 0:
+                    raise self.gave_up(outcome.reason)
+                failures += 1
+                pause, began = min(patience.left_s, wait_s(failures, self.rng.random())), clock.monotonic()
+                await clock.sleep(pause)
+                patience.waited(began, pause)
+        finally:
+            if telling is not None:
+                telling.cancel()
+
+    async def tell_until_answered(self, patience: Patience) -> None:
+        """Tell, from time to time, that the service has not answered anything so far."""
+        await self.clock.sleep(_TOLD_AFTER_S)
+        while not self.answered:
+            if self.service.requests:
+                self.tell(self._reason, patience.left_s)
+            await self.clock.sleep(_TOLD_AFTER_S)
+
+    async def _keep_telling(self, patience: Patience) -> None:
+        await self.clock.sleep(_TOLD_AFTER_S)
+        while True:
+            self.tell(self._reason, patience.left_s)
+            await self.clock.sleep(self._gap_s)
+
+    @property
+    def _gap_s(self) -> float:
+        return _TOLD_AGAIN_S if self.answered else _FIRST_TOLD_AGAIN_S
+
+    def tell(self, reason: str, left_s: float) -> None:
+        """Tell why nothing is learned, where that has lasted for a while and was not told a moment ago."""
+        now, self._reason = self.clock.monotonic(), reason
+        if self._answers != self.service.answers:
+            self._answers, self._silent_since = self.service.answers, now
+        if now - self._silent_since >= _TOLD_AFTER_S and now >= self._tell_at:
+            self._tell_at = now + self._gap_s
+            self._observe(Unanswered(at=self.clock.time(), seconds=left_s, reason=reason))
+
+    def gave_up(self, reason: str) -> ServiceUnavailable:
+        """Word the end of patience with reads."""
+        words = f"The service could not be read for {self.patience_s():.0f} s: {reason}."
+        return ServiceUnavailable(words, hint=self._hint)
+
+    def nothing_moved(self) -> ServiceUnavailable:
+        """Word the end of patience with a run."""
+        if not self.answered:
+            return self.gave_up(self._reason)
+        return ServiceUnavailable(
+            f"Nothing moved for {self.patience_s():.0f} s: no task was taken, ended or delivered.",
+            hint="Run the same command again later: it resumes, and nothing is paid for again.",
+        )
 
 
 async def read_all(calls: Iterable[tuple[str, Coroutine[Any, Any, None]]]) -> None:

@@ -42,6 +42,7 @@ from kling_batch.running.limits import Limit
 from kling_batch.running.locking import LockKeeper
 from kling_batch.running.options import Options
 from kling_batch.running.ports import Ports
+from kling_batch.running.reading import Reader
 from kling_batch.running.reconcile import Reconciler
 from kling_batch.running.scheduler import MOST_DURATIONS, Scheduler
 from kling_batch.running.slots import HeldSlots
@@ -93,6 +94,7 @@ class Run:
         lock: The lock as it was read for the plan.
         known: The journal's attempts as they were read for the plan.
         ports: The world.
+        reader: Reads from the service.
         options: How to do it.
         budget: What may be spent; it is kept up to date.
         spends: Whether what it adds is its own: one that only restores leaves to the next what a stopped one added.
@@ -106,6 +108,7 @@ class Run:
     lock: Lock
     known: Mapping[str, Attempt]
     ports: Ports
+    reader: Reader
     options: Options
     budget: Budget
     spends: bool
@@ -189,7 +192,7 @@ class Run:
         limit, held = self._pools.setdefault(of_kind.pool, (Limit(cap=options.cap), HeldSlots()))
         deliveries = Deliveries(self._keeper, self._store)
         wakes = (asyncio.Event(), asyncio.Event())
-        account = Account(ports.service, of_kind, ports.clock, ports.rng, options.patience_s)
+        account = Account(self.reader, of_kind)
         account.query_heard = account.live = options.empty_account
         account.claims = {work.row.task_id: work.external_id for work in works if work.row.task_id}
         scheduler = Scheduler(
@@ -218,6 +221,8 @@ class Run:
         watcher = Watcher(scheduler, reconciler, ports, wakes[1])
         async with asyncio.TaskGroup() as group:  # side by side until the engine says that it is over
             beside = [group.create_task(engine.guarded(watcher.watch), name="watch")]
+            telling = self.reader.tell_until_answered(scheduler.patience)
+            beside.append(group.create_task(telling, name="tell of silence"))
             delivering = partial(deliveries.work, scheduler, ports)
             beside += [group.create_task(engine.guarded(delivering), name=f"deliver {n}") for n in range(WORKERS)]
             if options.deadline_s is not None:

@@ -154,7 +154,7 @@ class Scheduler:
 
     def __post_init__(self) -> None:
         self.unfinished = sum(1 for work in self.works if not work.orphan)
-        self.patience = Patience(self.clock, self.options.patience_s)
+        self.patience = Patience(self.clock, self.account.reader.patience_s)
         # Whether the first task is looked for by its external id, and whether it is known if the account shows it.
         self._proving = self._judged = self.options.empty_account or self.kind.external_id is None
 
@@ -328,7 +328,7 @@ class Scheduler:
             return
         if not self.budget.affords(self.price):
             self.halt(budget_used_up(self.budget, self.price))
-        elif (held_s := self._held_for_s()) > self.options.patience_s:
+        elif (held_s := self._held_for_s()) > self.account.reader.patience_s():
             self.halt(slots_held(len(self.held), held_s))
 
     def _held_for_s(self) -> float:
@@ -394,6 +394,7 @@ class Scheduler:
         """Wait a moment with all calls after one, begun at that moment, that failed."""
         if self.backoff.is_lesson(began, self.clock.monotonic()):
             self.backoff.troubles += 1
+            self.account.reader.tell(reason, self.patience.left_s)
             self._back_off(wait_s(self.backoff.troubles, self.jitter(), longest_s=_LONGEST_TROUBLE_S), reason)
 
     def _back_off(self, seconds: float, reason: str) -> None:

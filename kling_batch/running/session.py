@@ -31,6 +31,7 @@ from kling_batch.running.endings import another_account
 from kling_batch.running.knowledge import made_all
 from kling_batch.running.options import Options
 from kling_batch.running.ports import Access, Ports
+from kling_batch.running.reading import Reader
 from kling_batch.running.run import Outcome, Run, Stopper
 from kling_batch.running.uploads import UploadingService
 
@@ -130,8 +131,10 @@ class Session:
             AccountStop: The service does not accept the keys.
         """
         async with self._asked.open(self._journal, self.store, best_effort(observe)) as ports:
+            patience_s = self.options.patience_s
+            reader = Reader(ports.service, ports.clock, ports.rng, ports.observe, patience_s=patience_s)
             if self._asked.fingerprint:
-                await self._bind(ports)
+                await self._bind(reader)
             self._change_lock()
             run = Run(
                 manifest=self.project.manifest,
@@ -139,6 +142,7 @@ class Session:
                 lock=self.project.lock,
                 known=self._snapshot.attempts,
                 ports=self._uploading(ports),
+                reader=reader,
                 options=replace(self.options, retries=0) if self.options.locked else self.options,
                 budget=self._budget(self._snapshot, ports.clock.time()),
                 spends=self.only is None,
@@ -233,12 +237,10 @@ class Session:
         if not self.options.frozen and self._asks_the_service():
             self._asked = self.access()
 
-    async def _bind(self, ports: Ports) -> None:
+    async def _bind(self, reader: Reader) -> None:
         """Have the folder belong to the account that is asked, by its tasks or by consent."""
         mine, its, rows = self._asked.fingerprint, self._snapshot.account, self._snapshot.attempts.values()
-        strange = its not in {None, mine} and not await made_all(
-            ports.service, rows, clock=ports.clock, rng=ports.rng, patience_s=self.options.patience_s
-        )
+        strange = its not in {None, mine} and not await made_all(reader, rows)
         if strange and not self.options.rebind:
             raise another_account(self.project.out)
         self._journal.bind(mine, disown=strange)

@@ -43,6 +43,11 @@ class UploadingService:
         """See `Service.requests`."""
         return self._service.requests
 
+    @property
+    def answers(self) -> int:
+        """See `Service.answers`."""
+        return self._service.answers
+
     async def create(self, kind: Kind, request: Mapping[str, Any], external_id: str) -> CreateOutcome:
         """See `Service.create`."""
         sent = dict(request)

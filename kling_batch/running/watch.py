@@ -166,4 +166,6 @@ class Watcher:
     def _failed(self, outcome: Refused | ReadFailed) -> None:
         if isinstance(outcome, Refused) and (stop := stop_for(outcome)) is not None:
             self.scheduler.halt(stop)
+        if isinstance(outcome, ReadFailed):
+            self.scheduler.account.reader.tell(outcome.reason, self.scheduler.patience.left_s)
         self._failures += 1

@@ -70,6 +70,11 @@ class Service(Protocol):
         """How many API requests were sent so far."""
         ...
 
+    @property
+    def answers(self) -> int:
+        """How many of them were answered, with whatever words."""
+        ...
+
     async def create(self, kind: Kind, request: Mapping[str, Any], external_id: str) -> CreateOutcome:
         """Ask for a task, by our name for it where its kind takes one. Never repeats a call that may have been read."""
         ...
@@ -153,6 +158,7 @@ class KlingService:
         self._probe = probe
         self._room = asyncio.Semaphore(MOST_CALLS)
         self.requests = 0
+        self.answers = 0
         self.date: float | None = None
 
     async def create(self, kind: Kind, request: Mapping[str, Any], external_id: str) -> CreateOutcome:
@@ -231,6 +237,7 @@ class KlingService:
             return _Lost(reason=f"no whole answer within {CALL_TIMEOUT_S:.0f} s", sent=True)
         except TooLarge:
             return _Lost(reason=f"an answer of more than {LARGEST_ANSWER} bytes", sent=True)
+        self.answers += 1
         self._probe(f"answer {method}")
         self.date = _date(response.headers.get("date"))
         secrets = self._signer.secrets()
@@ -239,8 +246,8 @@ class KlingService:
     def _lost(self, error: Exception, *, sent: bool) -> _Lost:
         """Name what happened. httpx's messages name hosts, errors of the system, and how a broken answer began."""
         words = wire.struck_out(str(error), self._signer.secrets())
-        name = type(error).__name__
-        return _Lost(reason=f"{name}: {words}" if words else name, sent=sent)
+        name = type(error).__name__ if sent else f"cannot connect to {self._http.base_url.netloc.decode()}"
+        return _Lost(reason=f"{name}: {words or type(error).__name__}" if words or not sent else name, sent=sent)
 
 
 _EXPIRED = 1004

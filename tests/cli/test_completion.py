@@ -61,7 +61,7 @@ def asked(shell: str, words: str, current: str, *, watch: bool = False) -> str:
         (["kling-batch", "va"], ["validate"]),
         (["kling-batch", "re"], ["report", "restore", "reroll"]),
         (["kling-batch", "store", ""], ["gc", "path", "stats"]),
-        (["kling-batch", "run", "--max"], ["--max-units"]),
+        (["kling-batch", "run", "--max"], ["--max-units", "--max-total-units"]),
         (["kling-batch", "run", "tavern.yaml", "--log-format", ""], ["text", "json"]),
         (["kling-batch", "completion", ""], ["bash", "zsh", "fish"]),
     ],

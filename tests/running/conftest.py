@@ -24,6 +24,7 @@ from kling_batch.running.account import Account
 from kling_batch.running.limits import Limit
 from kling_batch.running.options import Options
 from kling_batch.running.ports import Ports
+from kling_batch.running.reading import Reader
 from kling_batch.running.reconcile import Reconciler
 from kling_batch.running.scheduler import Scheduler
 from kling_batch.running.slots import HeldSlots
@@ -55,6 +56,12 @@ def work() -> Work:
     return Work(take=take, row=first_row(take, 1))
 
 
+class Answering:
+    """A service that has answered, and that nobody asks."""
+
+    answers = 1
+
+
 @dataclass(frozen=True, kw_only=True)
 class Parts:
     """A scheduler and what is around it."""
@@ -77,7 +84,7 @@ def parts_of(tmp_path: Path) -> Callable[..., Parts]:
         **options: Any,
     ) -> Parts:
         ports = Ports(
-            service=cast("Any", None),
+            service=cast("Any", Answering()),
             files=cast("Any", None),
             journal=cast("Any", journal),
             store=None,
@@ -88,7 +95,8 @@ def parts_of(tmp_path: Path) -> Callable[..., Parts]:
             observe=lambda _: None,
         )
         ports = replace(ports, **(world or {}))
-        account = Account(ports.service, kind("text-to-audio"), ports.clock, ports.rng, 900.0)
+        reader = Reader(ports.service, ports.clock, ports.rng, ports.observe)
+        account = Account(reader, kind("text-to-audio"))
         wake = asyncio.Event()
         given = {"knowledge": Knowledge(), "proven": True, "budget": Budget()}
         scheduler = Scheduler(

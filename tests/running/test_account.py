@@ -13,6 +13,7 @@ from kling_batch.model import Task
 from kling_batch.records.account import Control
 from kling_batch.running.account import Account
 from kling_batch.running.decide import Silence
+from kling_batch.running.reading import Reader
 from kling_batch.sandbox.faults import Call, Effect, Rule, Scenario
 from kling_batch.sandbox.quick import quick_clip
 from kling_batch.sandbox.settings import (
@@ -54,7 +55,8 @@ class Desk:
         keys = Keys(access_key=SANDBOX_ACCESS_KEY, secret_key=SANDBOX_SECRET_KEY)
         self.service = KlingService(http, keys.signer(self.clock.time))
         self.kind = kind("text-to-audio")
-        self.account = Account(self.service, self.kind, self.clock, random.Random(0), 900.0)
+        reader = Reader(self.service, self.clock, random.Random(0), lambda _: None)
+        self.account = Account(reader, self.kind)
 
     def __call__(self, work: Coroutine[Any, Any, T]) -> T:
         """Do it, in no time."""

@@ -73,6 +73,8 @@ class World:
     An answer of the host is a status or a file; one of the service is the URLs of the task, or None for no such task.
     """
 
+    answers = 1
+
     def __init__(self) -> None:
         self.files: dict[str, list[int | bytes]] = {}
         self.tasks: dict[str, list[dict[str, str] | None]] = {}

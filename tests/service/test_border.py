@@ -60,7 +60,7 @@ def test_only_what_comes_before_a_connection_is_not_sent(ask: Any, kind: type[Ex
     """After anything else a create is unclear: to call it unsent is to pay twice."""
     outcome = ask(lambda service: service.create(AUDIO, {}, "kb-abc"), transport=Broken(kind))
     assert isinstance(outcome, NotSent if kind in NOTHING_SENT else Unclear)
-    assert outcome.reason.startswith(kind.__name__)
+    assert outcome.reason.startswith("cannot connect to " if kind in NOTHING_SENT else kind.__name__)
 
 
 @pytest.mark.parametrize("kind", EVERY)

@@ -148,7 +148,7 @@ def test_a_closed_port_is_not_sent(ask: Any) -> None:
     base = f"http://127.0.0.1:{port}"
     outcome = ask(create, base=base)
     assert isinstance(outcome, NotSent)
-    assert "ConnectError" in outcome.reason
+    assert outcome.reason.startswith("cannot connect to ")
     assert all(isinstance(ask(read, base=base), ReadFailed) for read in READS.values())
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,7 +15,7 @@ from kling_batch.api.access import Access
 from kling_batch.api.project import open_store
 from kling_batch.cli import checks
 from kling_batch.cli.checks import Check, State
-from kling_batch.cli.environment import PATIENCE_S, own_access, own_store
+from kling_batch.cli.environment import own_access, own_store, reader_of
 from kling_batch.cli.options import allow_outside_option, out_option, project_option, text_or_json
 from kling_batch.cli.output import print_json, say
 from kling_batch.clock import SystemClock
@@ -182,10 +181,8 @@ def _folder(folder: Path, access: Access) -> Check:
 async def _made(snapshot: Snapshot, access: Access) -> bool:
     """Whether the account that is asked shows a task that was made in a folder."""
     service, http = access.service()
-    rng = random.Random()  # noqa: S311 - jitter of waits, no secret
     async with http:
-        rows = snapshot.attempts.values()
-        return await made_all(service, rows, clock=SystemClock(), rng=rng, patience_s=PATIENCE_S)
+        return await made_all(reader_of(service), snapshot.attempts.values())
 
 
 async def _ask(
