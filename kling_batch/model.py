@@ -214,7 +214,8 @@ class TakeResult:
 
     `reserved` is the part of the units that is only kept free for a task that is under way or not settled;
     `undelivered` the part that is charged for a sound whose files are not all in place. `warnings` are what a person
-    may want to listen to: sounds that were delivered and are not quite what was asked for.
+    may want to listen to: sounds that were delivered and are not quite what was asked for. `voice_id` is the voice that
+    was made, where that is what was asked for.
     """
 
     take: Take
@@ -231,6 +232,7 @@ class TakeResult:
     error: TakeError | None = None
     submitted_at: float | None = None
     finished_at: float | None = None
+    voice_id: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -13,6 +13,7 @@ from kling_batch.errors import BudgetStop, UsageError
 from kling_batch.model import RunResult
 from kling_batch.planning.plan import Action, Plan, Step
 from kling_batch.planning.project import Project
+from kling_batch.records.fields import VOICE
 from kling_batch.records.journal import Journal
 from kling_batch.records.lock import Lock
 from kling_batch.records.store_at import uploads_at
@@ -35,6 +36,10 @@ def options_for(project: Project, options: Options) -> Options:
         if units is not None and not (units.is_finite() and units >= 0):
             words = f"{name} is {units}, which is no amount of units."
             raise UsageError(words, hint="Give one such as Decimal('2.50').")
+    rights = options.voice_rights
+    if rights is not None and not (VOICE["rights_by"](rights) and rights.strip()):
+        words = "voice_rights says nobody, or more than 200 characters."
+        raise UsageError(words, hint="Say who has the rights in the voices, and agrees.")
     for name, (least, most) in BOUNDS.items():
         value = getattr(options, name)
         if value not in {None, "auto"} and not least <= value <= (float("inf") if most is None else most):

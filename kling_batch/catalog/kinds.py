@@ -23,13 +23,14 @@ LENGTH = "duration"
 class Output:
     """Where an answer has a finished file: the list in `task_result`, and the fields of URL and stated length there.
 
-    `bytes_per_s` is what a second of it takes on the disk. `also` are other formats in which the service may have made
-    it: such a file is kept under this one's name. `module` decodes it where the core cannot; the `extra` installs it.
+    `length` is None where none is stated. `bytes_per_s` is what a second of it takes on the disk. `also` are other
+    formats in which the service may have made it: such a file is kept under this one's name. `module` decodes it where
+    the core cannot; the `extra` installs it.
     """
 
     result: str
     url: str
-    length: str
+    length: str | None
     bytes_per_s: int
     also: tuple[str, ...] = ()
     module: str | None = None
@@ -38,12 +39,16 @@ class Output:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Input:
-    """A file of the user's that is handed over by its address, in the field `sent_as`; what the service takes of it."""
+    """A file of the user's that is handed over by its address, in the field `sent_as`; what the service takes of it.
+
+    It is a video (MP4 or MOV), or, with `sound`, an MP3 or WAV as well.
+    """
 
     sent_as: str
     least_s: float
     most_s: float
     most_bytes: int
+    sound: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,6 +61,9 @@ class Kind:
     `external_id` is the field that takes our name for a task; None where the service takes none: such a task can be
     asked for by its task id alone. A `synchronous` kind has its result in the answer to the call, and only there: it
     can be asked for by nothing.
+
+    `rights` tells that what it makes is somebody's, as a voice is: it is asked for only once somebody has said who
+    agrees to that. `makes` is the field of a result that names what was made beside its files; None for files alone.
 
     `outputs` are the files of a finished task by format, and `formats` those that are kept unless a job says otherwise.
     A task takes `slots` of the account's room in its `pool`; `units` is its list price. `final_messages` are words of a
@@ -73,6 +81,8 @@ class Kind:
     inputs: Mapping[str, Input]
     external_id: str | None
     synchronous: bool
+    rights: bool
+    makes: str | None
     outputs: Mapping[str, Output]
     formats: tuple[str, ...]
     pool: str
@@ -114,6 +124,8 @@ def read_kind(name: str, schema: Mapping[str, Any]) -> Kind:
         inputs={field: Input(**said) for field, said in facts["inputs"].items()},
         external_id=facts["external_id"],
         synchronous=facts["synchronous"],
+        rights=facts["rights"],
+        makes=facts["makes"],
         outputs={output: _output(said) for output, said in facts["outputs"].items()},
         formats=tuple(facts["formats"]),
         pool=facts["pool"],

@@ -174,7 +174,12 @@ _PAYING = (
     click.option(
         "--uploads",
         metavar="URL",
-        help="Where video files are put for the service to read: s3://, gs:// or az://.",
+        help="Where video and voice files are put for the service to read: s3://, gs:// or az://.",
+    ),
+    click.option(
+        "--voice-rights",
+        metavar="WHO",
+        help="Let voices be cloned: says who has the rights in them and agrees, for the lock. --yes does not cover it.",
     ),
     retries_option,
     _seconds("--deadline", "deadline_s", "Stop after so many seconds (exit 6)."),

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
+from kling_batch.catalog import kind_of
 from kling_batch.cli.output import Line, Tone, Toned
 from kling_batch.planning.drift import locked_drift
 from kling_batch.planning.outlook import Outlook
-from kling_batch.planning.plan import Action, Plan, Step, cost_by_kind
+from kling_batch.planning.plan import Action, Plan, Step, clones, cost_by_kind
 from kling_batch.planning.spending import Budget
 from kling_batch.report.facts import units_text
 from kling_batch.report.markdown import escaped, table
@@ -64,6 +65,10 @@ def plan_json(plan: Plan, outlook: Outlook) -> dict[str, Any]:
                 "units": units_text(step.units),
             }
             for step in plan.steps
+        ],
+        "clones": [
+            {"job_id": take.key.job_id, "take": take.key.number, "name": kind_of(take.job).words_of(take.job)}
+            for take in clones(plan)
         ],
     }
 
@@ -156,6 +161,9 @@ def summary_lines(plan: Plan, outlook: Outlook, *, sandbox: bool) -> list[str]:
             f"Price: {units_text(outlook.units)} units a take, by what {counted(outlook.samples, 'take')} "
             f"of this project cost; the list says {units_text(outlook.list_units)}."
         )
+    if takes := clones(plan):
+        named = ", ".join(f"{take.key} ({kind_of(take.job).words_of(take.job)})" for take in takes)
+        lines.append(f"Voices to clone, which needs --voice-rights: {named}.")
     if not sandbox:
         lines += _budget_lines(plan, outlook.budget)
     seconds = outlook.seconds(plan)

@@ -1,6 +1,6 @@
 """Whether a file is the sound that was paid for: what a decoder reads whole is, whatever its header says.
 
-Soundfile is used here alone, and loaded with the first file, as is numpy.
+Soundfile is loaded with the first file, as is numpy. Besides, only the manifest asks it: for the length of a voice.
 """
 
 from __future__ import annotations

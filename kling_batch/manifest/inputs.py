@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path, PureWindowsPath
 from typing import BinaryIO
@@ -13,6 +14,8 @@ from kling_batch.model import InputFile
 
 _HEAD = 8
 _MOST_BOXES = 10_000
+_SOUNDS = {"WAV", "WAVEX", "RF64", "MP3", "MPEG"}
+"""How soundfile calls the sounds that the service takes."""
 
 
 class Inputs:
@@ -46,8 +49,11 @@ class Inputs:
                 if size > wanted.most_bytes:
                     return f"{name} has {size:,} bytes, and the service takes {wanted.most_bytes:,} at most"
                 seconds = _movie_s(file, size)
+                if seconds is None and wanted.sound:
+                    file.seek(0)
+                    seconds = _sound_s(file.read())
             if seconds is None:
-                return f"{name} is no MP4 or MOV, or not a whole one"
+                return f"{name} is no {'MP3, WAV, ' if wanted.sound else ''}MP4 or MOV, or not a whole one"
             if not wanted.least_s <= seconds <= wanted.most_s:
                 span = f"{wanted.least_s:g} to {wanted.most_s:g} s"
                 return f"{name} lasts {seconds:.2f} s, and the service takes {span}"
@@ -58,6 +64,17 @@ class Inputs:
             return f"{name} cannot be read: {error.strerror or error}"
         except ValueError as error:  # a NUL in the path
             return f"{name!r} is no path: {error}"
+
+
+def _sound_s(data: bytes) -> float | None:
+    """Say how long an MP3 or WAV is, in seconds; None where it is none."""
+    import soundfile  # takes 0.15 s to load, with numpy
+
+    try:
+        found = soundfile.info(io.BytesIO(data))
+    except soundfile.LibsndfileError:
+        return None
+    return found.frames / found.samplerate if found.format in _SOUNDS else None
 
 
 def _movie_s(file: BinaryIO, size: int) -> float | None:

@@ -111,6 +111,12 @@ def cost_by_kind(plan: Plan) -> dict[str, tuple[int, Decimal]]:
     return costs
 
 
+def clones(plan: Plan) -> list[Take]:
+    """Name the takes that may be paid for and make what is somebody's: a voice."""
+    takes = (step.facts.take for step in plan.steps if step.may_pay and step.facts is not None)
+    return [take for take in takes if kind_of(take.job).rights]
+
+
 def make_plan(
     facts: Sequence[TakeState],
     lock: Lock,

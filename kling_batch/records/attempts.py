@@ -42,6 +42,8 @@ class Attempt:
     before. Its intents are never sent again.
     `kind` names the kind of task that it asks for. `answer` says where the sounds of a synchronous call are: see
     `audios`.
+    `rights_by` says who has the rights in the voice that it clones, and agrees; `rights_at` when that was said, in UTC.
+    `voice_id` is the voice that it made.
     """
 
     external_id: str
@@ -60,6 +62,9 @@ class Attempt:
     created_at: float | None = None
     ended_at: float | None = None
     answer: str | None = None
+    rights_by: str | None = None
+    rights_at: str | None = None
+    voice_id: str | None = None
 
     @property
     def audios(self) -> tuple[Audio, ...]:

@@ -60,6 +60,13 @@ FILE: Mapping[str, Check] = {
     "duration": SECONDS,
 }
 
+VOICE: Mapping[str, Check] = {
+    "rights_by": text(r"[^\x00-\x1f\x7f]{1,200}"),
+    "rights_at": text(r"[0-9TZ:.-]{1,40}"),
+    "voice_id": text(r"[^\s\x00-\x1f\x7f]{1,200}"),
+}
+"""What is kept of a cloned voice: who agreed to that, when, and which one it is."""
+
 
 def fits(value: Any, needed: Mapping[str, Check], allowed: Mapping[str, Check]) -> bool:
     """Whether a mapping has all that is needed, nothing that is not allowed, and each as it should be."""

@@ -33,7 +33,7 @@ from kling_batch.disk import MOST_BYTES, disk_border, open_file, sync_folder
 from kling_batch.effects import Probe, no_probe
 from kling_batch.errors import LockInvalid, UsageError
 from kling_batch.model import FileRecord, TakeKey
-from kling_batch.records.fields import COUNT, FILE, ID, JOB_ID, Check, file_problem, fits, text
+from kling_batch.records.fields import COUNT, FILE, ID, JOB_ID, VOICE, Check, file_problem, fits, text
 from kling_batch.records.run_lock import alone_with
 from kling_batch.resources import schema
 
@@ -89,6 +89,7 @@ _ALL_FIELDS = _FIELDS | {
     "rerolls": COUNT,
     "moved_from": JOB_ID,
     "retired": _is_true,
+    **VOICE,
 }
 """What `schemas/lock.schema.json` says of a take: jsonschema needs half a minute for 100,000 of them."""
 
@@ -99,7 +100,8 @@ class LockEntry:
 
     `picked` marks the take that a person chose of its job; `note` is what a person says of this sound. `rerolls` are
     the fresh sounds that were asked for of this take alone: they are added to the job's edition. `moved_from` is the
-    job's name when the sound was made, if that was another: it is what the external id was made of.
+    job's name when the sound was made, if that was another: it is what the external id was made of. `rights_by` and
+    `rights_at` say who agreed that a voice be cloned, and when; `voice_id` is that voice.
     """
 
     job_id: str
@@ -116,6 +118,9 @@ class LockEntry:
     note: str = ""
     rerolls: int = 0
     moved_from: str | None = None
+    rights_by: str | None = None
+    rights_at: str | None = None
+    voice_id: str | None = None
 
     @property
     def key(self) -> TakeKey:
@@ -266,7 +271,7 @@ def _line(entry: LockEntry, *, retired: bool = False) -> str:
 
 
 def _as_json(entry: LockEntry, *, retired: bool) -> dict[str, Any]:
-    optional = {name: getattr(entry, name) for name in ("picked", "note", "rerolls", "moved_from")}
+    optional = {name: getattr(entry, name) for name in ("picked", "note", "rerolls", "moved_from", *VOICE)}
     return {
         **{name: getattr(entry, name) for name in _FIELDS},
         "units": f"{entry.units:f}",

@@ -40,6 +40,7 @@ _ATTEMPT: Mapping[str, Check] = {
     "ended_at": _MAYBE_TIME,
     "kind": fields.optional(fields.ID),
     "answer": fields.optional(_WORDS),
+    **{name: fields.optional(check) for name, check in fields.VOICE.items()},
 }
 _PLACED: Mapping[str, Check] = {
     "external_id": fields.ID,

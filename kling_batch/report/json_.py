@@ -45,6 +45,7 @@ def _take(result: TakeResult) -> dict[str, Any]:
         LENGTH: kind_of(job).length_of(job),
         "external_task_id": result.external_id,
         "task_id": result.task_id,
+        "voice_id": result.voice_id,
         "attempts": result.attempts,
         "units": units_text(result.units),
         "files": [

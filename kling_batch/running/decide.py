@@ -12,8 +12,10 @@ from enum import Enum, auto
 from typing import assert_never
 
 from kling_batch.catalog import Kind
+from kling_batch.clock import iso
 from kling_batch.model import NOTHING, Task, TaskStatus
 from kling_batch.records.attempts import Attempt, Stage, written
+from kling_batch.records.fields import VOICE
 from kling_batch.service.codes import Reaction
 from kling_batch.service.outcomes import Created, CreateOutcome, NotSent, Refused, Unclear
 
@@ -69,9 +71,10 @@ class Decision:
     next: Next
 
 
-def intend(attempt: Attempt, *, price: Decimal, now: float, run_id: int) -> Attempt:
-    """Make the intent of a call: `price`, the highest known, is reserved."""
-    return replace(attempt, stage=Stage.INTENT, units=price, sent_at=now, run_id=run_id, code=None, message="")
+def intend(attempt: Attempt, *, price: Decimal, now: float, run_id: int, rights_by: str | None = None) -> Attempt:
+    """Make the intent of a call: `price`, the highest known, is reserved. `rights_by` agreed to what it makes."""
+    meant = replace(attempt, stage=Stage.INTENT, units=price, sent_at=now, run_id=run_id, code=None, message="")
+    return replace(meant, rights_by=rights_by, rights_at=iso(now)) if rights_by else meant
 
 
 def withdrawn(attempt: Attempt) -> Attempt:
@@ -120,11 +123,17 @@ def after_task(attempt: Attempt, task: Task, *, kind: Kind, run_id: int, now: fl
     """Move an attempt on by what the service says of its task. `price` is reserved until it says what it charged."""
     moved = with_task(attempt, task, run_id, now, price)
     if moved.stage is Stage.SUCCEEDED:
-        moved = replace(moved, answer=written(task.audios) if kind.synchronous else None)
+        moved = with_made(replace(moved, answer=written(task.audios) if kind.synchronous else None), task, kind)
         return Decision(attempt=moved, next=Next.DELIVER)
     if moved.stage is Stage.FAILED:
         return Decision(attempt=replace(moved, final=kind.fails_for_good(task.message)), next=Next.FAIL)
     return Decision(attempt=moved, next=Next.WATCH)
+
+
+def with_made(attempt: Attempt, task: Task, kind: Kind) -> Attempt:
+    """Write into an attempt the id of what its task has made beside files, once the service says it."""
+    made = [audio.id for audio in task.audios if VOICE["voice_id"](audio.id)] if kind.makes else []
+    return replace(attempt, voice_id=made[0]) if made else attempt
 
 
 def after_failure(attempt: Attempt, *, retries: int, hopeless: bool) -> Next:

@@ -26,6 +26,7 @@ from kling_batch.records.attempts import PlacedFile, Stage
 from kling_batch.records.state import Presence
 from kling_batch.records.store import Store
 from kling_batch.running.account import Shown
+from kling_batch.running.decide import with_made
 from kling_batch.running.limits import wait_s
 from kling_batch.running.locking import LockKeeper, to_its_end
 from kling_batch.running.ports import Ports
@@ -366,6 +367,7 @@ class _Delivery:
         if self.work.origin is Origin.GENERATED and not self.work.posted:
             self.work.origin = Origin.RESUMED
         self.work.task = task
+        self.work.row = with_made(self.work.row, task, self.scheduler.kind)
         return task
 
     def _answered(self) -> Task | Undelivered:

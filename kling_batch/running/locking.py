@@ -165,4 +165,7 @@ def _entry_of(work: Work, base: Lock) -> LockEntry:
         note="" if same is None else same.note,
         rerolls=take.edition - take.job.edition,
         moved_from=made_for if made_for != take.job.id else None,
+        rights_by=row.rights_by,
+        rights_at=row.rights_at,
+        voice_id=row.voice_id,
     )

@@ -38,6 +38,7 @@ class Options:
         hold_unclear: Leaves unknown what may be paid for, and never sends it again.
         rebind: Takes over a folder that belongs to another account, or to one that cannot be recognised any more.
         uploads: Where files are put that the service shall read: the URL of object storage. None has nowhere.
+        voice_rights: Who has the rights in the voices that are cloned, and agrees. Without it none is cloned.
         unproven: Goes on where it cannot be known what another machine has sent.
         poll_interval_s: Least time between two polls.
         settle_time_s: For how long a task may stay invisible after its answer was lost, before it is sent again.
@@ -60,6 +61,7 @@ class Options:
     hold_unclear: bool = False
     rebind: bool = False
     uploads: str | None = None
+    voice_rights: str | None = None
     unproven: bool = False
     poll_interval_s: float = 1.0
     settle_time_s: float = 20.0

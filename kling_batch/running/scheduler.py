@@ -269,7 +269,9 @@ class Scheduler:
             self.canary = work
         self.in_flight[work.external_id] = work
         now = self.clock.time()
-        self._move(work, decide.intend(work.row, price=self.price, now=now, run_id=self.run_id))
+        rights_by = self.options.voice_rights if self.kind.rights else None
+        intent = decide.intend(work.row, price=self.price, now=now, run_id=self.run_id, rights_by=rights_by)
+        self._move(work, intent)
         self.submitting.add(work)
 
     # Stopping

@@ -14,12 +14,13 @@ from math import inf
 from pathlib import Path
 from typing import Protocol, Self
 
-from kling_batch.errors import DiskUnusable, LockInvalid, UsageError
+from kling_batch.catalog import kind_of
+from kling_batch.errors import BudgetStop, DiskUnusable, LockInvalid, UsageError
 from kling_batch.events import Observer, best_effort
 from kling_batch.model import InputFile, RunResult
 from kling_batch.planning.drift import frozen_drift, locked_drift
 from kling_batch.planning.outlook import Outlook
-from kling_batch.planning.plan import Action, Plan, Step
+from kling_batch.planning.plan import Action, Plan, Step, clones
 from kling_batch.planning.project import Project
 from kling_batch.planning.sources import SERVICE, sources
 from kling_batch.planning.spending import Budget, budget, spending
@@ -190,10 +191,25 @@ class Session:
         if self.only is not None:
             chosen = tuple(step for step in plan.steps if self.only(step))
             self.left_out = tuple(step for step in plan.steps if step.facts is not None and step not in chosen)
-            return Plan(steps=chosen)
+            return self._allowed(Plan(steps=chosen))
         drift = frozen_drift(plan) if self.options.frozen else locked_drift(plan) if self.options.locked else None
         if drift is not None:
             raise drift
+        return self._allowed(plan)
+
+    def _allowed(self, plan: Plan) -> Plan:
+        """Give the plan back, unless it clones voices and nobody said who agrees: no other consent covers that.
+
+        Raises:
+            BudgetStop: It does.
+        """
+        takes = [] if self.project.sandbox or self.options.voice_rights else clones(plan)
+        if takes:
+            named = ", ".join(f"{take.key} ({kind_of(take.job).words_of(take.job)})" for take in takes)
+            raise BudgetStop(
+                f"This run would clone voices, and nobody said who has the rights in them and agrees: {named}.",
+                hint="--voice-rights WHO says so, and the lock keeps it; --yes and --max-units do not cover it.",
+            )
         return plan
 
     def _known_prices(self) -> dict[str, Decimal]:

@@ -89,6 +89,7 @@ class Work:
             error=self.error or (unknown(row, _UNSETTLED) if status is Status.UNKNOWN else None),
             submitted_at=row.sent_at,
             finished_at=row.ended_at,
+            voice_id=row.voice_id,
         )
 
 
@@ -153,6 +154,9 @@ def _row_of(entry: LockEntry, paid_by: int) -> Attempt:
         units=entry.units,
         run_id=paid_by,
         task_id=entry.task_id,
+        rights_by=entry.rights_by,
+        rights_at=entry.rights_at,
+        voice_id=entry.voice_id,
     )
 
 

@@ -264,14 +264,15 @@ def _audios(result: Any, kind: Kind) -> Iterator[Audio]:
         rows = result.get(name) if isinstance(result, dict) else None
         for row in rows[:_MOST_AUDIOS] if isinstance(rows, list) else ():
             if isinstance(row, dict):
-                yield _audio(row, {form: output for form, output in kind.outputs.items() if output.result == name})
+                outputs = {form: output for form, output in kind.outputs.items() if output.result == name}
+                yield _audio(row, outputs, kind.makes)
 
 
-def _audio(row: Mapping[str, Any], outputs: Mapping[str, Output]) -> Audio:
+def _audio(row: Mapping[str, Any], outputs: Mapping[str, Output], makes: str | None) -> Audio:
     urls = {name: url for name, output in outputs.items() if (url := _text(row.get(output.url)))}
-    lengths = {name: _decimal(row.get(output.length)) for name, output in outputs.items()}
+    lengths = {name: _decimal(row.get(output.length)) for name, output in outputs.items() if output.length}
     return Audio(
-        id=_text(row.get("id")) or "",
+        id=_text(row.get(makes or "id")) or "",
         urls=urls,
         durations_s={name: float(length) for name, length in lengths.items() if length is not None},
     )

@@ -45,6 +45,7 @@ DOORS = {
     "pandas": {"kling_batch.model", "kling_batch.report.stats"},
     "jinja2": {"kling_batch.report.html"},
     "junitparser": {"kling_batch.report.junit"},
+    "soundfile": {"kling_batch.delivery.verify", "kling_batch.manifest.inputs", "kling_batch.sandbox"},
     "obstore": {"kling_batch.records.object_store"},
 }
 """Which modules, or packages with all that is in them, a library may be imported by."""

@@ -41,6 +41,8 @@ RECITAL: dict[str, Any] = {
         "inputs": {},
         "external_id": None,
         "synchronous": False,
+        "rights": False,
+        "makes": None,
         "outputs": {
             "flac": {"result": "clips", "url": "lossless", "length": "lossless_s", "bytes_per_s": 80_000},
             "ogg": {"result": "clips", "url": "small", "length": "small_s", "bytes_per_s": 12_000},

@@ -38,6 +38,7 @@ def test_a_take_has_exactly_the_fields_of_the_contract(write_json: Write, run: R
         ("prompt", "Old oak door creaks open slowly"),
         ("duration", 5.0),
         ("task_id", "838475928374659072"),
+        ("voice_id", None),
         ("attempts", 1),
         ("units", "0.25"),
         ("tags", ["foley"]),
