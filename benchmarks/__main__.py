@@ -11,6 +11,7 @@ from typing import Any
 from benchmarks import locked
 from benchmarks.cost import cpu_a_take, memory
 from benchmarks.downloads import downloads
+from benchmarks.listening import listening
 from benchmarks.local import as_table, start_up, validating
 from benchmarks.page import chart, page, read, write
 from benchmarks.service import ROOT
@@ -18,7 +19,7 @@ from benchmarks.shared import shared
 from benchmarks.simulated import simulated
 from benchmarks.span import cases, measure
 
-PARTS = ("startup", "validate", "locked", "cpu", "downloads", "shared", "span", "simulated", "memory")
+PARTS = ("startup", "validate", "locked", "cpu", "downloads", "shared", "span", "simulated", "memory", "page")
 _LIBRARIES = ("kling-batch", "httpx", "soundfile", "jsonschema", "pandas")
 
 
@@ -68,6 +69,8 @@ def _part(part: str, *, quick: bool) -> list[dict[str, Any]]:
             return downloads()
         case "shared":
             return shared()
+        case "page":
+            return listening()
         case "simulated":
             return simulated(quick=quick)
         case _:
