@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +24,7 @@ from kling_batch.records.store import Store
 from kling_batch.running.ports import Ports
 from kling_batch.running.uploads import Uploads
 from kling_batch.service.auth import Keys, keys_from
+from kling_batch.service.callbacks import Address, listening
 from kling_batch.service.client import DEFAULT_BASE_URL, KlingService, api_client, checked_base_url
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Access:
     """Where the service is and who asks. `transport` is the sandbox's, or None for the network.
 
     `state` is the folder where this machine keeps what it knows of accounts; None keeps nothing. `uploads` is where
-    files are put that the service shall read.
+    files are put that the service shall read, `callbacks` where it tells of tasks.
     """
 
     base_url: str
@@ -44,14 +45,15 @@ class Access:
     transport: httpx.AsyncBaseTransport | None = None
     state: Path | None = None
     uploads: Uploads | None = None
+    callbacks: Address | None = None
 
     @classmethod
     def of(cls, variables: Mapping[str, str]) -> Access:
         """Take keys and address from what a caller hands over: `os.environ`, or a dict with the same names.
 
-        `KLING_API_KEY`, or `KLING_ACCESS_KEY` and `KLING_SECRET_KEY`; `KLING_BASE_URL` for another region. The
-        user's state folder follows from `XDG_STATE_HOME`, `LOCALAPPDATA` or `HOME`; without them nothing is known of
-        the account from run to run, and every run looks twice before it sends.
+        `KLING_API_KEY`, or `KLING_ACCESS_KEY` and `KLING_SECRET_KEY`; `KLING_BASE_URL` for another region;
+        `KLING_WEBHOOK_SECRET` for callbacks. The user's state folder follows from `XDG_STATE_HOME`, `LOCALAPPDATA` or
+        `HOME`; without them nothing is known of the account from run to run, and every run looks twice before it sends.
 
         Raises:
             UsageError: The keys are missing, or the address would send them in the clear.
@@ -72,10 +74,17 @@ class Access:
         from kling_batch.delivery.download import Downloader
 
         clock, rng = SystemClock(), random.Random()  # noqa: S311 - jitter of waits, no secret
-        service, http = self.service()
-        async with http, self.files() as files:
+        url = None if self.callbacks is None else self.callbacks.url
+        async with AsyncExitStack() as stack:
+            http = await stack.enter_async_context(api_client(self.base_url, self.transport))
+            files = await stack.enter_async_context(self.files())
+            signer = self.keys.signer(clock.time)
+            callbacks = None
+            if self.callbacks is not None:
+                heard = listening(self.callbacks, self.keys.webhook_secrets, struck=signer.secrets)
+                callbacks = await stack.enter_async_context(heard)
             yield Ports(
-                service=service,
+                service=KlingService(http, signer, callback_url=url),
                 files=Downloader(files, clock=clock, rng=rng),
                 journal=journal,
                 store=store,
@@ -84,6 +93,7 @@ class Access:
                 offload=asyncio.to_thread,
                 probe=no_probe,
                 observe=observe,
+                callbacks=callbacks,
             )
 
     def service(self) -> tuple[KlingService, httpx.AsyncClient]:

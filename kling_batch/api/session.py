@@ -20,7 +20,10 @@ from kling_batch.records.store_at import uploads_at
 from kling_batch.report.facts import units_text
 from kling_batch.running.options import BOUNDS, Options
 from kling_batch.running.session import Agree, Session
+from kling_batch.service.callbacks import Address, address_of
 from kling_batch.text import counted
+
+_BOTH = "Give both --callback-url and --listen, or neither: see docs/callbacks.md."
 
 
 def options_for(project: Project, options: Options) -> Options:
@@ -40,6 +43,16 @@ def options_for(project: Project, options: Options) -> Options:
     if rights is not None and not (VOICE["rights_by"](rights) and rights.strip()):
         words = "voice_rights says nobody, or more than 200 characters."
         raise UsageError(words, hint="Say who has the rights in the voices, and agrees.")
+    if (options.callback_url is None) != (options.listen is None):
+        lacking = "--callback-url" if options.callback_url is None else "--listen"
+        raise UsageError(
+            f"{lacking} is missing: the service calls --callback-url, which has to lead to --listen.", hint=_BOTH
+        )
+    if (callbacks := _callbacks(options)) is not None and project.sandbox:
+        raise UsageError(
+            f"--callback-url {callbacks.url}: a sandbox inside the process sends no callbacks.",
+            hint="Start one beside it, kling-batch sandbox, and set KLING_BASE_URL and its keys.",
+        )
     for name, (least, most) in BOUNDS.items():
         value = getattr(options, name)
         if value not in {None, "auto"} and not least <= value <= (float("inf") if most is None else most):
@@ -80,7 +93,7 @@ def session_of(
         project=project,
         options=options,
         agree=agree,
-        access=sandbox_access if project.sandbox else lambda: _with_uploads(access(), options.uploads),
+        access=sandbox_access if project.sandbox else lambda: _reached(access(), options),
         nobody=no_access(),
         open_journal=lambda out: Journal(out, now=SystemClock().time()),
         report_to=_report,
@@ -90,8 +103,16 @@ def session_of(
     )
 
 
-def _with_uploads(access: Access, location: str | None) -> Access:
-    return access if location is None else replace(access, uploads=uploads_at(location))
+def _reached(access: Access, options: Options) -> Access:
+    """Add where the service reads files, and where it tells of tasks."""
+    uploads = access.uploads if options.uploads is None else uploads_at(options.uploads)
+    return replace(access, uploads=uploads, callbacks=_callbacks(options))
+
+
+def _callbacks(options: Options) -> Address | None:
+    if options.callback_url is None or options.listen is None:
+        return None
+    return address_of(options.callback_url, options.listen)
 
 
 def _report(result: RunResult, out: Path, *, last: str | None) -> str:

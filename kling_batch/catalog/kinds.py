@@ -59,7 +59,8 @@ class Kind:
     `one_of` exactly one, where there are any. `inputs` are those that name a file of the user's. `words` names the
     field that says in words what is wanted, `length` the one that says how long, in seconds, where there is one.
     `external_id` is the field that takes our name for a task; None where the service takes none: such a task can be
-    asked for by its task id alone. A `synchronous` kind has its result in the answer to the call, and only there: it
+    asked for by its task id alone. `callback` is the field that takes the address where the service shall tell of a
+    task, where there is one. A `synchronous` kind has its result in the answer to the call, and only there: it
     can be asked for by nothing.
 
     `rights` tells that what it makes is somebody's, as a voice is: it is asked for only once somebody has said who
@@ -80,6 +81,7 @@ class Kind:
     one_of: tuple[str, ...]
     inputs: Mapping[str, Input]
     external_id: str | None
+    callback: str | None
     synchronous: bool
     rights: bool
     makes: str | None
@@ -123,6 +125,7 @@ def read_kind(name: str, schema: Mapping[str, Any]) -> Kind:
         one_of=tuple(facts["one_of"]),
         inputs={field: Input(**said) for field, said in facts["inputs"].items()},
         external_id=facts["external_id"],
+        callback=facts["callback"],
         synchronous=facts["synchronous"],
         rights=facts["rights"],
         makes=facts["makes"],

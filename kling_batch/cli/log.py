@@ -26,8 +26,9 @@ class LogFile(logging.Handler):
         """Write a record."""
         text = self.format(record)
         for name, value in os.environ.items():
-            if name.startswith("KLING_") and name.endswith("_KEY") and value:
-                text = text.replace(value, "[hidden]")
+            if name.startswith("KLING_") and name.endswith(("_KEY", "_SECRET")):
+                for secret in value.replace(",", " ").split():
+                    text = text.replace(secret, "[hidden]")
         with suppress(OSError):
             path = self.path or _new_file()
             with path.open("a", encoding="utf-8", errors="backslashreplace") as file:

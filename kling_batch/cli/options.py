@@ -181,6 +181,10 @@ _PAYING = (
         metavar="WHO",
         help="Let voices be cloned: says who has the rights in them and agrees, for the lock. --yes does not cover it.",
     ),
+    click.option(
+        "--callback-url", metavar="URL", help="Where the service tells of tasks; it has to lead to what --listen names."
+    ),
+    click.option("--listen", metavar="HOST:PORT", help="Where callbacks are heard, such as 0.0.0.0:8765."),
     retries_option,
     _seconds("--deadline", "deadline_s", "Stop after so many seconds (exit 6)."),
 )

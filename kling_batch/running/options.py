@@ -39,6 +39,9 @@ class Options:
         rebind: Takes over a folder that belongs to another account, or to one that cannot be recognised any more.
         uploads: Where files are put that the service shall read: the URL of object storage. None has nowhere.
         voice_rights: Who has the rights in the voices that are cloned, and agrees. Without it none is cloned.
+        callback_url: Where the service shall tell of tasks: an address that leads to `listen`. Never part of what is
+            asked for.
+        listen: Where that is heard, as `HOST:PORT`.
         unproven: Goes on where it cannot be known what another machine has sent.
         poll_interval_s: Least time between two polls.
         settle_time_s: For how long a task may stay invisible after its answer was lost, before it is sent again.
@@ -62,6 +65,8 @@ class Options:
     rebind: bool = False
     uploads: str | None = None
     voice_rights: str | None = None
+    callback_url: str | None = None
+    listen: str | None = None
     unproven: bool = False
     poll_interval_s: float = 1.0
     settle_time_s: float = 20.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
@@ -15,6 +16,7 @@ from kling_batch.records.account import AccountMemory
 from kling_batch.records.journal import Journal
 from kling_batch.records.store import Store
 from kling_batch.running.uploads import Uploads
+from kling_batch.service.callbacks import Callback
 from kling_batch.service.client import Service
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ class Offload(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ports:
-    """The world. `files` asks the file host, without a token."""
+    """The world. `files` asks the file host, without a token. `callbacks` are what the service tells, where it does."""
 
     service: Service
     files: Downloader
@@ -45,6 +47,7 @@ class Ports:
     offload: Offload
     probe: Probe
     observe: Observer
+    callbacks: asyncio.Queue[Callback] | None = None
 
 
 class Access(Protocol):

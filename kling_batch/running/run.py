@@ -37,6 +37,7 @@ from kling_batch.running.account import Account
 from kling_batch.running.deliver import WORKERS, Deliveries
 from kling_batch.running.endings import OVER, deadline_passed, exit_status_of, failure
 from kling_batch.running.engine import Engine
+from kling_batch.running.hints import Hints
 from kling_batch.running.knowledge import controls_of, durations_of, is_proven, known_of
 from kling_batch.running.limits import Limit
 from kling_batch.running.locking import LockKeeper
@@ -225,6 +226,9 @@ class Run:
             beside.append(group.create_task(telling, name="tell of silence"))
             delivering = partial(deliveries.work, scheduler, ports)
             beside += [group.create_task(engine.guarded(delivering), name=f"deliver {n}") for n in range(WORKERS)]
+            if ports.callbacks is not None:
+                hints = Hints(watcher, ports.callbacks)
+                beside.append(group.create_task(engine.guarded(hints.heed), name="callbacks"))
             if options.deadline_s is not None:
                 beside.append(group.create_task(self._keep_deadline(scheduler, options.deadline_s), name="deadline"))
             await engine.conduct(group, controls=controls_of(rows, locked))

@@ -482,6 +482,8 @@ class Scheduler:
         after = decision.attempt
         if after.stage is before.stage and after.task_id == before.task_id:
             return False
+        if before.stage in {Stage.SUCCEEDED, Stage.DELIVERED} and decision.next is Next.WATCH:
+            return False  # an answer that was under way when it was seen to end
         work.task = task
         if not work.posted:
             work.origin = Origin.RESUMED

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from statistics import median
 
@@ -31,6 +32,56 @@ _AT_ONCE = 8
 _SHORTEST_PAGE = 30
 _ROWS_A_TASK = 4
 """Rows of a page for each task in flight: newest first, few tasks are overtaken by so many others."""
+_BACKSTOP_S = 15.0
+"""The gap between two polls where callbacks are relied on."""
+_LATE = 0.02
+"""How much longer than any before it a task may take until it is asked for, where callbacks are relied on."""
+_LATER = 0.15
+"""How much older it is when it is asked for again."""
+_GRACE_S = 1.0
+"""How long after a poll has found an end a callback may still tell of it."""
+_FIRST_PROOF = 20
+"""Ends in a row that must be told of before callbacks are relied on again."""
+_LEAST_WAIT_S = 0.001
+
+
+@dataclass(eq=False)
+class Reliance:
+    """Whether callbacks can be relied on: from the first that comes until an end is found that none told of.
+
+    From then on that takes many told ends in a row, and twice as many the next time. `told` are tasks of which one said
+    that they have ended, `found` those that a poll found to have ended, and when.
+    """
+
+    relied: bool = False
+    told: set[str] = field(default_factory=set)
+    found: dict[str, float] = field(default_factory=dict)
+    _needed: int = 0
+    _in_a_row: int = 0
+
+    @property
+    def is_doubted(self) -> bool:
+        """Whether callbacks come, and not all of them."""
+        return self._needed > 0 and not self.relied
+
+    def came(self) -> None:
+        """Note that a callback came of a task in flight."""
+        self.relied = self.relied or not self._needed
+
+    def told_in_time(self) -> None:
+        """Note an end that a callback told of before a poll found it."""
+        self._in_a_row += 1
+        self.relied = self.relied or self._in_a_row >= self._needed
+
+    def judge(self, now: float) -> None:
+        """Note the ends that a poll found, and that no callback has told of meanwhile."""
+        missed = [name for name, at in self.found.items() if now >= at + _GRACE_S]
+        for name in missed:
+            del self.found[name]
+        if missed:
+            self._needed = (2 * self._needed or _FIRST_PROOF) if self.relied else self._needed
+            self._in_a_row = 0
+            self.relied = False
 
 
 @dataclass(eq=False)
@@ -48,6 +99,10 @@ class Watcher:
     reconciler: Reconciler
     ports: Ports
     changed: asyncio.Event
+    reliance: Reliance = field(default_factory=Reliance, init=False)
+    news: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    """Is set when a callback may have changed when to look next."""
+    _looked_at: float = field(default=0.0, init=False)
     _least_size: int = field(default=_SHORTEST_PAGE, init=False)
     _failures: int = field(default=0, init=False)
     _list_refused: bool = field(default=False, init=False)
@@ -59,8 +114,24 @@ class Watcher:
             while not self._watched():
                 self.changed.clear()
                 await self.changed.wait()
-            await self.ports.clock.sleep(self._pause_s())
-            await self._turn()
+            await self._pause()
+            if self._watched():
+                await self._turn()
+
+    async def _pause(self) -> None:
+        """Wait until it is time to look; what is told meanwhile may change when that is."""
+        clock = self.ports.clock
+        self._looked_at = clock.monotonic()
+        while self._watched():
+            now = clock.monotonic()
+            self.reliance.judge(now)
+            left_s = self._looked_at + self._pause_s() - now
+            if left_s <= _LEAST_WAIT_S:
+                break
+            self.news.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(left_s, _GRACE_S) if self.reliance.found else left_s):
+                    await self.news.wait()
 
     def _pause_s(self) -> float:
         """Say in how many seconds to look next: after a failure later and later."""
@@ -69,7 +140,18 @@ class Watcher:
             return max(least_s, wait_s(self._failures, self.ports.rng.random()))
         oldest = min(work.in_flight_since for work in self._watched())
         typical_s = median(durations) if durations else self.ports.clock.monotonic() - oldest
-        return max(least_s, _SHARE * typical_s)
+        often_s = max(least_s, _SHARE * typical_s)
+        if self.reliance.relied:
+            return max(least_s, self._untold_s())
+        return max(least_s, min(often_s, self._untold_s())) if self.reliance.is_doubted else often_s
+
+    def _untold_s(self) -> float:
+        """Say in how many seconds to look next where callbacks are relied on: when one is late, or as a backstop."""
+        if not self.scheduler.durations:
+            return _BACKSTOP_S
+        late_s = max(self.scheduler.durations) * (1 + _LATE)
+        ages = [self._looked_at - work.in_flight_since for work in self._watched()]
+        return min(_BACKSTOP_S, *(late_s - age if age < late_s else _LATER * age for age in ages))
 
     def _watched(self) -> list[Work]:
         return [work for work in self.scheduler.in_flight.values() if work.row.stage is Stage.CREATED]
@@ -104,8 +186,9 @@ class Watcher:
             by_name = {task.external_id: task for task in outcome.tasks if task.external_id is not None}
             seen += [(work, by_name[work.external_id]) for work in unclear if work.external_id in by_name]
         self._see_others(outcome)
-        for work, _ in seen:
+        for work, task in seen:
             self._absent_since.pop(work.external_id, None)
+            self._judge(work, task)
         await self.reconciler.observe(seen)
         missing = [work for work in watched if (work.row.task_id or "") not in shown]
         return missing, outcome.rows == size
@@ -127,22 +210,23 @@ class Watcher:
         asked = [work for work in missing if work.row.stage is Stage.CREATED][:some]
         for begin in range(0, len(asked), _AT_ONCE):
             some_of_them = asked[begin : begin + _AT_ONCE]
-            await read_all((f"query {work.take.key}", self._ask_for(work)) for work in some_of_them)
+            await read_all((f"query {work.take.key}", self.ask_for(work)) for work in some_of_them)
         in_flight = self.scheduler.in_flight
         for work in asked:
             # Whoever was asked for goes to the end, so that everybody's turn comes.
             if in_flight.get(work.external_id) is work:
                 in_flight[work.external_id] = in_flight.pop(work.external_id)
 
-    async def _ask_for(self, work: Work) -> None:
+    async def ask_for(self, work: Work) -> None:
+        """Query a single task, and take in what is said of it."""
         with self.scheduler.about(work):
             await self._query(work)
 
     async def _query(self, work: Work) -> None:
         task_id = work.row.task_id
         outcome = await self.ports.service.query(self.scheduler.kind, task_id or "")
-        if work.row.task_id != task_id:
-            return  # it was seen to fail meanwhile, and is at its next attempt
+        if work.row.task_id != task_id or work.row.stage is not Stage.CREATED:
+            return  # it was seen to end meanwhile
         match outcome:
             case Found(task=task):
                 self._failures = 0
@@ -161,7 +245,13 @@ class Watcher:
 
     async def _observe(self, work: Work, task: Task) -> None:
         self._absent_since.pop(work.external_id, None)
+        self._judge(work, task)
         await self.reconciler.observe([(work, task)])
+
+    def _judge(self, work: Work, task: Task) -> None:
+        """Note where a task in flight is found to have ended, and no callback told of it."""
+        if task.status.ended and work.row.stage is Stage.CREATED and task.task_id not in self.reliance.told:
+            self.reliance.found[task.task_id] = self.ports.clock.monotonic()
 
     def _failed(self, outcome: Refused | ReadFailed) -> None:
         if isinstance(outcome, Refused) and (stop := stop_for(outcome)) is not None:

@@ -18,11 +18,12 @@ _SIGN_ANEW_S = 60
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Keys:
-    """A static key, or an access key with its secret."""
+    """A static key, or an access key with its secret; and the secrets with which the account's callbacks are signed."""
 
     api_key: str | None = field(default=None, repr=False)
     access_key: str | None = field(default=None, repr=False)
     secret_key: str | None = field(default=None, repr=False)
+    webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
 
     def fingerprint(self, base_url: str) -> str:
         """Name the service and the account, without giving the key away: 64 bits of a hash."""
@@ -49,10 +50,11 @@ def keys_from(environment: Mapping[str, str]) -> Keys:
                 f"{name} holds a character that no key has (its value is not shown).",
                 hint="Copy the key anew, without spaces, quotes or line breaks.",
             )
+    webhook_secrets = tuple(environment.get("KLING_WEBHOOK_SECRET", "").replace(",", " ").split())
     if api_key:
-        return Keys(api_key=api_key)
+        return Keys(api_key=api_key, webhook_secrets=webhook_secrets)
     if access and secret:
-        return Keys(access_key=access, secret_key=secret)
+        return Keys(access_key=access, secret_key=secret, webhook_secrets=webhook_secrets)
     if access or secret:
         missing = "KLING_SECRET_KEY" if access else "KLING_ACCESS_KEY"
         raise UsageError(
@@ -106,4 +108,5 @@ class Signer:
     def secrets(self) -> tuple[str, ...]:
         """Say what must never be shown: the keys, and every token that was signed with them."""
         keys = self._keys
-        return (*filter(None, (keys.api_key, keys.secret_key, keys.access_key)), *self._signed)
+        signing = (secret.removeprefix("whsec_") for secret in keys.webhook_secrets)
+        return (*filter(None, (keys.api_key, keys.secret_key, keys.access_key)), *signing, *self._signed)

@@ -113,12 +113,13 @@ def checked_base_url(url: str) -> str:
         raise UsageError("KLING_BASE_URL is not an http or https URL with a host.", hint=_HINT)
     if "@" in parts.netloc or "?" in url or "#" in url:
         raise UsageError("KLING_BASE_URL holds more than scheme, host, port and path.", hint=_HINT)
-    if parts.scheme == "http" and not _loopback(host):
+    if parts.scheme == "http" and not is_loopback(host):
         raise UsageError(f"KLING_BASE_URL would send the token to {host} unencrypted.", hint=_HINT)
     return url.rstrip("/")
 
 
-def _loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
@@ -149,12 +150,16 @@ class KlingService:
     """The real service, over HTTP: see `Service` for the calls.
 
     A refused token is signed anew and the call repeated once: a call that was refused for its token made nothing.
-    `date` is the service's time at its latest answer, in Unix seconds; whole ones, as HTTP has them.
+    `callback_url` is where the service shall tell of tasks. `date` is the service's time at its latest answer, in Unix
+    seconds; whole ones, as HTTP has them.
     """
 
-    def __init__(self, http: httpx.AsyncClient, signer: Signer, *, probe: Probe = no_probe) -> None:
+    def __init__(
+        self, http: httpx.AsyncClient, signer: Signer, *, callback_url: str | None = None, probe: Probe = no_probe
+    ) -> None:
         self._http = http
         self._signer = signer
+        self._callback_url = callback_url
         self._probe = probe
         self._room = asyncio.Semaphore(MOST_CALLS)
         self.requests = 0
@@ -164,7 +169,8 @@ class KlingService:
     async def create(self, kind: Kind, request: Mapping[str, Any], external_id: str) -> CreateOutcome:
         """See `Service.create`."""
         named = {} if kind.external_id is None else {kind.external_id: external_id}
-        body = json.dumps({**request, **named}, ensure_ascii=False).encode()
+        told = {} if None in {kind.callback, self._callback_url} else {kind.callback: self._callback_url}
+        body = json.dumps({**request, **named, **told}, ensure_ascii=False).encode()
         reply = await self._signed(lambda: self._send("POST", kind.path, body))
         if isinstance(reply, _Lost):
             return Unclear(reason=reply.reason) if reply.sent else NotSent(reason=reply.reason)

@@ -100,7 +100,7 @@ def read_create(reply: Reply, external_id: str, kind: Kind) -> CreateOutcome:
             strange = reply.status in _OK and envelope.code not in CODES
             return Unclear(reason=f"{envelope.code}: {envelope.message}", code=envelope.code, strange=strange)
         return refused
-    task = _task(envelope.data, kind)
+    task = read_task(envelope.data, kind)
     if task is None:
         return Unclear(reason="accepted, but the answer names no task")
     if task.external_id not in {None, external_id}:
@@ -125,7 +125,7 @@ def read_query(reply: Reply, wanted_id: str, kind: Kind) -> QueryOutcome:
         data = data[0]
     if data is None or data in ({}, []):
         return Absent()
-    task = _task(data, kind)
+    task = read_task(data, kind)
     if task is None or not _answers(task, wanted_id):
         return ReadFailed(reason="the answer names another task, or none")
     return Found(task=task)
@@ -149,7 +149,7 @@ def read_list(reply: Reply, kind: Kind) -> ListOutcome:
     rows = [] if envelope.data is None or envelope.data == {} else envelope.data
     if not isinstance(rows, list):
         return ReadFailed(reason="the answer is no list of tasks")
-    tasks = tuple(task for row in rows[:_MOST_ROWS] if (task := _task(row, kind)) is not None)
+    tasks = tuple(task for row in rows[:_MOST_ROWS] if (task := read_task(row, kind)) is not None)
     return Page(tasks=tasks, rows=len(rows))
 
 
@@ -161,6 +161,21 @@ def read_data(reply: Reply) -> Mapping[str, Any] | Refused | ReadFailed:
     if not isinstance(envelope.data, dict):
         return ReadFailed(reason="the answer carries no data")
     return envelope.data
+
+
+def read_callback(body: bytes, secrets: Iterable[str]) -> Mapping[str, Any] | None:
+    """Read what the service tells of its own accord: the fields of a task, also where they stand in an envelope.
+
+    None where it is no JSON object. `secrets` are struck out.
+    """
+    try:
+        fields = struck_out(json.loads(body), secrets)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(fields, dict):
+        return None
+    data = fields.get("data")
+    return data if isinstance(data, dict) and "task_id" not in fields else fields
 
 
 def _read(reply: Reply) -> _Envelope | Refused | ReadFailed:
@@ -236,7 +251,8 @@ def _refusal(envelope: _Envelope, http_status: int) -> Refused:
     )
 
 
-def _task(data: Any, kind: Kind) -> Task | None:
+def read_task(data: Any, kind: Kind) -> Task | None:
+    """Read a task from its fields; None where they name none."""
     if not isinstance(data, dict):
         return None
     task_id = data.get("task_id")

@@ -47,6 +47,7 @@ DOORS = {
     "junitparser": {"kling_batch.report.junit"},
     "soundfile": {"kling_batch.delivery.verify", "kling_batch.manifest.inputs", "kling_batch.sandbox"},
     "obstore": {"kling_batch.records.object_store"},
+    "standardwebhooks": {"kling_batch.service.callbacks"},
 }
 """Which modules, or packages with all that is in them, a library may be imported by."""
 TYPES_ALONE = {"kling_batch.api.access"}

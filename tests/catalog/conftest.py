@@ -40,6 +40,7 @@ RECITAL: dict[str, Any] = {
         "one_of": [],
         "inputs": {},
         "external_id": None,
+        "callback": None,
         "synchronous": False,
         "rights": False,
         "makes": None,
