@@ -11,6 +11,7 @@ from kling_batch.catalog.kinds import (
     WORDS,
     Input,
     Kind,
+    Made,
     Output,
     formats,
     kind,
@@ -19,4 +20,17 @@ from kling_batch.catalog.kinds import (
     read_kind,
 )
 
-__all__ = ["DEFAULT", "LENGTH", "WORDS", "Input", "Kind", "Output", "formats", "kind", "kind_of", "kinds", "read_kind"]
+__all__ = [
+    "DEFAULT",
+    "LENGTH",
+    "WORDS",
+    "Input",
+    "Kind",
+    "Made",
+    "Output",
+    "formats",
+    "kind",
+    "kind_of",
+    "kinds",
+    "read_kind",
+]

@@ -52,6 +52,20 @@ class Input:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Made:
+    """What a task makes beside files, as a voice: the fields of a result that say its id, name and language.
+
+    At the path `presets` are those that everybody may use; a call to `delete` with an id deletes one's own.
+    """
+
+    id: str
+    name: str
+    language: str
+    presets: str
+    delete: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Kind:
     """A kind of task.
 
@@ -64,7 +78,7 @@ class Kind:
     can be asked for by nothing.
 
     `rights` tells that what it makes is somebody's, as a voice is: it is asked for only once somebody has said who
-    agrees to that. `makes` is the field of a result that names what was made beside its files; None for files alone.
+    agrees to that. `makes` says how what is made beside files is told of; None for files alone.
 
     `outputs` are the files of a finished task by format, and `formats` those that are kept unless a job says otherwise.
     A task takes `slots` of the account's room in its `pool`; `units` is its list price. `final_messages` are words of a
@@ -84,7 +98,7 @@ class Kind:
     callback: str | None
     synchronous: bool
     rights: bool
-    makes: str | None
+    makes: Made | None
     outputs: Mapping[str, Output]
     formats: tuple[str, ...]
     pool: str
@@ -128,7 +142,7 @@ def read_kind(name: str, schema: Mapping[str, Any]) -> Kind:
         callback=facts["callback"],
         synchronous=facts["synchronous"],
         rights=facts["rights"],
-        makes=facts["makes"],
+        makes=None if facts["makes"] is None else Made(**facts["makes"]),
         outputs={output: _output(said) for output, said in facts["outputs"].items()},
         formats=tuple(facts["formats"]),
         pool=facts["pool"],

@@ -53,6 +53,7 @@ COMMANDS = {
     "stats": "Sum up units, seconds, failures and loudness over many manifests.",
     "account": "Show the account's resource packs and what is left.",
     "tasks": "List the account's tasks.",
+    "voices": "List the voices that there are, or delete one of your own.",
     "doctor": "Check keys, clock, disk and the way to the service.",
     "sandbox": "Serve a stand-in for the service on this machine.",
     "schema": "Print one of the program's JSON schemas.",

@@ -22,7 +22,7 @@ from kling_batch.report.facts import as_paid, units_text
 COLUMNS = (
     "job_id", "take", "status", "origin", WORDS, LENGTH, "external_task_id", "task_id", "attempts", "units",
     "files", "sha256", "tags", "meta", "error_code", "error_message", "error_hint", "submitted_at", "finished_at",
-    "warnings",
+    "warnings", "voice_id",
 )  # fmt: skip
 """The header, in order."""
 
@@ -71,4 +71,5 @@ def _row(result: TakeResult) -> list[str]:
         iso(result.submitted_at) or "",
         iso(result.finished_at) or "",
         ";".join(result.warnings),
+        result.voice_id or "",
     ]

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 from kling_batch import __version__
-from kling_batch.catalog import Kind
+from kling_batch.catalog import Kind, Made
 from kling_batch.effects import Probe, no_probe
 from kling_batch.errors import UsageError
 from kling_batch.service import wire
@@ -27,6 +27,7 @@ from kling_batch.service.outcomes import (
     Absent,
     CreateOutcome,
     ListOutcome,
+    MadePage,
     NotSent,
     QueryOutcome,
     ReadFailed,
@@ -193,6 +194,17 @@ class KlingService:
         window = f"start_time={start_ms}&end_time={end_ms}"
         reply = await self._signed(lambda: self._send("GET", f"{ACCOUNT_PATH}?{window}"))
         return ReadFailed(reason=reply.reason) if isinstance(reply, _Lost) else wire.read_data(reply)
+
+    async def made(self, kind: Kind, path: str, number: int) -> MadePage | Refused | ReadFailed:
+        """Ask for a page of what tasks of a kind have made, from page 1, of `LONGEST_PAGE` rows. Free."""
+        reply = await self._signed(lambda: self._send("GET", f"{path}?pageNum={number}&pageSize={LONGEST_PAGE}"))
+        return ReadFailed(reason=reply.reason) if isinstance(reply, _Lost) else wire.read_made(reply, kind)
+
+    async def delete(self, made: Made, made_id: str) -> Absent | Refused | ReadFailed:
+        """Delete what a task has made. May be repeated: what is gone stays so."""
+        body = json.dumps({made.id: made_id}).encode()
+        reply = await self._signed(lambda: self._send("POST", made.delete, body))
+        return ReadFailed(reason=reply.reason) if isinstance(reply, _Lost) else wire.read_deleted(reply)
 
     async def _signed(self, send: Callable[[], Awaitable[wire.Reply | _Lost]]) -> wire.Reply | _Lost:
         reply = await send()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kling_batch.model import Task
@@ -61,6 +62,14 @@ class Page:
     """One page of the account's tasks. `rows` counts what the service sent, readable or not."""
 
     tasks: tuple[Task, ...]
+    rows: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MadePage:
+    """One page of what tasks have made beside files: the texts that are told of each. `rows` is as in `Page`."""
+
+    made: tuple[Mapping[str, str], ...]
     rows: int
 
 

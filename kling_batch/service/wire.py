@@ -26,6 +26,7 @@ from kling_batch.service.outcomes import (
     CreateOutcome,
     Found,
     ListOutcome,
+    MadePage,
     Page,
     QueryOutcome,
     ReadFailed,
@@ -143,14 +144,46 @@ def _answers(task: Task, wanted_id: str) -> bool:
 
 def read_list(reply: Reply, kind: Kind) -> ListOutcome:
     """Classify the answer to a call for a page of tasks. Rows that cannot be read are counted and passed over."""
+    rows = _rows(reply)
+    if not isinstance(rows, list):
+        return rows
+    tasks = tuple(task for row in rows[:_MOST_ROWS] if (task := read_task(row, kind)) is not None)
+    return Page(tasks=tasks, rows=len(rows))
+
+
+def read_made(reply: Reply, kind: Kind) -> MadePage | Refused | ReadFailed:
+    """Classify the answer to a call for a page of what tasks have made, such as voices: of each, the texts."""
+    rows = _rows(reply)
+    if not isinstance(rows, list):
+        return rows
+    results = [row.get("task_result") for row in rows[:_MOST_ROWS] if isinstance(row, dict)]
+    names = dict.fromkeys(output.result for output in kind.outputs.values())
+    lists = [result.get(name) for result in results if isinstance(result, dict) for name in names]
+    made = [each for found in lists if isinstance(found, list) for each in found[:_MOST_AUDIOS]]
+    texts = (
+        {name: text for name, value in each.items() if (text := _text(value))}
+        for each in made
+        if isinstance(each, dict)
+    )
+    return MadePage(made=tuple(texts), rows=len(rows))
+
+
+def _rows(reply: Reply) -> list[Any] | Refused | ReadFailed:
     envelope = _read(reply)
     if not isinstance(envelope, _Envelope):
         return envelope
     rows = [] if envelope.data is None or envelope.data == {} else envelope.data
-    if not isinstance(rows, list):
-        return ReadFailed(reason="the answer is no list of tasks")
-    tasks = tuple(task for row in rows[:_MOST_ROWS] if (task := read_task(row, kind)) is not None)
-    return Page(tasks=tasks, rows=len(rows))
+    return rows if isinstance(rows, list) else ReadFailed(reason="the answer is no list of tasks")
+
+
+def read_deleted(reply: Reply) -> Absent | Refused | ReadFailed:
+    """Classify the answer to a deletion: what the service does not know is gone as well."""
+    envelope = _read(reply)
+    match envelope:
+        case _Envelope() | Refused(reaction=Reaction.ABSENT):
+            return Absent()
+        case _:
+            return envelope
 
 
 def read_data(reply: Reply) -> Mapping[str, Any] | Refused | ReadFailed:
@@ -281,14 +314,14 @@ def _audios(result: Any, kind: Kind) -> Iterator[Audio]:
         for row in rows[:_MOST_AUDIOS] if isinstance(rows, list) else ():
             if isinstance(row, dict):
                 outputs = {form: output for form, output in kind.outputs.items() if output.result == name}
-                yield _audio(row, outputs, kind.makes)
+                yield _audio(row, outputs, kind.makes.id if kind.makes else "id")
 
 
-def _audio(row: Mapping[str, Any], outputs: Mapping[str, Output], makes: str | None) -> Audio:
+def _audio(row: Mapping[str, Any], outputs: Mapping[str, Output], id_field: str) -> Audio:
     urls = {name: url for name, output in outputs.items() if (url := _text(row.get(output.url)))}
     lengths = {name: _decimal(row.get(output.length)) for name, output in outputs.items() if output.length}
     return Audio(
-        id=_text(row.get(makes or "id")) or "",
+        id=_text(row.get(id_field)) or "",
         urls=urls,
         durations_s={name: float(length) for name, length in lengths.items() if length is not None},
     )

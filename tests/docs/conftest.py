@@ -178,6 +178,8 @@ def _commands_of(command: click.Command, names: tuple[str, ...]) -> Iterator[tup
     if not isinstance(command, click.Group):
         yield " ".join(names), command
         return
+    if command.invoke_without_command:
+        yield " ".join(names), command
     context = click.Context(command)
     for name in command.list_commands(context):
         if (found := command.get_command(context, name)) is not None:

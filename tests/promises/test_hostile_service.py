@@ -48,7 +48,7 @@ def test_an_answer_without_an_end_is_none(service: Service, machine: Machine, ki
     assert service.paid_once(2)
 
 
-@pytest.mark.parametrize("verb", ["account", "tasks", "doctor"])
+@pytest.mark.parametrize("verb", ["account", "tasks", "voices", "doctor"])
 def test_a_bomb_ends_a_question_in_words(service: Service, machine: Machine, verb: str) -> None:
     """The questions that a person asks by hand have the same bound."""
     service.meddle = lambda _: BOMB

@@ -127,3 +127,40 @@ def test_a_recording_is_checked(voices: Any, data: bytes, words: str, capsys: py
     said = capsys.readouterr().out
     assert "tavern.yaml:5:" in said
     assert words in said
+
+
+def listed(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    capsys.readouterr()
+    assert main(["voices", "--format", "json"]) == 0
+    voices: list[dict[str, Any]] = json.loads(capsys.readouterr().out)["voices"]
+    return voices
+
+
+def test_voices_are_listed_and_deleted(voices: Any, serve: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """One's own and everybody's; one's own is deleted once somebody agrees, and nothing else is."""
+    serve()
+    assert voices.run("--voice-rights", "Ada") == 0
+    voice_id = voices.report()["takes"][0]["voice_id"]
+    (own,) = [voice for voice in listed(capsys) if voice["own"]]
+    presets = [voice for voice in listed(capsys) if not voice["own"]]
+    assert (own["voice_id"], own["name"]) == (voice_id, "Barkeeper")
+    assert own["trial_url"]
+    assert main(["voices"]) == 0
+    assert f"{voice_id}  own     Barkeeper  http" in capsys.readouterr().out
+    assert main(["voices", "delete", voice_id]) == 4
+    assert "Add --yes" in capsys.readouterr().err
+    assert main(["voices", "delete", presets[0]["voice_id"], "--yes"]) == 2
+    assert main(["voices", "delete", voice_id, "--yes"]) == 0
+    assert listed(capsys) == presets
+
+
+@pytest.mark.parametrize("fault", ["lost-before", "lost-after"])
+def test_a_voice_is_deleted_though_the_answer_was_lost(
+    voices: Any, serve: Any, rule: Any, capsys: pytest.CaptureFixture[str], fault: str
+) -> None:
+    """What is gone is gone, whoever asks a second time."""
+    serve(rules=(rule(fault, on="delete", nth=frozenset({1})),))
+    assert voices.run("--voice-rights", "Ada") == 0
+    (own,) = [voice for voice in listed(capsys) if voice["own"]]
+    assert main(["voices", "delete", own["voice_id"], "--yes"]) == 0
+    assert not [voice for voice in listed(capsys) if voice["own"]]
