@@ -62,7 +62,7 @@ wheel-check: $(READY)
 floors: $(FLOORS)/.ready
 	$(FLOORS)/bin/kling-batch run examples/fireworks.yaml --sandbox --select last-ember --out out/floors
 	$(FLOORS)/bin/python -m pytest --numprocesses 2 $(addprefix tests/,cli service sandbox report) \
-	  --ignore-glob '*/test_browser.py' --ignore-glob '*/test_audition.py'
+	  --ignore-glob '*/test_browser.py' --ignore-glob '*/test_audition.py' --ignore-glob '*/test_page_*.py'
 
 $(FLOORS)/.ready: pyproject.toml tests/floors.py
 	$(PYTHON) -m venv $(FLOORS)

@@ -1,4 +1,4 @@
-"""`report.html`, as text; `test_browser.py` and `test_audition.py` open it."""
+"""`report.html`, as text; `test_browser.py`, `test_audition.py` and `test_page_*.py` open it."""
 
 from __future__ import annotations
 

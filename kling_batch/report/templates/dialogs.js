@@ -123,7 +123,7 @@ function tellChoices() {
   const words = [changes.size && many(changes.size, "new choice"), rejected.size && `${counted.format(rejected.size)} rejected`, notes.size && many(notes.size, "note")].filter(Boolean);
   choicesButton.replaceChildren(icon("star"), words.join(", ") || "Choices");
   choicesButton.classList.toggle("some", words.length > 0);
-  copyButton.hidden = changes.size === 0;
+  copyButton.hidden = changes.size === 0 || rejected.size + notes.size > 0; // it copies the picks alone
   if (choicesBox.open) showChoices();
 }
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from playwright.sync_api import expect
 
 from kling_batch.model import RunResult
@@ -71,3 +72,16 @@ def test_ten_jobs_are_on_a_screen_in_the_compact_view(
     assert page.evaluate(WHOLE) >= 10
     page.keyboard.press("v")
     assert page.evaluate(WHOLE) < 10
+
+
+@pytest.mark.parametrize("width", [1280, 1000, 768, 375])
+def test_the_player_has_room_for_what_is_decided(
+    visit: Callable[..., Any], report: Callable[..., Path], tavern: RunResult, width: int
+) -> None:
+    """Nothing of it leaves a window of any usual width."""
+    page = visit(report(tavern, sounds=False).as_uri(), width=width).page
+    page.get_by_role("button", name="Choose door-old, take 2", exact=True).click()
+    page.get_by_role("button", name="Choose step-old, take 1", exact=True).click()
+    page.get_by_role("button", name="Reject door-old, take 3", exact=True).click()
+    right = "(parts) => Math.max(...parts.map((part) => part.getBoundingClientRect().right))"
+    assert page.locator(".player, .player button, .player p").evaluate_all(right) <= width
