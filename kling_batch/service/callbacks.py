@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from kling_batch.errors import UsageError
 from kling_batch.service import wire
-from kling_batch.service.client import is_loopback
+from kling_batch.service.client import PLAIN_URL, is_loopback
 
 if TYPE_CHECKING:
     from standardwebhooks import Webhook
@@ -58,18 +58,27 @@ def address_of(url: str, listen: str) -> Address:
     Raises:
         UsageError: The URL is no https URL, nor http on this machine; or there is no such place to listen.
     """
-    try:
-        parts, place = urlsplit(url), urlsplit(f"//{listen}")
-        host, port = place.hostname, place.port
-        secure = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or ""))
-        usable = secure and parts.hostname and parts.port != 0 and "@" not in parts.netloc
-    except ValueError:
-        usable = host = port = None
-    if not usable or not url.isascii() or not url.isprintable() or " " in url:
+    if not _is_reachable(url):
         raise UsageError("--callback-url is no https URL, nor http on this machine.", hint=_HINT)
+    try:
+        place = urlsplit(f"//{listen}")
+        host, port = place.hostname, place.port
+    except ValueError:
+        host = port = None
     if not host or not port or place.netloc != listen or "@" in listen:
         raise UsageError(f"--listen {listen} is not of the form HOST:PORT.", hint="Such as --listen 0.0.0.0:8765.")
     return Address(url=url, host=host, port=port)
+
+
+def _is_reachable(url: str) -> bool:
+    """Whether it is an address to which the service may tell of tasks: what is said there is nobody else's."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        return False
+    secure = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))
+    return bool(secure and host and PLAIN_URL.fullmatch(url) and "@" not in parts.netloc)
 
 
 @asynccontextmanager

@@ -58,7 +58,7 @@ _HEADERS = {
     "User-Agent": f"kling-batch/{__version__}",
 }
 _HINT = f"Set KLING_BASE_URL to https://HOST, such as {DEFAULT_BASE_URL}, or unset it."
-_PLAIN_URL = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+")
+PLAIN_URL = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+")
 """What may stand in a URL at all (RFC 3986)."""
 _HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")
 
@@ -108,7 +108,7 @@ def checked_base_url(url: str) -> str:
         host, _ = parts.hostname or "", parts.port
     except ValueError:
         raise UsageError("KLING_BASE_URL is not a URL.", hint=_HINT) from None
-    if not _PLAIN_URL.fullmatch(url):
+    if not PLAIN_URL.fullmatch(url):
         raise UsageError("KLING_BASE_URL holds a character that has no place in an address.", hint=_HINT)
     if parts.scheme not in {"http", "https"} or not _HOST.fullmatch(host):
         raise UsageError("KLING_BASE_URL is not an http or https URL with a host.", hint=_HINT)
