@@ -91,6 +91,17 @@ def test_who_agreed_outlives_a_run_that_was_stopped(voices: Any, serve: Any, rul
     assert server.world.ledger.posts.total() == 1
 
 
+def test_a_fresh_clone_needs_consent_anew(voices: Any, serve: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """What was agreed to was one voice: `reroll` changes neither lock nor account without the flag."""
+    server = serve()
+    assert voices.run("--voice-rights", "Ada") == 0
+    before = (voices.folder / "tavern.yaml.lock").read_bytes()
+    assert main(["reroll", str(voices.manifest), "barkeeper:1", "--yes"]) == 4
+    assert "--voice-rights WHO" in capsys.readouterr().err
+    assert (voices.folder / "tavern.yaml.lock").read_bytes() == before
+    assert server.world.ledger.posts.total() == 1
+
+
 def test_the_plan_names_every_clone(voices: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """In words and as JSON; what is made already is not named."""
     assert main(["plan", str(voices.manifest), "--format", "json"]) == 0
