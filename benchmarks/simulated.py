@@ -7,6 +7,8 @@ the program knows that the account came to life with the run, so that only the w
 
 from __future__ import annotations
 
+import asyncio
+import json
 import random
 import statistics
 import tempfile
@@ -33,11 +35,12 @@ from kling_batch.running.ports import Ports
 from kling_batch.running.run import Stopper
 from kling_batch.running.session import Session
 from kling_batch.sandbox.quick import quick_clip
-from kling_batch.sandbox.settings import API_BASE_URL, SANDBOX_ACCESS_KEY, SANDBOX_SECRET_KEY, WorldSettings
+from kling_batch.sandbox.settings import API_BASE_URL, SANDBOX_ACCESS_KEY, SANDBOX_SECRET_KEY, Callbacks, WorldSettings
 from kling_batch.sandbox.settings import Span as Times
 from kling_batch.sandbox.transport import SandboxTransport
 from kling_batch.sandbox.world import World
 from kling_batch.service.auth import Keys
+from kling_batch.service.callbacks import Callback
 from kling_batch.service.client import KlingService, api_client
 from tests.chaos.virtual import EPOCH, Time, VirtualClock, run_virtual
 
@@ -53,13 +56,18 @@ Client = Callable[["Bench"], Awaitable[object]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Case:
-    """What is simulated. Times are seconds; `sigma` 0 is a fixed generation time."""
+    """What is simulated. Times are seconds; `sigma` 0 is a fixed generation time.
+
+    `lost` is the share of callbacks that never arrive; None has no callbacks. `signed` ones are believed.
+    """
 
     takes: int
     slots: int
     median_s: float
     sigma: float = 0.0
     seed: int = 0
+    lost: float | None = None
+    signed: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,9 +108,10 @@ class Access:
         bench, keys = self.bench, Keys(access_key=SANDBOX_ACCESS_KEY, secret_key=SANDBOX_SECRET_KEY)
         http, files = api_client(API_BASE_URL, bench.transport), file_client(transport=bench.transport)
         rng = random.Random(bench.case.seed)  # noqa: S311 - jitter of waits
-        async with http, files:
+        url = None if bench.case.lost is None else "https://hooks.invalid"
+        async with http, files, _told(bench) as callbacks:
             yield Ports(
-                service=KlingService(http, keys.signer(bench.clock.time)),
+                service=KlingService(http, keys.signer(bench.clock.time), callback_url=url),
                 files=Downloader(files, clock=bench.clock, rng=rng),
                 journal=journal,
                 store=store,
@@ -111,7 +120,27 @@ class Access:
                 offload=_here,
                 probe=no_probe,
                 observe=observe,
+                callbacks=callbacks,
             )
+
+
+@asynccontextmanager
+async def _told(bench: Bench) -> AsyncIterator[asyncio.Queue[Callback] | None]:
+    """Bring callbacks over, each within `LATENCY_S`."""
+    if bench.case.lost is None:
+        yield None
+        return
+    inbox: asyncio.Queue[Callback] = asyncio.Queue()
+
+    async def bring() -> None:
+        while True:
+            await bench.clock.sleep(LATENCY_S)
+            for callback in bench.world.news():
+                inbox.put_nowait(Callback(fields=json.loads(callback.body), signed=bench.case.signed))
+
+    bringing = asyncio.create_task(bring(), name="callbacks")
+    yield inbox
+    bringing.cancel()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -134,6 +163,7 @@ def simulate(case: Case, client: Client, *, before: Client | None = None) -> Fou
         latency=Times.fixed(LATENCY_S),
         seed=case.seed,
         sample_rate=8000,
+        callbacks=Callbacks(lost=case.lost or 0.0),
     )
     world = World(settings, now=clock.time, synth=quick_clip)
     with tempfile.TemporaryDirectory(dir=_memory()) as folder:
@@ -277,6 +307,7 @@ def must_show() -> list[dict[str, Any]]:
     hundred = Case(takes=1000, slots=100, median_s=2.0, sigma=SIGMA)
     seven = Case(takes=100, slots=7, median_s=2.0, sigma=SIGMA)
     sixty = Case(takes=300, slots=60, median_s=2.0, sigma=SIGMA)
+    fast, slow = replace(ten, sigma=0.0, lost=0.0), replace(ten_slow, sigma=0.0, lost=0.0)
     told, unlike = program(poll_interval_s=0.1), program(poll_interval_s=0.1, told=False)
     real = program(poll_interval_s=0.1, empty_account=False)
     one = program(poll_interval_s=0.1, empty_account=False, select="s000000")
@@ -296,6 +327,11 @@ def must_show() -> list[dict[str, Any]]:
         measure("auto", seven, unlike, repeats=15),
         measure("told", sixty, told, repeats=9),
         measure("auto", sixty, unlike, repeats=9),
+        *(
+            measure(f"callbacks, {words}", replace(case, lost=lost, signed=signed), told, repeats=1)
+            for case in (fast, slow)
+            for words, lost, signed in (("signed", 0.0, True), ("unsigned", 0.0, False), ("20 % lost", 0.2, True))
+        ),
     ]
 
 

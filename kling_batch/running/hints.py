@@ -56,7 +56,7 @@ class Hints:
         reliance.came()
         if task.status.ended:
             reliance.told.add(name)
-        if callback.signed and _is_whole(work, task):
+        if callback.signed and _is_whole(work, task, named=bool(self.watcher.scheduler.kind.makes)):
             group.create_task(self._take_in(work, task), name=f"told of {name}")
         elif task.status.ended:
             self._hinted.add(name)
@@ -91,7 +91,10 @@ class Hints:
         self.watcher.news.set()
 
 
-def _is_whole(work: Work, task: Task) -> bool:
-    """Whether a task is told of with all that a query would: no page says what a callback of a sound holds."""
-    made = {name for audio in task.audios for name in audio.urls}
+def _is_whole(work: Work, task: Task, *, named: bool) -> bool:
+    """Whether a task is told of with all that a query would: no page says what a callback of a sound holds.
+
+    `named` tells that what it made is known by its id, as a voice is.
+    """
+    made = {name for audio in task.audios if audio.id or not named for name in audio.urls}
     return task.status is not TaskStatus.SUCCEEDED or made.issuperset(work.take.job.formats)
