@@ -160,6 +160,11 @@ def test_a_page_on_disk_reads_sounds_once_it_has_the_folder(
     page.keyboard.press("s")
     zoom = page.get_by_role("region", name="Zoom")
     expect(zoom.get_by_text("A page on disk may play sounds and not read them.")).to_be_visible()
+    other = path.parent.parent / "other"
+    other.mkdir()
+    (other / "report.html").touch()
+    zoom.get_by_label("Give the folder").set_input_files(other)
+    expect(zoom).to_contain_text(f"That folder is another one. This page is {path}.")
     zoom.get_by_label("Give the folder").set_input_files(path.parent)
     page.get_by_role("img", name="Spectrogram of door-creak, take 1").wait_for()
     assert brightest_hz(page) == pytest.approx(TONE_HZ, rel=0.07)

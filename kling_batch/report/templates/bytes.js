@@ -16,20 +16,19 @@ async function bytesOf(path) {
 }
 
 function folderField() {
-  const input = el("input", { type: "file", webkitdirectory: true, class: "unseen", onchange: () => takeFolder([...input.files]) });
-  return el("div", { class: "folder" },
-    el("p", { class: "fine" }, "A page on disk may play sounds and not read them. It can once you give it the folder it is in; nothing is sent anywhere."),
-    el("label", { class: "plain-button" }, "Give the folder", input));
+  const words = el("p", { class: "fine", role: "status" }, "A page on disk may play sounds and not read them. It can once you give it the folder it is in; nothing is sent anywhere.");
+  const input = el("input", { type: "file", webkitdirectory: true, class: "unseen", onchange: () => takeFolder([...input.files], words) });
+  return el("div", { class: "folder" }, words, el("label", { class: "plain-button" }, "Give the folder", input));
 }
 
-function takeFolder(files) {
-  const page = decodeURIComponent(location.pathname.split("/").pop());
-  const own = files.find((file) => file.name === page);
+function takeFolder(files, words) {
+  const here = decodeURIComponent(location.pathname).normalize();
+  const own = files.find((file) => here.endsWith(`/${file.webkitRelativePath.normalize()}`));
   if (!own) {
-    say("That is not the folder of this page");
+    words.textContent = `That folder is another one. This page is ${here}.`;
     return;
   }
-  const above = own.webkitRelativePath.length - page.length;
+  const above = own.webkitRelativePath.length - own.name.length;
   for (const file of files) given.set(file.webkitRelativePath.slice(above).normalize(), file);
   for (const act of onGiven) act();
 }

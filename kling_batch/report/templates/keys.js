@@ -36,7 +36,7 @@ document.addEventListener("keydown", (event) => {
     filter();
     return;
   }
-  if ((event.ctrlKey || event.metaKey) && event.key === "f" && useKeys.checked && !event.target.closest(OWN_KEYS)) {
+  if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "f" && useKeys.checked && !event.target.closest(OWN_KEYS)) {
     event.preventDefault();
     search.focus();
     search.select();

@@ -69,6 +69,7 @@ function rejectButton(take) {
 }
 
 function noteButton(take) {
+  if (!choosable(take)) return null;
   return iconButton("note", `Note on ${nameOf(take)}`, { class: "info noting", onclick: () => showFacts(take, true) });
 }
 
@@ -117,7 +118,7 @@ function paintTake(take) {
     parts.away.setAttribute("aria-pressed", String(rejected.has(take)));
   }
   parts.note.replaceChildren(foreign(noteOf(take)));
-  parts.noted.classList.toggle("some", noteOf(take) !== "");
+  parts.noted?.classList.toggle("some", noteOf(take) !== "");
   if (take !== current) setHeard(parts.wave, 0);
 }
 
