@@ -38,6 +38,8 @@ from kling_batch.records.run_lock import alone_with
 from kling_batch.resources import schema
 
 LOCK_VERSION = 1
+LONGEST_NOTE = 500
+"""Characters of what a person says of a sound."""
 
 _COMMENT = (
     "Written by kling-batch; commit it beside the manifest. It pins the bytes of every take, "
@@ -85,7 +87,7 @@ _FIELDS: dict[str, Check] = {
 }
 _ALL_FIELDS = _FIELDS | {
     "picked": _is_true,
-    "note": text(r"[^\x00-\x1f\x7f]{1,500}"),
+    "note": text(rf"[^\x00-\x1f\x7f]{{1,{LONGEST_NOTE}}}"),
     "rerolls": COUNT,
     "moved_from": JOB_ID,
     "retired": _is_true,

@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 
 from kling_batch.model import TakeKey
-from kling_batch.records.lock import Lock, LockEntry
+from kling_batch.records.lock import LONGEST_NOTE, Lock, LockEntry
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,7 +99,15 @@ def _joined(was: LockEntry | None, mine: LockEntry, other: LockEntry) -> LockEnt
     older, newer = (mine, other) if was is not None and mine.files == was.files else (other, mine)
     files = {file.format: file for file in (*older.files, *newer.files)}
     picked = mine.picked and other.picked if was is not None and was.picked else mine.picked or other.picked
-    return replace(newer, files=tuple(files.values()), picked=picked, rerolls=max(mine.rerolls, other.rerolls))
+    note = _note({mine.note, other.note}, "" if was is None else was.note)
+    rerolls = max(mine.rerolls, other.rerolls)
+    return replace(newer, files=tuple(files.values()), picked=picked, note=note, rerolls=rerolls)
+
+
+def _note(said: AbstractSet[str], before: str) -> str:
+    """Join what two branches say of one sound, as far as it is new."""
+    new = sorted(note for note in said - {before} if note)
+    return " / ".join(new)[:LONGEST_NOTE] if said != {before} else before
 
 
 def _as_people_said(ours: LockEntry, said: LockEntry | None) -> LockEntry:

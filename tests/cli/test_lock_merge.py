@@ -93,6 +93,18 @@ MP3 = FileRecord(path="door-1.mp3", format="mp3", sha256="cd" * 32, bytes=5, dur
             lock_of(replace(DOOR, rerolls=1, files=(*DOOR.files, MP3))),
             lock_of(replace(DOOR, picked=True, rerolls=1, files=(*DOOR.files, MP3))),
         ),
+        (
+            lock_of(replace(DOOR, note="thin")),
+            lock_of(replace(DOOR, note="thin", picked=True)),
+            lock_of(replace(DOOR, note="")),
+            lock_of(replace(DOOR, picked=True)),
+        ),
+        (
+            lock_of(DOOR),
+            lock_of(replace(DOOR, note="thin")),
+            lock_of(replace(DOOR, note="loud")),
+            lock_of(replace(DOOR, note="loud / thin")),
+        ),
         (lock_of(DOOR), lock_of(retired=(DOOR,)), lock_of(DOOR), lock_of(retired=(DOOR,))),
         (
             lock_of(DOOR),
@@ -103,7 +115,8 @@ MP3 = FileRecord(path="door-1.mp3", format="mp3", sha256="cd" * 32, bytes=5, dur
         (lock_of(retired=(DOOR,)), lock_of(DOOR), lock_of(retired=(DOOR,)), lock_of(DOOR)),
         (lock_of(retired=(DOOR,)), lock_of(), lock_of(retired=(DOOR,)), lock_of()),
     ],
-    ids=["both add", "one rolls", "one picks", "one unpicks", "of one sound", "one drops", "dropped and rolled",
+    ids=["both add", "one rolls", "one picks", "one unpicks", "of one sound", "one takes a note back",
+         "both note", "one drops", "dropped and rolled",
          "asked for again", "forgotten"],
 )  # fmt: skip
 def test_what_one_branch_changed_is_so(merge: Any, base: Lock | None, ours: Lock, theirs: Lock, merged: Lock) -> None:

@@ -21,11 +21,10 @@ from kling_batch.model import TakeKey
 from kling_batch.planning.picks import bring_picks, drop_picks, picks_of, taken_names, why_unplaceable
 from kling_batch.planning.project import Project
 from kling_batch.records.journal import Journal
-from kling_batch.records.lock import Lock, update_lock
+from kling_batch.records.lock import LONGEST_NOTE, Lock, update_lock
 from kling_batch.text import one_line
 
 _COLUMNS = ("job_id", "take")
-_LONGEST_NOTE = 500
 
 
 class _Row(NamedTuple):
@@ -170,5 +169,5 @@ def _row(table: Path, line: int, row: Mapping[str, str | None]) -> _Row:
         key = parse_key(f"{job_id}={number}", "=")
     except UsageError as error:
         raise UsageError(f"{table}:{line}: {error.message}", hint="Write a job's id and a take's number.") from error
-    note = one_line(row["note"] or "", _LONGEST_NOTE) if "note" in row else None
+    note = one_line(row["note"] or "", LONGEST_NOTE) if "note" in row else None
     return _Row(key, picked=bool((row.get("picked", "yes") or "").strip()), note=note)
