@@ -11,6 +11,7 @@ import asyncio
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import assert_never
 
@@ -22,6 +23,7 @@ from kling_batch.disk import disk_border, hash_file, is_file
 from kling_batch.errors import DiskUnusable, KlingBatchError
 from kling_batch.events import Warned
 from kling_batch.model import Audio, FileRecord, Origin, Status, TakeError, Task, TaskStatus
+from kling_batch.planning.edits import is_edited, made_here
 from kling_batch.records.attempts import PlacedFile, Stage
 from kling_batch.records.state import Presence
 from kling_batch.records.store import Store
@@ -151,6 +153,14 @@ class Deliveries:
             self.store.put(coming, sha256)
         except DiskUnusable as error:
             self.store, self.trouble = None, f"Nothing more is kept in the store: {error.message}"
+
+    def is_edited(self, out: Path, path: str) -> bool:
+        """Whether a file that a new sound replaced was edited by a person. Blocks."""
+        return is_edited(out, path, self._made)
+
+    @cached_property
+    def _made(self) -> frozenset[str]:
+        return made_here(self.lock.lock)
 
     def _tell(self, ports: Ports) -> None:
         if self.trouble is not None:
@@ -324,11 +334,14 @@ class _Delivery:
             case Finished(file=file, warnings=warnings, replaced=replaced):
                 doubted.clear()
                 self.warnings += warnings
-                if replaced and self.work.presence.get(target.audio_format) is Presence.MODIFIED:
+                if replaced is not None:
                     where = replaced.relative_to(self.out).as_posix()
-                    self.warnings.append(
-                        f"{target.path}: the original is back, and what stood there is kept as {where}"
-                    )
+                    if self.work.presence.get(target.audio_format) is Presence.MODIFIED:
+                        self.warnings.append(
+                            f"{target.path}: the original is back, and what stood there is kept as {where}"
+                        )
+                    elif await self.ports.offload(self.deliveries.is_edited, self.out, where):
+                        self.warnings.append(f"{target.path}: replaced; the edited file is kept as {where}")
                 return file
             case Doubted() as doubt:
                 if target.sha256 in {None, sha256}:

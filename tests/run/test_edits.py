@@ -161,6 +161,25 @@ def test_an_earlier_sound_is_no_edit(tavern: Any, edit: Edit, capsys: pytest.Cap
     assert lock.exists()
 
 
+@pytest.mark.parametrize("how", ["reroll", "edition"])
+def test_a_new_sound_says_where_an_edited_file_went(
+    tavern: Any, edit: Edit, how: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is named; that of a take that nobody edited is not."""
+    edited = edit()
+    capsys.readouterr()
+    if how == "edition":
+        tavern.manifest.write_text(MANIFEST.replace("takes: 2", "takes: 2, edition: 2"))
+        assert tavern.run("--store", "store") == 0
+        assert "door-01.wav: replaced" in tavern.report()["takes"][0]["warnings"][0]
+    else:
+        assert main(["reroll", str(tavern.manifest), "door:1", "door:2", "--yes", "--store", "store"]) == 0
+    said = [line for line in capsys.readouterr().err.splitlines() if "replaced" in line]
+    assert len(said) == 1
+    assert "door-01.wav: replaced; the edited file is kept as .kling-batch/replaced/door-01." in said[0]
+    assert edited in replaced(tavern.out)
+
+
 def test_an_edited_pick_is_kept(tavern: Any, edit: Edit, capsys: pytest.CaptureFixture[str]) -> None:
     """The copy under the job's plain name is what people edit most."""
     assert main(["pick", str(tavern.manifest), "door=1"]) == 0
