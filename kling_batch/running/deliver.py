@@ -336,12 +336,15 @@ class _Delivery:
                 self.warnings += warnings
                 if replaced is not None:
                     where = replaced.relative_to(self.out).as_posix()
-                    if self.work.presence.get(target.audio_format) is Presence.MODIFIED:
+                    presence = self.work.presence.get(target.audio_format, Presence.NEVER)
+                    if presence is Presence.MODIFIED:
                         self.warnings.append(
                             f"{target.path}: the original is back, and what stood there is kept as {where}"
                         )
-                    elif await self.ports.offload(self.deliveries.is_edited, self.out, where):
-                        self.warnings.append(f"{target.path}: replaced; the edited file is kept as {where}")
+                    elif presence is Presence.NEVER and await self.ports.offload(
+                        self.deliveries.is_edited, self.out, where
+                    ):
+                        self.warnings.append(f"{target.path}: replaced; what stood there is kept as {where}")
                 return file
             case Doubted() as doubt:
                 if target.sha256 in {None, sha256}:

@@ -176,7 +176,7 @@ def test_a_new_sound_says_where_an_edited_file_went(
         assert main(["reroll", str(tavern.manifest), "door:1", "door:2", "--yes", "--store", "store"]) == 0
     said = [line for line in capsys.readouterr().err.splitlines() if "replaced" in line]
     assert len(said) == 1
-    assert "door-01.wav: replaced; the edited file is kept as .kling-batch/replaced/door-01." in said[0]
+    assert "door-01.wav: replaced; what stood there is kept as .kling-batch/replaced/door-01." in said[0]
     assert edited in replaced(tavern.out)
 
 
