@@ -103,7 +103,7 @@ async def _stopped_softly(work: asyncio.Task[Outcome], stopper: Stopper) -> Outc
                 await asyncio.wait([work])
             except asyncio.CancelledError:
                 work.cancel()
-        if not work.cancelled() and (error := work.exception()) is not None:
+        if not work.cancelled() and (error := work.exception()) not in {None, stopper.error}:
             raise error from None
         raise
 

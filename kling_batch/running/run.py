@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from kling_batch.catalog import Kind, kind
 from kling_batch.delivery.place import placed_now
@@ -65,6 +66,7 @@ class Stopper:
     def __init__(self) -> None:
         self._scheduler: Scheduler | None = None
         self._error: KlingBatchError | None = None
+        self._before: asyncio.Task[bool] | None = None
 
     @property
     def error(self) -> KlingBatchError | None:
@@ -76,6 +78,24 @@ class Stopper:
         self._error = self.error or error
         if self._scheduler is not None:
             self._scheduler.halt(error)
+        if self._before is not None:
+            self._before.cancel()
+
+    async def before(self, work: Callable[[], Coroutine[Any, Any, bool]]) -> bool:
+        """Find something out before the run, which can be stopped as the run can.
+
+        Raises:
+            KlingBatchError: It was stopped; or what the work raises.
+        """
+        if self._error is not None:
+            raise self._error
+        self._before = asyncio.create_task(work(), name="before the run")
+        try:
+            return await self._before
+        except asyncio.CancelledError:
+            if self._error is None:
+                raise
+            raise self._error from None
 
     def attach(self, scheduler: Scheduler) -> None:
         """Learn what to stop."""

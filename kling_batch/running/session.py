@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from functools import partial
 from math import inf
 from pathlib import Path
 from typing import Protocol, Self
@@ -135,7 +136,7 @@ class Session:
             patience_s = self.options.patience_s
             reader = Reader(ports.service, ports.clock, ports.rng, ports.observe, patience_s=patience_s)
             if self._asked.fingerprint:
-                await self._bind(reader)
+                await self._bind(reader, stopper)
             self._change_lock()
             run = Run(
                 manifest=self.project.manifest,
@@ -253,10 +254,10 @@ class Session:
         if not self.options.frozen and self._asks_the_service():
             self._asked = self.access()
 
-    async def _bind(self, reader: Reader) -> None:
+    async def _bind(self, reader: Reader, stopper: Stopper) -> None:
         """Have the folder belong to the account that is asked, by its tasks or by consent."""
         mine, its, rows = self._asked.fingerprint, self._snapshot.account, self._snapshot.attempts.values()
-        strange = its not in {None, mine} and not await made_all(reader, rows)
+        strange = its not in {None, mine} and not await stopper.before(partial(made_all, reader, rows))
         if strange and not self.options.rebind:
             raise another_account(self.project.out)
         self._journal.bind(mine, disown=strange)

@@ -65,7 +65,8 @@ class Life:
     Only one of `every` takes is selected, and the others are left as they are. With `power_cut`, what was not made to
     last is lost or torn as well. `pause_s` passes before the next life. `asked_at` is the effect of the life before at
     which this one makes its plan and asks; it is told yes when that has ended. None: it was agreed beforehand.
-    `colleague_at` is the effect at which somebody else puts an entry into the lock.
+    `colleague_at` is the effect at which somebody else puts an entry into the lock. `rotated` has another key of the
+    same account. Where no task is known, or the account is too silent, nothing is done with it.
     """
 
     end: End
@@ -77,6 +78,7 @@ class Life:
     place: Place = Place.FOLDER
     asked_at: int | None = None
     colleague_at: int | None = None
+    rotated: bool = False
 
     def takes(self, manifest: Manifest) -> tuple[Take, ...]:
         """Give the takes that this life is about."""
@@ -148,6 +150,7 @@ class History:
         names += [f"{word} kept" for word in {life.kept for life in self.lives} - {Kept.ALL}]
         names += [str(word) for life in self.lives for word in (life.end, life.place)]
         names += ["asked before the folder is held"] * any(life.asked_at is not None for life in self.lives)
+        names += ["another key"] * any(life.rotated for life in self.lives)
         names += ["a colleague writes the lock"] * any(life.colleague_at is not None for life in self.lives)
         return frozenset(names)
 
@@ -157,6 +160,8 @@ def draw(seed: int) -> History:
     rng = random.Random(f"history {seed}")
     settle_s = rng.choice((20.0, 20.0, 20.0, 8.0, 30.0))
     lives = _aware(tuple(_life(rng) for _ in range(rng.choice((0, 1, 1, 1, 2, 2, 3, 4)))))
+    keys = random.Random(f"keys {seed}")
+    lives = tuple(replace(life, rotated=keys.random() < 0.25) for life in lives)
     all_kept = all(life.kept is Kept.ALL and life.place is Place.FOLDER for life in lives)
     manifest = draw_manifest(rng, f"chaos-{seed}", most=30)
     budget = Decimal("0.25") * rng.randint(0, len(manifest.takes) * 2)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from kling_batch.model import Origin, Status
+from kling_batch.records.snapshot import read_snapshot
 from kling_batch.running.run import Outcome
 from kling_batch.sandbox.faults import Scenario
 from kling_batch.sandbox.quick import quick_clip
@@ -197,6 +198,7 @@ def _bare(history: History, machine: Machine, number: int, parts: Parts) -> Iter
 
 
 def _by_itself(history: History, machine: Machine, number: int, parts: Parts) -> Outcome:
-    outcome = Program(machine, history, _BY_ITSELF, number=number, parts=parts).live()
+    life = replace(_BY_ITSELF, rotated=read_snapshot(machine.out()).service == "rotated")
+    outcome = Program(machine, history, life, number=number, parts=parts).live()
     assert outcome is not None
     return outcome

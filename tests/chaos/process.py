@@ -20,7 +20,7 @@ import httpx
 
 from kling_batch.delivery.download import Downloader, file_client
 from kling_batch.effects import Probe
-from kling_batch.errors import DiskUnusable, FolderHeld, Interrupted
+from kling_batch.errors import DiskUnusable, FolderHeld, Interrupted, NotFinished, UsageError
 from kling_batch.events import Event, Observer
 from kling_batch.model import RunResult
 from kling_batch.planning.project import Project
@@ -328,6 +328,7 @@ class Program:
             way=self._way,
             rng=self._rng,
             parts=parts,
+            fingerprint="rotated" if life.rotated else "simulation",
         )
         self.session = Session(
             project=_project(machine, history, life),
@@ -384,9 +385,10 @@ class Program:
                 return run_virtual(machine.time, self._main(held))
         except Killed:
             return None
-        except DiskUnusable as error:
+        except (UsageError, NotFinished, Interrupted) as error:
             machine.tell(f"ended: {error.message}")
-            if life.end is not End.DISK_FULL:
+            strange = any(each.rotated for each in self._history.lives)
+            if not strange and not (isinstance(error, DiskUnusable) and life.end is End.DISK_FULL):
                 raise
             return None
         finally:
