@@ -51,7 +51,7 @@ def command(port: int, concurrency: int | None, generation_seconds: float | None
 
     scenario = read_scenario(faults) if faults is not None else Scenario()
     secrets = os.environ.get("KLING_WEBHOOK_SECRET", "").split()
-    signing = scenario_of({"callbacks": {"secrets": secrets}} if secrets else None)
+    signing = scenario_of({"callbacks": {"secrets": secrets}} if secrets else {})
     settings, keys = _with_keys(signing.over(scenario.over(Settings())))
     if concurrency is not None:
         settings = replace(settings, concurrency=concurrency)
