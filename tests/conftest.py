@@ -113,6 +113,14 @@ def _no_network() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_sniffio() -> Iterator[None]:
+    """Say at once that it is not there: httpcore asks with each request, and Python would look through all folders."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "sniffio", None)
+        yield
+
+
 def _is_foreign(name: str) -> bool:
     return name in FOREIGN_NAMES or name.startswith(FOREIGN_PREFIXES) or name.upper().endswith(FOREIGN_SUFFIX)
 
