@@ -6,6 +6,8 @@ PROGRAM := $(VENV)/.ready-program
 READY := $(VENV)/.ready
 FLOORS := .venv-floors
 PIP := -m pip install --quiet --disable-pip-version-check
+# Where bytecode is not kept, each process that a test starts compiles the program again.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: demo wheel test lint types chaos bench docs wheel-check floors clean
 

@@ -123,7 +123,6 @@ class Machine:
         return {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), str(CHECKOUT)])),
-            "PYTHONDONTWRITEBYTECODE": "1",
             "HOME": str(home),
             "XDG_STATE_HOME": str(home / "state"),
             "XDG_CACHE_HOME": str(home / "cache"),

@@ -287,7 +287,7 @@ def test_a_hostile_repository_leads_nowhere(honest: Path, tmp_path: Path, machin
         _HOSTILE[name](home / "work", home.parent / "outside")
     before = [_everything_in(folder / "outside") for folder in folders]
     keyless = {name: value for name, value in machine.variables().items() if not name.startswith("KLING")}
-    keyless["TMPDIR"] = str(tmp_path / "tmp")
+    keyless |= {"TMPDIR": str(tmp_path / "tmp"), "PYTHONDONTWRITEBYTECODE": "1"}
     (tmp_path / "tmp").mkdir()
     told = subprocess.run(
         ["strace", "--seccomp-bpf", "-f", "-y", "-s", "4096", "-e", "trace=%file", "-o", tmp_path / "trace",
