@@ -25,17 +25,25 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def in_bash(words: list[str]) -> list[str]:
+@pytest.fixture(scope="module")
+def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The script for bash, as it is printed."""
+    path = tmp_path_factory.mktemp("completion") / "script"
+    path.write_bytes(subprocess.check_output([PROGRAMS / "kling-batch", "completion", "bash"]))
+    return path
+
+
+def in_bash(script: Path, words: list[str]) -> list[str]:
     """What bash would offer, with the printed script at work, for the last of these words."""
-    script = f"""
-        source <(kling-batch completion bash)
+    commands = f"""
+        source {script}
         complete -p kling-batch >&2
         COMP_WORDS=({" ".join(f"'{word}'" for word in words)}); COMP_CWORD={len(words) - 1}
         compopt() {{ echo "compopt $1 $2"; }}
         _kling_batch_completion kling-batch
         printf '%s\\n' "${{COMPREPLY[@]}}"
     """
-    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    done = subprocess.run(["bash", "-c", commands], capture_output=True, text=True, check=True)
     assert done.stderr == "complete -o nosort -F _kling_batch_completion kling-batch\n"
     return done.stdout.split("\n")[:-1]
 
@@ -66,22 +74,22 @@ def asked(shell: str, words: str, current: str, *, watch: bool = False) -> str:
         (["kling-batch", "completion", ""], ["bash", "zsh", "fish"]),
     ],
 )
-def test_bash_completes(words: list[str], offered: list[str]) -> None:
+def test_bash_completes(script: Path, words: list[str], offered: list[str]) -> None:
     """Commands, commands of a group, options and their values, by the real bash."""
-    assert in_bash(words) == offered
+    assert in_bash(script, words) == offered
 
 
 @pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize("words", [["run", "tav"], ["plan", ""], ["validate", "tavern.yaml", "~/x"], ["stats", "out/"]])
-def test_a_manifest_is_left_to_the_shell(words: list[str]) -> None:
+def test_a_manifest_is_left_to_the_shell(script: Path, words: list[str]) -> None:
     """It completes files by itself, homes and names that need quotes included."""
-    assert in_bash(["kling-batch", *words])[0] == "compopt -o default"
+    assert in_bash(script, ["kling-batch", *words])[0] == "compopt -o default"
 
 
 @pytest.mark.usefixtures("folder")
-def test_a_misspelt_command_is_no_error_yet() -> None:
+def test_a_misspelt_command_is_no_error_yet(script: Path) -> None:
     """Half a line with a mistake in it brings the commands that there are, and no words of complaint."""
-    assert "validate" in in_bash(["kling-batch", "vallidate", ""])
+    assert "validate" in in_bash(script, ["kling-batch", "vallidate", ""])
 
 
 @pytest.mark.usefixtures("folder")

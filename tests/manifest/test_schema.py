@@ -61,16 +61,20 @@ def _changed(path: tuple[str | int, ...], value: Any) -> Any:
     return changed
 
 
-MUTATIONS = [_changed(path, value) for path in _places(GOOD) if path for value in VALUES]
-MUTATIONS += [_changed((*path[:-1], f"{path[-1]}x"), 1) for path in _places(GOOD) if path and isinstance(path[-1], str)]
+def _mutations() -> list[Any]:
+    """Put every second of the values in each place, the others in the next one, and misspell each name."""
+    places = [path for path in _places(GOOD) if path]
+    changed = [_changed(path, value) for turn, path in enumerate(places) for value in VALUES[turn % 2 :: 2]]
+    return changed + [_changed((*path[:-1], f"{path[-1]}x"), 1) for path in places if isinstance(path[-1], str)]
 
 
 def test_the_program_accepts_and_refuses_as_the_schema_does(as_json: Callable[[Any], Path]) -> None:
-    """Of a thousand changes to a good manifest, each is refused by both or, but for what no schema can say, by none."""
+    """Of hundreds of changes to a manifest, each is refused by both or, but for what no schema can say, by none."""
     validator = _plain_validator()
-    verdicts = {(validator.is_valid(each), _program_says(as_json(each), each)) for each in MUTATIONS}
+    mutations = _mutations()
+    verdicts = {(validator.is_valid(each), _program_says(as_json(each), each)) for each in mutations}
     assert verdicts == {(True, True), (False, False)}
-    assert len(MUTATIONS) > 500
+    assert len(mutations) > 400
 
 
 def _plain_validator() -> Any:

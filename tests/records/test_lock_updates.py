@@ -18,7 +18,7 @@ from kling_batch.model import TakeKey
 from kling_batch.records.lock import Lock, LockEntry, read_lock, update_lock
 from kling_batch.records.run_lock import alone_with
 
-ENTRIES = 200
+ENTRIES = 80
 WRITER = """
 import sys
 from decimal import Decimal

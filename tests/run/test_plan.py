@@ -20,7 +20,7 @@ from kling_batch.records.snapshot import Snapshot
 from kling_batch.resources import schema
 from kling_batch.sandbox.settings import Behaviour
 
-SETS = 200
+SETS = 100
 
 
 @pytest.fixture
