@@ -169,7 +169,7 @@ class Poison:
                 return False
 
 
-_NOT_ABOUT_ONE = {"__init__", "about", "_end_by", "_ask_for", "_move"}
+_NOT_ABOUT_ONE = {"__init__", "about", "_end_by", "ask_for", "_move"}
 """What keeps a bug in its take, and what is called for many takes at once."""
 
 
