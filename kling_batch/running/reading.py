@@ -197,8 +197,8 @@ class Reader:
             return self.gave_up(self._reason)
         return ServiceUnavailable(
             f"Nothing moved for {self.patience_s():.0f} s: no task was taken, ended or delivered.",
-            hint="Run the same command again later: it resumes, and nothing is paid for again. --patience sets how long "
-            "it waits.",
+            hint="Run the same command again later: it resumes, and nothing is paid for again. --patience sets how "
+            "long it waits.",
         )
 
 

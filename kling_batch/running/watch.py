@@ -188,7 +188,8 @@ class Watcher:
         self._see_others(outcome)
         for work, task in seen:
             self._absent_since.pop(work.external_id, None)
-            self._judge(work, task)
+            with self.scheduler.about(work):
+                self._judge(work, task)
         await self.reconciler.observe(seen)
         missing = [work for work in watched if (work.row.task_id or "") not in shown]
         return missing, outcome.rows == size
