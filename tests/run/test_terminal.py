@@ -118,7 +118,9 @@ def test_the_bar_says_where_the_run_stands(serve: Any, on_terminal: Start) -> No
     serve(seconds=1.5)
     screen = on_terminal(*RUN, "--concurrency", "4", columns=120)
     assert screen.read_all() == 0
-    form = r" *\d+%\|.*\| \d/7 done, \d in flight, \d downloading, \d waiting, \d\.\d\d units"
+    form = (
+        r" *\d+%\|.*\| \d/7 done,(?: looks again in \d+ s,)? \d in flight, \d downloading, \d waiting, \d\.\d\d units"
+    )
     assert [bar for bar in screen.bars if not re.match(form, bar)] == []
     assert any("4 in flight, 0 downloading, 3 waiting" in bar for bar in screen.bars)
     assert any(re.search(r"units, \d\d:\d\d left, *[\d.]+(take/s|s/take)$", bar.rstrip()) for bar in screen.bars)
