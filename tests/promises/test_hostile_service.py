@@ -60,6 +60,7 @@ def test_a_bomb_ends_a_question_in_words(service: Service, machine: Machine, ver
 
 def test_damage_to_a_sound_is_told_by_the_program_alone(service: Service, machine: Machine) -> None:
     """The decoder's own remarks would tear the progress bar."""
+    service.generation_s = 0.6  # long enough for the first task to be seen while it runs
     jobs = {name.replace(" ", "-"): make for name, make in DAMAGED.items()}
     service.sound = lambda task, kind: jobs[task.prompt.removeprefix("A sound called ")](sounds.sound(task.name, kind))
     with machine.write(*jobs, formats=["mp3"]).terminal("--yes", "--deadline", "30") as terminal:

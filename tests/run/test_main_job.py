@@ -212,7 +212,8 @@ def test_a_refused_prompt_fails_and_the_others_go_on(tavern: Any, serve: Any, ru
 
 def test_a_passing_failure_is_tried_again_under_a_new_id(tavern: Any, serve: Any, rule: Callable[..., Rule]) -> None:
     """A task that failed for a passing reason gets a new attempt; its sound costs once."""
-    server = serve(rules=(rule("task-fails", nth=frozenset({1, 2})),))
+    fails = tuple(rule("task-fails", match=words, nth=frozenset({1})) for words in ("on oak", "on wet stone"))
+    server = serve(rules=fails)
     assert tavern.run() == 0
     assert len(server.world.ledger.tasks) == TAKES + 2
     assert len(server.world.ledger.charges) == TAKES
