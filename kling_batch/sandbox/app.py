@@ -123,6 +123,8 @@ class SandboxServer:
     def __exit__(self, *_: object) -> None:
         self._server.should_exit = True
         self._thread.join()
+        for listener in self._sockets:  # uvicorn leaves them open where it is told to end as it begins
+            listener.close()
 
     async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or do not, as the world decides."""

@@ -147,7 +147,7 @@ def test_one_missing_column_is_one_problem(write: Write, problems: Callable[[Pat
     assert len(problems(path)) == 2
 
 
-@pytest.mark.skipif(not CAPTIONS.exists(), reason="the captions are not here: set KLING_BATCH_CAPTIONS to the CSV")
+@pytest.mark.skipif(not CAPTIONS.exists(), reason="data absent: the captions; set KLING_BATCH_CAPTIONS to the CSV")
 def test_two_thousand_real_captions_are_jobs(write: Write) -> None:
     """Captions that people wrote pass through `from` and `columns` as they are."""
     write("captions.csv", CAPTIONS.read_text(encoding="utf-8"))
