@@ -83,6 +83,8 @@ class Job:
     `kind` names the kind of task, and `request` is what is sent, less the ids: see `catalog`. `file` is the path
     template under the output folder, without the extension. `picked_stem` is where the files of the chosen take also
     stand, without the extension; empty where its default can be no path. `inputs` are the files that it hands over.
+    `finish` is the recipe by which its sounds are finished, and `check` what is looked for in them, both without what
+    is off; neither is part of what is asked of the service.
     """
 
     project: str
@@ -97,6 +99,8 @@ class Job:
     tags: tuple[str, ...] = ()
     meta: Mapping[str, str] = field(default_factory=dict)
     inputs: tuple[InputFile, ...] = ()
+    finish: Mapping[str, Any] = field(default_factory=dict)
+    check: Mapping[str, Any] = field(default_factory=dict)
     source: Source
 
 
@@ -197,6 +201,15 @@ class Shape:
     true_peak: float | None = None
     rate: int | None = None
     channels: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Remark:
+    """What a check found in a sound. `then` is `warn`, or `fail`, which rejects the take."""
+
+    check: str
+    then: str
+    words: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

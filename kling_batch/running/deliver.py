@@ -17,7 +17,7 @@ from typing import assert_never
 
 from kling_batch.catalog import Kind, kind_of
 from kling_batch.delivery.answer import Downloaded, DownloadFailed, UrlRefused
-from kling_batch.delivery.finish import Doubted, Finished, Target, finish
+from kling_batch.delivery.arrival import Arrived, Doubted, Target, take_in
 from kling_batch.delivery.place import coming_file, placed_now, replaced_copy
 from kling_batch.disk import disk_border, hash_file, is_file
 from kling_batch.errors import DiskUnusable, KlingBatchError
@@ -321,7 +321,7 @@ class _Delivery:
         """Verify and place a whole file, on a thread."""
         doubted = self.doubted.setdefault(target.path, [])
         finishing = self.ports.offload(
-            finish,
+            take_in,
             coming,
             sha256,
             target,
@@ -331,7 +331,7 @@ class _Delivery:
             probe=self.ports.probe,
         )
         match await to_its_end(finishing):
-            case Finished(file=file, warnings=warnings, replaced=replaced):
+            case Arrived(file=file, warnings=warnings, replaced=replaced):
                 doubted.clear()
                 self.warnings += warnings
                 if replaced is not None:

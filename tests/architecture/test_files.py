@@ -16,7 +16,7 @@ IN_THE_OUTPUT_FOLDER = {
     "records/journal": "own_folder",
     "records/layout": "inside",
     "delivery/place": "inside",
-    "delivery/finish": "inside",
+    "delivery/arrival": "inside",
     "planning/picks": "coming_file",
     "running/deliver": "coming_file",
     "report/disk": "inside",

@@ -35,7 +35,7 @@ class Target:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Finished:
+class Arrived:
     """The file stands under its final name. The warnings name it; `replaced` is where what stood there is kept."""
 
     file: PlacedFile
@@ -52,7 +52,7 @@ class Doubted:
     twice: bool
 
 
-def finish(
+def take_in(
     coming: Path,
     sha256: str,
     target: Target,
@@ -61,7 +61,7 @@ def finish(
     copy: Callable[[Path, str], None],
     doubted: Iterable[Path],
     probe: Probe,
-) -> Finished | Doubted:
+) -> Arrived | Doubted:
     """Verify a whole file, and give it its final name or keep it apart. Blocks: call it from a thread.
 
     Args:
@@ -106,7 +106,7 @@ def finish(
     )
     file = replace(placed_now(out, record, target.external_id), shape=sound.shape)
     warnings = tuple(f"{target.path}: {warning}" for warning in sound.warnings)
-    return Finished(file=file, warnings=warnings, replaced=replaced)
+    return Arrived(file=file, warnings=warnings, replaced=replaced)
 
 
 def _sound(coming: Path, sha256: str, target: Target, *, twice: bool) -> Verified | Rejected:
