@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kling_batch.catalog import Kind
-from kling_batch.delivery import finish
+from kling_batch.delivery import arrival
 from kling_batch.delivery.verify import Rejected, Verified, verify_audio
 from kling_batch.model import Task
 from kling_batch.records.attempts import Stage
@@ -106,4 +106,4 @@ NO_CONTINUITY = Broken(owner=run, name="is_proven", value=lambda *_: True)
 LIST_PRICE = Broken(owner=Scheduler, name="price", value=property(lambda scheduler: scheduler.kind.units))
 SLOT_FREED = Broken(owner=HeldSlots, name="hold", value=lambda *_: None)
 LOCK_FROM_MEMORY = Broken(owner=locking, name="update_lock", value=_writes_the_lock_from_memory)
-SOUND_REFUSED = Broken(owner=finish, name="verify_audio", value=_refuses_a_careless_sound)
+SOUND_REFUSED = Broken(owner=arrival, name="verify_audio", value=_refuses_a_careless_sound)
