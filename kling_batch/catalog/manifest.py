@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
+from re import search
 from typing import Any, Literal
 
 from kling_batch.catalog.kinds import DEFAULT, Kind, kinds
@@ -15,6 +16,7 @@ Part = Literal["defaults", "from", "job"]
 _PARTS: tuple[Part, ...] = ("defaults", "from", "job")
 _BEFORE = ("id", "from", "sheet", "columns", "kind")
 """Fields that stand before those of a kind, in the schema and in messages."""
+_BOUNDS = ("enum", "pattern", "patternErrorMessage")
 _TEXT = ["string", "number", "boolean"]
 """What is text takes a number or `no` as it is written."""
 
@@ -59,9 +61,25 @@ def _part_of(kind: Kind, part: Part, shared: Mapping[str, Any]) -> dict[str, Any
     own = {**fields, "formats": formats}
     properties = _with_fields(shared["properties"], own)
     defined = {**shared, "properties": properties, "x-meant": kind.meant, "x-unsupported": kind.unsupported}
-    if part == "job" and kind.words in kind.required:
-        defined["required"] = [*shared["required"], kind.words]
+    if part == "job":
+        defined["required"] = [*shared["required"], *kind.required & {kind.words}]
+        _leave_room(defined, [name for name in kind.texts if not _takes_names(kind.fields[name])])
     return defined
+
+
+def _takes_names(field: Mapping[str, Any]) -> bool:
+    """Whether `{name}` can stand in a text as it is checked."""
+    return "enum" not in field and search(field.get("pattern", ""), "{name}") is not None
+
+
+def _leave_room(job: dict[str, Any], names: Iterable[str]) -> None:
+    """Let `{name}` stand in fields of a job with a matrix: what they may be is asked of others; `else` is for those."""
+    properties, plain = dict(job["properties"]), dict(job["else"]["properties"])
+    for name in sorted(names):
+        bounds = {word: value for word, value in properties[name].items() if word in _BOUNDS}
+        properties[name] = {word: value for word, value in properties[name].items() if word not in _BOUNDS}
+        plain[name] = bounds
+    job["properties"], job["else"] = properties, {"properties": plain}
 
 
 def _with_fields(shared: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from kling_batch.catalog import DEFAULT, kind
 from kling_batch.catalog.manifest import Part, manifest_schema
-from kling_batch.manifest.messages import report
+from kling_batch.manifest.messages import allowed, report, shown
 from kling_batch.manifest.nodes import TEXT_FIELDS, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from jsonschema.exceptions import ValidationError
     from jsonschema.protocols import Validator
@@ -52,6 +52,15 @@ class Checker:
 
     def _is_valid(self, data: Any) -> bool:
         return bool(self._validator.is_valid(data))
+
+
+def refusal(field: Mapping[str, Any], text: str) -> str | None:
+    """Say why a text that was filled in is none for a field of a request; None where it is one."""
+    if len(text) > (most := field.get("maxLength", len(text))):
+        return f"{len(text)} characters long; at most {most} are allowed"
+    if text in field.get("enum", [text]) and not _is_unlike(field.get("pattern", ""), text):
+        return None
+    return f"{shown(text)}; wanted is {allowed(field)}"
 
 
 def _part(name: Part, of_kind: str) -> dict[str, Any]:

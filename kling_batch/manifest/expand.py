@@ -13,7 +13,7 @@ from kling_batch.catalog import Kind, kind
 from kling_batch.catalog.manifest import manifest_schema
 from kling_batch.catalog.paths import folded, path_problem
 from kling_batch.errors import MOST_PROBLEMS
-from kling_batch.manifest.check import Checker
+from kling_batch.manifest.check import Checker, refusal
 from kling_batch.manifest.messages import near, shown
 from kling_batch.manifest.nodes import ListNode, MapNode
 from kling_batch.manifest.templates import Template, TemplateError, parse, slug
@@ -56,7 +56,7 @@ class _Words(NamedTuple):
     """The texts of one job, with its place in the matrix filled in."""
 
     id: str
-    wanted: str
+    fields: Mapping[str, Any]
     tags: tuple[str, ...]
     meta: Mapping[str, str]
     slugs: Mapping[str, str]
@@ -218,9 +218,7 @@ class Expansion:
 
 def _request(entry: _Entry, words: _Words) -> dict[str, Any]:
     """Make what is sent, and tell of what is lacking: a field may stand in the job, its table or the defaults."""
-    of_kind, said = entry.kind, dict(entry.settings.fields)
-    if of_kind.words in said:
-        said[of_kind.words] = words.wanted
+    of_kind, said = entry.kind, words.fields
     for name in sorted(of_kind.required - said.keys() - {of_kind.words, *entry.wrong}):
         entry.page.tell(entry.node.at, f"`{name}` is missing: {of_kind.fields[name].get('title', '')}")
     given = [name for name in of_kind.one_of if name in said]
@@ -247,7 +245,7 @@ def _plain_words(entry: _Entry) -> _Words:
     data, settings = entry.data, entry.settings
     return _Words(
         id=data.get("id", "") if "id" not in entry.wrong else "",
-        wanted=settings.fields.get(entry.kind.words, ""),
+        fields=settings.fields,
         tags=settings.tags,
         meta=settings.meta,
         slugs={},
@@ -259,29 +257,28 @@ def _combinations(entry: _Entry, matrix: Mapping[str, list[str]]) -> Iterator[_W
     """Fill the entry's templates with every combination, the last name changing fastest."""
     words, names, told = _plain_words(entry), frozenset(matrix), len(entry.page.problems)
     with_meta = names | {f"meta.{name}" for name in words.meta}
-    field = entry.kind.words
     slugs = _slugs(entry, matrix)
     id_template = _template(entry, "id", words.id, names)
-    wanted_template = _template(entry, field, words.wanted, with_meta)
+    texts = [name for name in words.fields if name in entry.kind.texts]
+    templates = {name: _template(entry, name, words.fields[name], with_meta) for name in texts}
     tag_templates = [_template(entry, "tags", text, with_meta) for text in words.tags]
     meta_templates = {name: _template(entry, "meta", text, names) for name, text in words.meta.items()}
     if len(entry.page.problems) > told:
         return
+    checked: set[tuple[str, str]] = set()
     for combination in product(*matrix.values()):
         values = dict(zip(matrix, combination, strict=True))
         own_slugs = {name: slugs[value] for name, value in values.items()}
         meta = {name: template.render(values) for name, template in meta_templates.items()}
         scope = values | {f"meta.{name}": text for name, text in meta.items()}
-        wanted = wanted_template.render(scope)
-        most = entry.kind.fields[field].get("maxLength", len(wanted))
-        if len(wanted) > most:
-            entry.page.tell(
-                entry.at(field),
-                f"{_with(values)} makes `{field}` {len(wanted)} characters long; at most {most} are allowed",
-            )
+        filled = {name: template.render(scope) for name, template in templates.items()}
+        for name, text in filled.items():
+            if (name, text) not in checked and (problem := refusal(entry.kind.fields[name], text)):
+                entry.page.tell(entry.at(name), f"{_with(values)} makes `{name}` {problem}")
+        checked.update(filled.items())
         yield _Words(
             id=id_template.render(own_slugs),
-            wanted=wanted,
+            fields={**words.fields, **filled},
             tags=tuple(dict.fromkeys(template.render(scope) for template in tag_templates)),
             meta=meta,
             slugs=own_slugs,
@@ -313,17 +310,19 @@ def _template(entry: _Entry, field: str, text: str, names: frozenset[str]) -> Te
         return Template(text=text, literals=(text,), names=())
     for name in template.names:
         if name not in names:
-            entry.page.tell(entry.at(field), f"`{field}`: {_unknown_hole(name, names)}")
+            words = _unknown_hole(name, names, sent=field in entry.kind.fields)
+            entry.page.tell(entry.at(field), f"`{field}`: {words}")
     return template
 
 
-def _unknown_hole(name: str, known: Collection[str]) -> str:
+def _unknown_hole(name: str, known: Collection[str], *, sent: bool = False) -> str:
     said = f"`{{{name}}}` stands for nothing"
     if name in _ALWAYS and name not in known:
         return f"{said} here; it can be used in `file` alone"
     meant = f"meta.{name}" if f"meta.{name}" in known else near(name, known)
     hint = f"; did you mean `{{{meant}}}`?" if meant else ""
-    return f"{said}{hint} (known: {', '.join(sorted(known))})"
+    repair = f"; give it values in `matrix`, or write `{{{{{name}}}}}` to have the braces themselves"
+    return f"{said}{hint} (known: {', '.join(sorted(known))}){repair if sent and not meant else ''}"
 
 
 def _path_values(project: str, words: _Words, template: Template) -> Mapping[str, str]:
