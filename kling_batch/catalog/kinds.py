@@ -113,6 +113,11 @@ class Kind:
         """Name the fields that are text."""
         return frozenset(name for name, field in self.fields.items() if field["type"] == "string")
 
+    @property
+    def addresses(self) -> frozenset[str]:
+        """Name the fields that take an address at which the service reads a file."""
+        return frozenset(each.sent_as for each in self.inputs.values())
+
     def words_of(self, job: Job) -> str:
         """Say in words what a job asks for."""
         return str(job.request.get(self.words, ""))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -161,6 +161,18 @@ def folder(out: Path, account: str | None, mine: str, *, seen: bool) -> Check:
         words = f"{out} belongs to the account of these keys, by another key: its tasks are seen. A run goes on in it"
         return Check(name="folder", message=words)
     return Check.of("folder", another_account(out))
+
+
+def readable(field: str, jobs: Sequence[str], reason: str | None) -> Check:
+    """Judge whether a file can be read at the address that these jobs give in a field; `reason` is why not."""
+    others = f" and {counted(len(jobs) - 1, 'other job')}" if len(jobs) > 1 else ""
+    if reason is None:
+        return Check(name=field, message=f"{jobs[0]}{others}: the address answers")
+    hint = (
+        "Open the address where you are not logged in: the service reads it without your keys. One that is signed for "
+        "reading alone refuses this question, and may be right all the same."
+    )
+    return Check.warning(field, f"{jobs[0]}{others}: the address does not answer a HEAD: {reason}", hint)
 
 
 _KEY_NOT_KNOWN = 1002

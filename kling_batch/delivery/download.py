@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import httpx
@@ -20,16 +21,23 @@ from kling_batch.delivery.answer import (
 )
 from kling_batch.delivery.part import Part
 from kling_batch.effects import Probe, no_probe
-from kling_batch.http import TooLarge, check_host, open_client, read_body
+from kling_batch.http import CONNECTIONS, TooLarge, check_host, open_client, read_body
 
 SIZE_CAP = 256 << 20
 """Bytes. Ten seconds of the richest WAV that can be thought of are a quarter of it."""
 ATTEMPT_S = 300.0
 """Seconds that an attempt may take, from its connection to the last byte; the next one goes on where it ended."""
 
+HEAD_S = 10.0
+"""Seconds that a host may be silent when it is asked about a file."""
+HEADS_S = 60.0
+"""Seconds that all hosts together may take."""
+
 _HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": f"kling-batch/{__version__}"}
 _MOST_REDIRECTS = 5
 _REDIRECTS = {301, 302, 303, 307, 308}
+_REFUSED = 400
+"""From this status on a host does not give what it was asked for."""
 _FIRST_WAIT_S = 0.5
 _LONGEST_WAIT_S = 30.0
 
@@ -143,6 +151,45 @@ async def _receive(response: httpx.Response, part: Part, size_cap: int) -> Downl
         part.keep()
         return Again(reason=f"the connection to the file host ended after {part.size} of {body.total} bytes")
     return Downloaded(path=part.path, sha256=part.complete(), bytes=part.size)
+
+
+async def unreadable(client: httpx.AsyncClient, urls: Collection[str]) -> Mapping[str, str]:
+    """Ask hosts of files whether they can be read, by a HEAD each; give those that cannot, with the reason in words.
+
+    A redirect is an answer. What has not answered when `HEADS_S` have passed cannot be read, either.
+    """
+    room = asyncio.Semaphore(CONNECTIONS)
+
+    async def ask(url: str) -> str | None:
+        async with room:
+            return await _head(client, url)
+
+    asked = {url: asyncio.create_task(ask(url), name="head") for url in urls}
+    await asyncio.wait(asked.values(), timeout=HEADS_S)
+    late = {url for url, task in asked.items() if not task.done()}
+    for url in late:
+        asked[url].cancel()
+    await asyncio.wait(asked.values())
+    reasons = {
+        url: f"not answered while all were asked, for {HEADS_S:.0f} s" if url in late else asked[url].result()
+        for url in urls
+    }
+    return {url: reason for url, reason in reasons.items() if reason is not None}
+
+
+async def _head(client: httpx.AsyncClient, url: str) -> str | None:
+    try:
+        target = httpx.URL(url)
+        if (refusal := _refusal(target, None)) is not None:
+            return refusal
+        status = (await client.head(target, timeout=HEAD_S)).status_code
+    except (httpx.InvalidURL, ValueError) as error:
+        return f"the URL cannot be used ({type(error).__name__})"
+    except httpx.TimeoutException:
+        return f"no answer for {HEAD_S:.0f} s"
+    except httpx.HTTPError as error:
+        return f"the connection failed ({str(error) or type(error).__name__})"
+    return f"HTTP {status}" if status >= _REFUSED else None
 
 
 def _refusal(url: httpx.URL, before: httpx.URL | None) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import click
 
 from kling_batch.api.access import Access
 from kling_batch.api.project import open_store
+from kling_batch.catalog import kind_of
 from kling_batch.cli import checks
 from kling_batch.cli.checks import Check, State
 from kling_batch.cli.environment import own_access, own_store, reader_of
@@ -74,6 +75,7 @@ def _examined(
     folder = out or (Path("out") / manifest.project if manifest else Path("out"))
     yield from disk(folder, manifest)
     yield _store(store)
+    yield from _addresses(manifest)
     yield from _reached(folder)
 
 
@@ -143,6 +145,30 @@ def _store(location: str | None) -> Check:
     except KlingBatchError as error:
         return Check.of("store", error)
     return Check(name="store", message=f"{store.location}: can be reached")
+
+
+def _addresses(manifest: Manifest | None) -> Iterator[Check]:
+    """Ask whether the files can be read that the service shall read elsewhere. No token goes there."""
+    jobs: dict[tuple[str, str], list[str]] = {}
+    for job in manifest.jobs if manifest else ():
+        for field in sorted(kind_of(job).addresses & job.request.keys()):
+            jobs.setdefault((job.request[field], field), []).append(job.id)
+    if not jobs:
+        return
+    try:
+        reasons = asyncio.run(_unreadable({url for url, _ in jobs}))
+    except UsageError as error:
+        yield Check.of("addresses", error)
+        return
+    for (url, field), ids in jobs.items():
+        yield checks.readable(field, ids, reasons.get(url))
+
+
+async def _unreadable(urls: Collection[str]) -> Mapping[str, str]:
+    from kling_batch.delivery.download import file_client, unreadable
+
+    async with file_client() as client:
+        return await unreadable(client, urls)
 
 
 def _reached(folder: Path) -> Iterator[Check]:
