@@ -187,7 +187,8 @@ class Reconciler:
             scheduler.halt(_deaf(control.task_id))
         alone = scheduler.canary is not None
         if alone and account.heard and not scheduler.proven and scheduler.stopped is None:
-            await self.look_again(0.0 if account.live else surely_ended_s(scheduler.knowledge.longest_s))
+            ended_s = surely_ended_s(scheduler.knowledge.longest_s, scheduler.options.settle_time_s)
+            await self.look_again(0.0 if account.live else ended_s)
         scheduler.judged()
 
     # After an answer was lost
@@ -229,8 +230,8 @@ class Reconciler:
         clock, account, scheduler, name = self.ports.clock, self.account, self.scheduler, work.external_id
         settle_time_s = self.scheduler.options.settle_time_s
         due = clock.monotonic() + settle_time_s
-        longest_s = scheduler.knowledge.longest_s
-        ended = clock.monotonic() + surely_ended_s(longest_s) - scheduler.seconds_since_sending(work)
+        ended_s = surely_ended_s(scheduler.knowledge.longest_s, settle_time_s)
+        ended = clock.monotonic() + ended_s - scheduler.seconds_since_sending(work)
         gap = min(1.0, max(0.05, settle_time_s / 8))
         while work.waits_for(name):
             began = clock.monotonic()

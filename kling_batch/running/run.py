@@ -210,7 +210,7 @@ class Run:
         ports, options = self.ports, self.options
         rows = [row for row in self.known.values() if row.kind == of_kind.name]
         locked = [entry for entry in self.lock.everything() if entry.kind == of_kind.name]
-        limit, held = self._pools.setdefault(of_kind.pool, (Limit(cap=options.cap), HeldSlots()))
+        limit, held = self._pools.setdefault(of_kind.pool, (Limit(cap=options.cap), HeldSlots(options.settle_time_s)))
         deliveries = Deliveries(self._keeper, self._store)
         wakes = (asyncio.Event(), asyncio.Event())
         account = Account(self.reader, of_kind)

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 _TIMES_THE_LONGEST = 6
 """A task that takes so many times the longest generation seen would surely have ended."""
-_LEAST_S = 60.0
+_TIMES_SETTLING = 3
+"""And so many times the settle time, a minute by default: one generation that was quick says little of the others."""
 _WITHOUT_A_MEASURE_S = 3600.0
 
 
-def surely_ended_s(longest_s: float | None) -> float:
+def surely_ended_s(longest_s: float | None, settle_time_s: float) -> float:
     """Say after how many seconds a task would surely have ended; where no generation was ever seen, after an hour."""
-    return _WITHOUT_A_MEASURE_S if longest_s is None else max(_LEAST_S, _TIMES_THE_LONGEST * longest_s)
+    if longest_s is None:
+        return _WITHOUT_A_MEASURE_S
+    return max(_TIMES_SETTLING * settle_time_s, _TIMES_THE_LONGEST * longest_s)
 
 
 class HeldSlots:
-    """Which slots stay taken, and until when, by moments of the monotonic clock."""
+    """Which slots stay taken, and until when, by moments of the monotonic clock.
 
-    def __init__(self) -> None:
+    Args:
+        settle_time_s: How long a task may stay invisible, in seconds.
+    """
+
+    def __init__(self, settle_time_s: float) -> None:
+        self._settle_time_s = settle_time_s
         self._until: dict[str, float] = {}
         self._slots: dict[str, int] = {}
 
@@ -36,7 +44,7 @@ class HeldSlots:
             slots: How many it takes.
         """
         self._slots[task] = slots
-        self._until[task] = since + surely_ended_s(longest_s)
+        self._until[task] = since + surely_ended_s(longest_s, self._settle_time_s)
 
     def release(self, now: float) -> None:
         """Free what surely has ended."""

@@ -214,3 +214,11 @@ def test_another_task_is_not_taken_for_ours(service: Service, machine: Machine) 
     assert ended.status in {0, 6}, ended.said
     assert ended.status != 0 or service.paid_once(4)
     assert max(service.names.values()) == 1
+
+
+def test_tasks_that_end_at_once_do_not_hold_a_bare_machine_up_for_a_minute(service: Service, machine: Machine) -> None:
+    """Nobody sees such a task run; how long another machine's may still run goes by the settle time that was given."""
+    service.generation_s = 0.0
+    ended = machine.write(*FOUR).run("--yes", "--settle-time", "0.5", "--deadline", "30")
+    assert ended.done, ended.said
+    assert service.paid_once(4)

@@ -104,7 +104,7 @@ def parts_of(tmp_path: Path) -> Callable[..., Parts]:
             durations=deque(),
             kind=kind("text-to-audio"),
             limit=Limit(cap=options.get("concurrency")),
-            held=HeldSlots(),
+            held=HeldSlots(20.0),
             account=account,
             options=Options(
                 out=tmp_path,

@@ -12,7 +12,7 @@ from kling_batch.running.slots import HeldSlots
 )
 def test_a_slot_is_held_until_its_task_surely_has_ended(longest_s: float | None, seconds: float) -> None:
     """Six times the longest generation seen, a minute at least, and an hour where none was seen."""
-    held = HeldSlots()
+    held = HeldSlots(20.0)
     held.hold("kb-1", 1000.0, longest_s)
     assert held.free_at() == 1000.0 + seconds
     held.release(1000.0 + seconds - 0.001)
@@ -23,7 +23,7 @@ def test_a_slot_is_held_until_its_task_surely_has_ended(longest_s: float | None,
 
 def test_the_time_counts_from_the_sending() -> None:
     """A task that was sent long ago by an earlier run may be free already."""
-    held = HeldSlots()
+    held = HeldSlots(20.0)
     held.hold("kb-1", -3600.0, None)
     held.hold("kb-2", 5.0, None)
     held.release(0.0)
@@ -32,7 +32,7 @@ def test_the_time_counts_from_the_sending() -> None:
 
 def test_a_task_holds_one_slot_however_often_it_is_lost() -> None:
     """And the next to be freed is the one that was sent first."""
-    held = HeldSlots()
+    held = HeldSlots(20.0)
     for task, since in (("kb-2", 20.0), ("kb-1", 10.0), ("kb-2", 20.0)):
         held.hold(task, since, 10.0)
     assert (len(held), held.free_at()) == (2, 70.0)
