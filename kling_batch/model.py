@@ -76,6 +76,15 @@ class InputFile:
         return f"sha256:{self.sha256}"
 
 
+ANY_FORMAT = "*"
+"""Stands in a stem for the format of the file. No path can have it."""
+
+
+def path_of(stem: str, audio_format: str) -> str:
+    """Make the path of a file, of its stem and its format."""
+    return f"{stem.replace(ANY_FORMAT, audio_format)}.{audio_format}"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
     """One entry of a manifest, after defaults and matrix.
@@ -84,7 +93,8 @@ class Job:
     template under the output folder, without the extension. `picked_stem` is where the files of the chosen take also
     stand, without the extension; empty where its default can be no path. `inputs` are the files that it hands over.
     `finish` is the recipe by which its sounds are finished, and `check` what is looked for in them, both without what
-    is off; neither is part of what is asked of the service.
+    is off; neither is part of what is asked of the service. `as_delivered` are those of its formats that no recipe can
+    finish, such as a video's.
     """
 
     project: str
@@ -101,14 +111,20 @@ class Job:
     inputs: tuple[InputFile, ...] = ()
     finish: Mapping[str, Any] = field(default_factory=dict)
     check: Mapping[str, Any] = field(default_factory=dict)
+    as_delivered: tuple[str, ...] = ()
     source: Source
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The formats of a take's files under the output folder: the finished ones, and what is not finished."""
+        return (*self.finish["formats"], *self.as_delivered) if self.finish else self.formats
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Take:
     """One generation of a job: the unit of work, payment, resuming and reporting.
 
-    `stem` is its path under the output folder, without the extension, with `/` between folders.
+    `stem` is its path under the output folder, without the extension, with `/` between folders; see `path_of`.
     `edition` is the job's, unless the take was rolled again on its own.
     """
 
@@ -124,7 +140,7 @@ class Take:
 
     def path(self, audio_format: str) -> str:
         """Its file of one format, under the output folder."""
-        return f"{self.stem}.{audio_format}"
+        return path_of(self.stem, audio_format)
 
 
 class TakeKey(NamedTuple):

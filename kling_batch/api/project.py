@@ -25,6 +25,7 @@ def load(
     lock: str | Path | None = None,
     sandbox: bool = False,
     allow_outside: bool = False,
+    flatten: bool = False,
     adopt: bool = False,
 ) -> Project:
     """Read a manifest and its lock.
@@ -38,6 +39,7 @@ def load(
             store of its own.
         allow_outside: Whether manifest, tables and lock may lead outside of their folder, by `..` or by links: only
             where you trust whoever wrote them.
+        flatten: Whether all files stand in one folder: `a/b.wav` is called `a_b.wav`.
         adopt: Whether to take over the output folder of another manifest: of this one under its former name.
 
     Raises:
@@ -45,11 +47,11 @@ def load(
         UsageError: Manifest or lock is missing or cannot be relied on.
     """
     path = Path(manifest)
-    loaded = load_manifest(path, project=project, allow_outside=allow_outside)
+    loaded = load_manifest(path, project=project, allow_outside=allow_outside, flatten=flatten)
     suffix = ".sandbox" if sandbox else ""
     given = {"--project": project, "--out": out, "--lock": lock}
     place = [word for option, value in given.items() if value for word in (option, str(value))]
-    place += ["--sandbox"] * sandbox + ["--allow-outside"] * allow_outside
+    place += ["--sandbox"] * sandbox + ["--allow-outside"] * allow_outside + ["--flatten"] * flatten
     opened = Project(
         manifest=loaded,
         out=Path(out) if out else Path("out") / f"{loaded.project}{suffix}",

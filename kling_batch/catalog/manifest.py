@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from re import search
@@ -17,6 +17,8 @@ _PARTS: tuple[Part, ...] = ("defaults", "from", "job")
 _BEFORE = ("id", "from", "sheet", "columns", "kind")
 """Fields that stand before those of a kind, in the schema and in messages."""
 _BOUNDS = ("enum", "pattern", "patternErrorMessage")
+_OFF = ["off", False]
+"""What takes a field of a recipe or of checks away."""
 _TEXT = ["string", "number", "boolean"]
 """What is text takes a number or `no` as it is written."""
 
@@ -27,6 +29,11 @@ def manifest_schema() -> Mapping[str, Any]:
     schema: dict[str, Any] = json.loads(Path(__file__).with_name("manifest.json").read_text(encoding="utf-8"))
     definitions = schema["definitions"]
     shared = {part: definitions.pop(part) for part in _PARTS}
+    for name, otherwise in (("recipe", ()), ("checks", definitions["then"]["enum"])):
+        fields = definitions[name]["properties"]
+        definitions[name]["properties"] = {field: _or_off(said, otherwise) for field, said in fields.items()}
+    for name, of in (("finish", "recipe"), ("check", "checks")):
+        definitions[name] = {**definitions[name], **_if_mapping({"$ref": f"#/definitions/{of}"}, definitions[of], ())}
     definitions["kind"] = {**definitions["kind"], "enum": list(kinds()), "default": DEFAULT}
     columns = shared["from"]["properties"]["columns"]
     every_field = {name: {"$ref": "#/definitions/column"} for kind in kinds().values() for name in kind.fields}
@@ -89,6 +96,22 @@ def _with_fields(shared: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[s
 
 def _as_written(field: Mapping[str, Any]) -> dict[str, Any]:
     return {**field, "type": _TEXT} if field["type"] == "string" else dict(field)
+
+
+def _or_off(field: Mapping[str, Any], words: Sequence[str]) -> dict[str, Any]:
+    """Let a field be `off` as well, or, where it is a mapping, one of these words for it."""
+    told = {name: said for name, said in field.items() if name in {"title", "description", "default", "examples"}}
+    rest = {name: said for name, said in field.items() if name not in told}
+    if rest.get("type") == "object":
+        return {**told, **_if_mapping(rest, rest, words)}
+    return {**told, "if": {"enum": _OFF}, "else": {**rest, "x-or": _OFF[0]}}
+
+
+def _if_mapping(there: Mapping[str, Any], meant: Mapping[str, Any], words: Sequence[str]) -> dict[str, Any]:
+    short = [*words, *_OFF]
+    said = [*(f"`{name}`" for name in short if isinstance(name, str)), "fields: " + ", ".join(meant["properties"])]
+    wrong = {"enum": short, "errorMessage": " or ".join(said)}
+    return {"if": {"type": "object"}, "then": dict(there), "else": wrong}
 
 
 def _by_kind(part: Part, otherwise: Kind) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from re import IGNORECASE
 from re import compile as regex
 
 from kling_batch.catalog import formats
+from kling_batch.catalog.finish import FINISHED
+from kling_batch.model import ANY_FORMAT, Job
 
 _RESERVED = r"(?:con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])"
 _RESERVED_NAME = regex(rf"{_RESERVED} *(?:\..*)?", IGNORECASE)
@@ -15,7 +17,9 @@ _FORBIDDEN = regex(r'[\x00-\x1f\x7f<>:"|?*\\]')
 _UNSEEN = regex(r"[\x80-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 """Other control characters, line ends, and those that turn the direction of what is read."""
 _OUR_FOLDER = regex(r"\.kling-batch", IGNORECASE)
-_LIKE_A_FILE = regex(rf".*\.(?:{'|'.join(formats())})|report\.(?:json|csv|html|md)|junit\.xml", IGNORECASE)
+_LIKE_A_FILE = regex(
+    rf".*\.(?:{'|'.join({*formats(), *FINISHED})})|report\.(?:json|csv|html|md)|junit\.xml", IGNORECASE
+)
 _MOST_BYTES = 200
 _MOST_BYTES_IN_ALL = 1000
 
@@ -23,6 +27,11 @@ _MOST_BYTES_IN_ALL = 1000
 def folded(stem: str) -> str:
     """Write a path as a machine sees it that takes large and small letters for the same."""
     return stem.lower() if stem.isascii() else unicodedata.normalize("NFC", stem.casefold())
+
+
+def filled(stem: str, job: Job) -> tuple[str, ...]:
+    """Give the stems of a job's files, of one that may differ by format."""
+    return tuple(stem.replace(ANY_FORMAT, name) for name in job.outputs) if ANY_FORMAT in stem else (stem,)
 
 
 def path_problem(stem: str) -> str | None:

@@ -119,6 +119,7 @@ lock_option = click.option(
 allow_outside_option = click.option(
     "--allow-outside", is_flag=True, help="Let manifest, tables and lock lead outside of their folder."
 )
+flatten_option = click.option("--flatten", is_flag=True, help="Put all files into one folder: a/b becomes a_b.")
 sandbox_option = click.option(
     "--sandbox", is_flag=True, help="Use a sandbox inside the process: no keys, nothing spent, kept apart."
 )
@@ -199,7 +200,7 @@ def project_options(command: Command) -> Command:
     ) -> int:
         from kling_batch.api.project import load
 
-        flags = {name: others.pop(name) for name in ("sandbox", "allow_outside", "adopt")}
+        flags = {name: others.pop(name) for name in ("sandbox", "allow_outside", "flatten", "adopt")}
         opened = load(manifest, project=project, out=out, lock=lock_path, **flags)
         return command(project=opened, **others)
 
@@ -212,6 +213,7 @@ def project_options(command: Command) -> Command:
             lock_option,
             sandbox_option,
             allow_outside_option,
+            flatten_option,
             click.option("--adopt", is_flag=True, help="Take over the output folder of a manifest that was renamed."),
         ),
     )

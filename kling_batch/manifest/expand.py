@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from dataclasses import replace
 from importlib.util import find_spec
 from itertools import product
 from math import prod
@@ -10,14 +11,16 @@ from re import compile as regex
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kling_batch.catalog import Kind, kind
+from kling_batch.catalog.finish import sounds_of
 from kling_batch.catalog.manifest import manifest_schema
-from kling_batch.catalog.paths import folded, path_problem
+from kling_batch.catalog.paths import filled, folded, path_problem
 from kling_batch.errors import MOST_PROBLEMS
 from kling_batch.manifest.check import Checker, refusal
+from kling_batch.manifest.finishing import Flaw, Said, checks_of, flaws_of, recipe_of
 from kling_batch.manifest.messages import near, shown
 from kling_batch.manifest.nodes import ListNode, MapNode
 from kling_batch.manifest.templates import Template, TemplateError, parse, slug
-from kling_batch.model import InputFile, Job, Source, Take
+from kling_batch.model import ANY_FORMAT, InputFile, Job, Source, Take
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -30,7 +33,9 @@ MAX_TAKES = 1_000_000
 """How many takes a manifest may ask for. More is a slip of the finger, refused before it fills the memory."""
 
 _ID = regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_ALWAYS = frozenset({"id", "take", "project"})
+_ALWAYS = frozenset({"id", "take", "project", "format"})
+_SOURCES = "sources/"
+"""Where the sounds of finished takes are kept as delivered, if they are."""
 
 
 class _Entry(NamedTuple):
@@ -41,6 +46,7 @@ class _Entry(NamedTuple):
     node: MapNode
     page: Page
     settings: Settings
+    finishing: _Finishing
 
     @property
     def kind(self) -> Kind:
@@ -50,6 +56,15 @@ class _Entry(NamedTuple):
     def at(self, name: str) -> int:
         """Where a field's value stands."""
         return self.node.items[name].at if name in self.node.items else self.node.at
+
+
+class _Finishing(NamedTuple):
+    """How the sounds of a job are finished, what is looked for in them, and which of its formats stay as delivered."""
+
+    recipe: Mapping[str, Any] = {}
+    checks: Mapping[str, Mapping[str, Any]] = {}
+    as_delivered: tuple[str, ...] = ()
+    flaws: tuple[Flaw, ...] = ()
 
 
 class _Words(NamedTuple):
@@ -66,15 +81,18 @@ class _Words(NamedTuple):
 class Expansion:
     """Takes entries one by one and makes their jobs and takes. What is wrong is told to the entry's page."""
 
-    def __init__(self, project: str, inputs: Inputs) -> None:
+    def __init__(self, project: str, inputs: Inputs, *, flatten: bool) -> None:
         self.jobs: list[Job] = []
         self.takes: list[Take] = []
         self.project = project
         self._inputs = inputs
+        self._flatten = flatten
         self._checkers: dict[str, Checker] = {}
         self._ids: dict[str, tuple[Source, Mapping[str, str]]] = {}
         self._files: dict[str, Take] = {}
         self._plain_names: list[tuple[Job, Page, int]] = []
+        self._among_sources: list[tuple[Take, str, Page, int]] = []
+        self._finishings: dict[tuple[Said, Said, tuple[str, ...]], _Finishing] = {}
         self._told: set[tuple[str, int, str]] = set()
         self._asked = 0
         self.passed_over = 0
@@ -90,9 +108,12 @@ class Expansion:
         data, wrong = self._checkers[of_kind].check(node, page, excused=excused)
         if not isinstance(node, MapNode) or "matrix" in wrong:
             return
-        entry = _Entry(data=data, wrong=wrong, node=node, page=page, settings=settings.under(data, wrong, node, page))
+        settings = settings.under(data, wrong, node, page)
+        finishing = self._finishing(settings)
+        entry = _Entry(data=data, wrong=wrong, node=node, page=page, settings=settings, finishing=finishing)
         if "formats" not in wrong:
             _tell_of_decoders(entry)
+            self._tell_of_finishing(entry)
         matrix = data.get("matrix")
         if not self._within_bounds(entry, prod(map(len, matrix.values())) if matrix else 1):
             return
@@ -101,6 +122,31 @@ class Expansion:
         else:
             for words in _combinations(entry, matrix):
                 self._add_job(entry, words)
+
+    def _finishing(self, settings: Settings) -> _Finishing:
+        """Make the recipe and the checks of a job: once for all jobs for which the same is said."""
+        key = settings.finish, settings.check, settings.formats
+        if key not in self._finishings:
+            sounds = sounds_of(settings.formats)
+            recipe = recipe_of(settings.finish, sounds)
+            others = tuple(name for name in settings.formats if name not in sounds) if recipe else ()
+            flaws = tuple(flaws_of(settings.finish, recipe))
+            self._finishings[key] = _Finishing(recipe, checks_of(settings.check), others, flaws)
+        return self._finishings[key]
+
+    def _tell_of_finishing(self, entry: _Entry) -> None:
+        """Tell of what a recipe cannot make, once for each place that says it."""
+        flaws = entry.finishing.flaws
+        if entry.finishing.as_delivered == entry.settings.formats:
+            words = "there is no sound among the job's `formats` that `finish` could finish"
+            flaws = (Flaw(entry.page, entry.at("formats"), f"{words}; add one, or write `finish: off`"),)
+        for page, at, words in flaws:
+            self._tell_once(page, at, words, words)
+
+    def _tell_once(self, page: Page, at: int, what: str, words: str) -> None:
+        if (page.path, at, what) not in self._told:
+            page.tell(at, words)
+        self._told.add((page.path, at, what))
 
     def _within_bounds(self, entry: _Entry, jobs: int) -> bool:
         before = self._asked
@@ -129,12 +175,16 @@ class Expansion:
             edition=settings.edition,
             formats=settings.formats,
             file=settings.file.template.text if settings.file else "",
-            picked_stem=self._picked_stem(words, settings.picked) if named and settings.picked else "",
             tags=words.tags,
             meta=words.meta,
             inputs=inputs,
+            finish=entry.finishing.recipe,
+            check=entry.finishing.checks,
+            as_delivered=entry.finishing.as_delivered,
             source=source,
         )
+        if named and settings.picked:
+            job = replace(job, picked_stem=self._picked_stem(job, words, settings.picked))
         self.jobs.append(job)
         if named and settings.file is not None:
             self._add_takes(entry, job, words, settings.file)
@@ -166,24 +216,27 @@ class Expansion:
         entry.page.tell(at, _same_id(words, *first, source))
         return False
 
-    def _picked_stem(self, words: _Words, picked: PathTemplate) -> str:
+    def _picked_stem(self, job: Job, words: _Words, picked: PathTemplate) -> str:
         """Fill in `picked`. Where nobody wrote it, a job whose name can be no path just has no plain name."""
         if picked.page is None:
             return "" if path_problem(words.id) else words.id
-        return next(self._stems("picked", picked, words, (picked.page, picked.at), [0]), "")
+        return next(self._stems("picked", picked, job, words, (picked.page, picked.at), [0]), "")
 
     def _add_takes(self, entry: _Entry, job: Job, words: _Words, file: PathTemplate) -> None:
         place = (entry.page, entry.node.at) if file.page is None else (file.page, file.at)
-        for number, stem in enumerate(self._stems("file", file, words, place, range(1, job.takes + 1)), 1):
+        for number, stem in enumerate(self._stems("file", file, job, words, place, range(1, job.takes + 1)), 1):
             take = Take(job=job, number=number, edition=job.edition, stem=stem)
-            first = self._files.setdefault(folded(stem), take)
-            if first is not take:
-                entry.page.tell(entry.at("file"), _same_path(take, first))
-                return
+            for name in filled(stem, job):
+                first = self._files.setdefault(folded(name), take)
+                if first is not take:
+                    entry.page.tell(entry.at("file"), _same_path(take, first, name))
+                    return
+                if folded(name).startswith(_SOURCES):
+                    self._among_sources.append((take, name, entry.page, entry.at("file")))
             self.takes.append(take)
 
     def _stems(
-        self, field: str, path: PathTemplate, words: _Words, place: tuple[Page, int], numbers: Iterable[int]
+        self, field: str, path: PathTemplate, job: Job, words: _Words, place: tuple[Page, int], numbers: Iterable[int]
     ) -> Iterator[str]:
         """Fill in a path for takes; end at what can be none. What is wrong with a template is told once."""
         page, at = place
@@ -194,26 +247,43 @@ class Expansion:
                 page.tell(at, f"`{field}`: {_unknown_hole(name, known)} in the job `{words.id}`")
                 return
         for number in numbers:
-            stem = unicodedata.normalize("NFC", path.template.render(values, take=number))
-            if problem := path_problem(stem):
-                if (page.path, at, problem) not in self._told:
-                    page.tell(at, f"`{field}` makes the path {shown(stem)} (job `{words.id}`): {problem}")
-                self._told.add((page.path, at, problem))
-                return
-            yield stem
+            for name in job.outputs if "format" in path.template.names else ("",):
+                stem = self._stem(path.template, {**values, "format": name}, number)
+                if problem := path_problem(stem):
+                    words_ = f"`{field}` makes the path {shown(stem)} (job `{words.id}`): {problem}"
+                    self._tell_once(page, at, problem, words_)
+                    return
+            yield self._stem(path.template, values, number)
+
+    def _stem(self, template: Template, values: Mapping[str, str], number: int) -> str:
+        stem = unicodedata.normalize("NFC", template.render(values, take=number))
+        return stem.replace("/", "_") if self._flatten else stem
 
     def finish(self) -> None:
-        """Tell of plain names that were written and are those of other files. Comes when every job is known."""
+        """Tell of paths that are those of other files, as far as every job has to be known for it."""
+        for take, path, page, at in self._among_sources:
+            source = self._files.get(folded(path).removeprefix(_SOURCES))
+            if source is not None and source.job.finish:
+                where = f"`{take.job.id}` has the path {shown(path)}"
+                page.tell(at, f"{where}, where the sound of `{source.job.id}` as delivered is kept; name it otherwise")
         jobs: dict[str, Job] = {}
         for job, page, at in self._plain_names:
-            name = folded(job.picked_stem)
-            take = self._files.get(name)
-            if take is not None and (take.job is not job or job.takes > 1):
-                where = f"take {take.number} of `{take.job.id}` has"
-                page.tell(at, f"`picked` of `{job.id}` makes the path {shown(job.picked_stem)}, which {where}")
-            elif (first := jobs.setdefault(name, job)) is not job:
-                where = f"`{first.id}` has too; put `{{id}}` into `picked`"
-                page.tell(at, f"`picked` of `{job.id}` makes the path {shown(job.picked_stem)}, which {where}")
+            for stem in filled(job.picked_stem, job):
+                first = jobs.setdefault(folded(stem), job)
+                there = self._files.get(folded(stem))
+                if there is not None and not _is_own(job, there):
+                    where = f"take {there.number} of `{there.job.id}` has"
+                elif first is not job:
+                    where = f"`{first.id}` has too; put `{{id}}` into `picked`"
+                else:
+                    continue
+                page.tell(at, f"`picked` of `{job.id}` makes the path {shown(stem)}, which {where}")
+                break
+
+
+def _is_own(job: Job, take: Take) -> bool:
+    """Whether a job's plain name may be that of a take: of its only one."""
+    return take.job is job and job.takes == 1 and folded(take.stem) == folded(job.picked_stem)
 
 
 def _request(entry: _Entry, words: _Words) -> dict[str, Any]:
@@ -327,7 +397,7 @@ def _unknown_hole(name: str, known: Collection[str], *, sent: bool = False) -> s
 
 def _path_values(project: str, words: _Words, template: Template) -> Mapping[str, str]:
     """Give what a path's template may use; the rest is only worked out for templates that ask for more."""
-    always = {"id": words.id, "project": project}
+    always = {"id": words.id, "project": project, "format": ANY_FORMAT}
     if _ALWAYS.issuperset(template.names):
         return always
     return {**{f"meta.{name}": slug(text) for name, text in words.meta.items()}, **words.slugs, **always}
@@ -349,14 +419,14 @@ def _same_id(words: _Words, first: Source, first_values: Mapping[str, str], sour
     )
 
 
-def _same_path(take: Take, first: Take) -> str:
+def _same_path(take: Take, first: Take, stem: str) -> str:
     if take.job is first.job:
         return (
-            f"takes {first.number} and {take.number} of `{take.job.id}` have the same path {shown(take.stem)}; "
+            f"takes {first.number} and {take.number} of `{take.job.id}` have the same path {shown(stem)}; "
             "put `{take}` or `{take:02}` into `file`"
         )
     return (
-        f"take {take.number} of `{take.job.id}` has the path {shown(take.stem)}, as take {first.number} of "
+        f"take {take.number} of `{take.job.id}` has the path {shown(stem)}, as take {first.number} of "
         f"`{first.job.id}` at {first.job.source} has "
         "(large and small letters are the same file on many machines); put `{id}` into `file`"
     )

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _PROJECT = regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
-def load(path: Path, *, project: str | None = None, allow_outside: bool = False) -> Manifest:
+def load(path: Path, *, project: str | None = None, allow_outside: bool = False, flatten: bool = False) -> Manifest:
     """Read a manifest, check it, and work out its jobs and takes.
 
     Args:
@@ -34,6 +34,7 @@ def load(path: Path, *, project: str | None = None, allow_outside: bool = False)
         project: What to use for the manifest's `project`. A table names none of its own; without
             this it is the file's name.
         allow_outside: Whether it, or a table that it names, may be outside of its folder: by `..`, or as a link.
+        flatten: Whether all files stand in one folder: `a/b` becomes `a_b`.
 
     Raises:
         ManifestInvalid: It has problems, in itself or in a table that it names: all of them are in the error.
@@ -46,8 +47,8 @@ def load(path: Path, *, project: str | None = None, allow_outside: bool = False)
     stay_in = None if allow_outside else path.parent
     document = read_document(path, shown=str(path), stay_in=stay_in)
     if form in {"csv", "jsonl", "workbook"}:
-        return _Loading(document, path, stay_in).table(project or project_of(path))
-    return _Loading(document, path, stay_in).whole(project)
+        return _Loading(document, path, stay_in, flatten=flatten).table(project or project_of(path))
+    return _Loading(document, path, stay_in, flatten=flatten).whole(project)
 
 
 def project_of(path: Path) -> str:
@@ -67,17 +68,18 @@ def project_of(path: Path) -> str:
 class _Loading:
     """One manifest on its way. `_pages` are the files read so far, each with its problems; `_sources` their hashes."""
 
-    def __init__(self, document: Document, path: Path, stay_in: Path | None) -> None:
+    def __init__(self, document: Document, path: Path, stay_in: Path | None, *, flatten: bool) -> None:
         self._document = document
         self._path = path
         self._stay_in = stay_in
+        self._flatten = flatten
         self._inputs = Inputs(path.parent, stay_in)
         self._pages = [document.page]
         self._sources = {str(path): document.sha256}
 
     def table(self, project: str) -> Manifest:
         """Take every row as a job."""
-        expansion = Expansion(project, self._inputs)
+        expansion = Expansion(project, self._inputs, flatten=self._flatten)
         _add_rows(self._document, None, settings_of(), expansion)
         if not self._document.page.problems and not expansion.jobs:
             self._document.page.tell(self._document.start, "there is no job in this file; write one a row")
@@ -95,7 +97,7 @@ class _Loading:
         settings = settings_of()
         if isinstance(defaults := root.items.get("defaults"), MapNode):
             settings = self._defaults(defaults, settings)
-        expansion = Expansion("" if "project" in wrong else data["project"], self._inputs)
+        expansion = Expansion("" if "project" in wrong else data["project"], self._inputs, flatten=self._flatten)
         jobs = root.items.get("jobs")
         for entry in jobs.items if isinstance(jobs, ListNode) else ():
             if isinstance(entry, MapNode) and "from" in entry.items:

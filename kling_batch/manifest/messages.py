@@ -135,8 +135,9 @@ def shown(value: object) -> str:
 
 def allowed(schema: Any) -> str:
     """Put into words what a schema allows."""
-    if "patternErrorMessage" in schema:
-        return str(schema["patternErrorMessage"])
+    for name in ("patternErrorMessage", "errorMessage"):
+        if name in schema:
+            return str(schema[name])
     if "anyOf" in schema:
         return ", or ".join(allowed(each) for each in schema["anyOf"])
     if "const" in schema:
@@ -148,6 +149,8 @@ def allowed(schema: Any) -> str:
         noun = "a whole number" if kind == "integer" else "a number"
         decimals = " with at most one decimal" if schema.get("multipleOf") == 0.1 else ""  # noqa: PLR2004 - a decimal
         return f"{noun} from {schema['minimum']} to {schema['maximum']}{decimals}"
+    if kind == "boolean":
+        return "`true` or `false`"
     if kind == "array":
         return f"a list, each entry {allowed(schema['items'])}" if "items" in schema else "a list, not empty"
     if kind == "object":
@@ -182,7 +185,7 @@ def _found(error: Refusal) -> str:
 
 def _wanted(error: Refusal) -> str:
     value, schema = error.instance, error.schema
-    wanted = f"wanted is {allowed(schema)}"
+    wanted = f"wanted is {allowed(schema)}" + (f", or `{schema['x-or']}`" if "x-or" in schema else "")
     kind = _kind(schema)
     if isinstance(value, str) and value == str(schema.get("const")):
         return f"{wanted}; write it without quotes"
@@ -193,7 +196,8 @@ def _wanted(error: Refusal) -> str:
             return f"{wanted}; write {value.replace(',', '.')}, with a point"
     if kind == "array" and isinstance(value, str | int | float):
         return f"{wanted}; write it in brackets: [{value}]"
-    if "enum" in schema and isinstance(value, str) and (meant := near(value, schema["enum"])):
+    words = [each for each in schema.get("enum", ()) if isinstance(each, str)]
+    if isinstance(value, str) and (meant := near(value, words)):
         return f"{wanted}; did you mean `{meant}`?"
     return wanted
 

@@ -175,13 +175,18 @@ def plain(node: Node, texts: Collection[str], *, as_text: bool = False) -> Any:
         return _tidy(value) if isinstance(value, str) else value
     if isinstance(node, ListNode):
         return [plain(item, texts, as_text=as_text) for item in node.items]
-    return {name: plain(item, texts, as_text=as_text or name in texts) for name, item in node.items.items()}
+    return {
+        name: plain(item, () if name in _OWN_FIELDS else texts, as_text=as_text or name in texts)
+        for name, item in node.items.items()
+    }
 
 
 TEXT_FIELDS = frozenset(
     {"project", "id", "kind", "file", "picked", "tags", "meta", "matrix", "from", "sheet", "columns"}
 )
 """The fields that are text all the way down, whatever the kind."""
+_OWN_FIELDS = frozenset({"finish", "check"})
+"""Fields whose own fields are others, also where they are called the same."""
 
 
 def _printable(char: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kling_batch.catalog import DEFAULT, Kind, kind, kinds
 from kling_batch.catalog.manifest import manifest_schema
+from kling_batch.manifest.finishing import Said, over
 from kling_batch.manifest.messages import KEY_ADVICE, LIKE_A_KEY
 from kling_batch.manifest.nodes import MapNode, Node, Scalar
 from kling_batch.manifest.templates import Template, TemplateError, parse
@@ -58,6 +59,8 @@ class Settings(NamedTuple):
     picked: PathTemplate | None = PathTemplate(template=parse(_default("picked")))
     tags: tuple[str, ...] = ()
     meta: Mapping[str, str] = _NO_META
+    finish: Said = Said()
+    check: Said = Said()
     of_kinds: Mapping[str, OfKind] = {}
 
     def kind_at(self, node: Node) -> str:
@@ -80,7 +83,10 @@ class Settings(NamedTuple):
             changes["fields"] = {name: value for name, value in base.fields.items() if name not in instead} | own
         if "meta" in said:
             _refuse_keys(node.items["meta"], page)
-            changes["meta"] = {**self.meta, **said["meta"]}
+            changes["meta"] = {**base.meta, **said["meta"]}
+        for name in ("finish", "check"):
+            if name in said:
+                changes[name] = over(getattr(base, name), said[name], node.items[name], page)
         for name in ("file", "picked"):
             if name in wrong:
                 changes[name] = None

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from stat import S_ISREG
 
-from kling_batch.catalog.paths import folded
+from kling_batch.catalog.paths import filled, folded
 from kling_batch.delivery.place import coming_file, place
 from kling_batch.disk import disk_border, hash_file, is_file, look
 from kling_batch.effects import Probe, no_probe
-from kling_batch.model import FileRecord, Job, Take, TakeKey
+from kling_batch.model import FileRecord, Job, Take, TakeKey, path_of
 from kling_batch.planning.edits import is_edited, made_here
 from kling_batch.planning.plan import Step
 from kling_batch.records.lock import Lock, LockEntry
@@ -28,7 +28,7 @@ class Chosen:
 
     def path(self, record: FileRecord) -> str:
         """Where a file stands under the job's plain name, under the output folder."""
-        return f"{self.take.job.picked_stem}.{record.format}"
+        return path_of(self.take.job.picked_stem, record.format)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,7 +89,7 @@ def notes_of(steps: Iterable[Step]) -> dict[TakeKey, str]:
 
 def taken_names(takes: Sequence[Take]) -> set[str]:
     """Give the paths of all takes, in the form in which large and small letters are one."""
-    return {folded(take.stem) for take in takes}
+    return {folded(stem) for take in takes for stem in filled(take.stem, take.job)}
 
 
 def why_unplaceable(take: Take, taken: set[str]) -> str | None:
@@ -98,7 +98,7 @@ def why_unplaceable(take: Take, taken: set[str]) -> str | None:
     if not job.picked_stem:
         return f"the plain name `{job.id}` can be no path: give the job another with `picked` in the manifest"
     own = job.picked_stem == take.stem and job.takes == 1
-    if not own and folded(job.picked_stem) in taken:
+    if not own and not taken.isdisjoint(map(folded, filled(job.picked_stem, job))):
         return f"its plain name {job.picked_stem} is the path of a take: give the job another with `picked`"
     return None
 
@@ -174,12 +174,14 @@ def drop_picks(job: Job, records: Iterable[FileRecord], out: Path, taken: set[st
     Returns:
         What stayed.
     """
-    if not job.picked_stem or folded(job.picked_stem) in taken:
+    if not job.picked_stem:
         return []
     known = {(record.format, record.sha256) for record in records}
     stayed = []
     for audio_format in {name for name, _ in known}:
-        name = f"{job.picked_stem}.{audio_format}"
+        name = path_of(job.picked_stem, audio_format)
+        if folded(name.removesuffix(f".{audio_format}")) in taken:
+            continue
         file = out / name
         with disk_border(file):
             if not is_file(out, name):

@@ -9,7 +9,14 @@ from typing import Any
 import click
 
 from kling_batch.api.project import load
-from kling_batch.cli.options import allow_outside_option, lock_option, out_option, project_option, sandbox_option
+from kling_batch.cli.options import (
+    allow_outside_option,
+    flatten_option,
+    lock_option,
+    out_option,
+    project_option,
+    sandbox_option,
+)
 from kling_batch.cli.output import say
 from kling_batch.clock import SystemClock
 from kling_batch.disk import disk_border
@@ -29,6 +36,7 @@ from kling_batch.running.recount import recount
 @lock_option
 @sandbox_option
 @allow_outside_option
+@flatten_option
 @click.option(
     "--by",
     type=click.Choice(BY),
@@ -49,6 +57,7 @@ def command(
     lock_path: Path | None,
     sandbox: bool,
     allow_outside: bool,
+    flatten: bool,
     by: Sequence[str],
     output: str,
     file: Path | None,
@@ -62,7 +71,13 @@ def command(
         raise UsageError(words, hint="Leave them out, or call it once for each.")
     if output == "parquet" and file is None:
         raise UsageError("Parquet is no text to print.", hint="Name a file: --output sounds.parquet")
-    place: dict[str, Any] = {"out": out, "lock": lock_path, "sandbox": sandbox, "allow_outside": allow_outside}
+    place: dict[str, Any] = {
+        "out": out,
+        "lock": lock_path,
+        "sandbox": sandbox,
+        "allow_outside": allow_outside,
+        "flatten": flatten,
+    }
     found = [_takes(load(manifest, project=project, **place)) for manifest in manifests]
     written = WRITERS[output](make_stats(found, by))
     if file is None:

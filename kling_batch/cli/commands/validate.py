@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from kling_batch.cli import github
-from kling_batch.cli.options import allow_outside_option, project_option
+from kling_batch.cli.options import allow_outside_option, flatten_option, project_option
 from kling_batch.cli.output import print_json, say
 from kling_batch.errors import ExitStatus, ManifestInvalid, Problem
 from kling_batch.manifest import load
@@ -25,6 +25,7 @@ from kling_batch.text import counted
 )
 @project_option
 @allow_outside_option
+@flatten_option
 @click.option(
     "--format",
     "output",
@@ -33,7 +34,7 @@ from kling_batch.text import counted
     show_default=True,
     help="How to print: for people, for programs, or as annotations of GitHub Actions.",
 )
-def command(manifests: Sequence[Path], project: str | None, allow_outside: bool, output: str) -> int:
+def command(manifests: Sequence[Path], project: str | None, allow_outside: bool, flatten: bool, output: str) -> int:
     """Check manifests and report every problem as FILE:LINE:COLUMN: message.
 
     Needs no keys and no network. Exit status 0 when every manifest is valid, else 2.
@@ -43,7 +44,7 @@ def command(manifests: Sequence[Path], project: str | None, allow_outside: bool,
     good: list[str] = []
     for path in manifests:
         try:
-            manifest = load(path, project=project, allow_outside=allow_outside)
+            manifest = load(path, project=project, allow_outside=allow_outside, flatten=flatten)
         except ManifestInvalid as error:
             problems += error.problems
             left_out += error.left_out
