@@ -94,7 +94,7 @@ class Warned(Event):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunEnded(Event):
-    """The work is over, or stopped; `note` says why when it stopped before its end."""
+    """The work is over, or stopped; `note` says why when it stopped before its end, or what did not work."""
 
     note: str | None
 

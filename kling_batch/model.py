@@ -324,7 +324,7 @@ class RunResult:
     units: Decimal = NOTHING
     units_this_run: Decimal = NOTHING
     note: str | None = None
-    """Why the run stopped before its end, in words; None when it did not."""
+    """What is to be said of the run as a whole: why it stopped before its end, or what did not work; else None."""
 
     def frame(self) -> DataFrame:
         """Give the takes as a table for pandas, a row a take; a job's request has a column for each of its fields.

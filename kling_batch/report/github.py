@@ -134,9 +134,13 @@ def _pending(takes: Sequence[TakeResult], result: RunResult) -> Note:
     return Note(
         level="warning",
         message=_shown(" ".join(word for word in words if word)),
-        title=f"{counted(len(takes), 'take')} pending" if takes else "The run stopped early",
+        title=f"{counted(len(takes), 'take')} pending" if takes else _title(result.exit_status),
         source=takes[0].take.job.source if takes else None,
     )
+
+
+def _title(exit_status: int) -> str:
+    return "About the run" if exit_status in {ExitStatus.DONE, ExitStatus.SOME_FAILED} else "The run stopped early"
 
 
 def _shown(text: str) -> str:

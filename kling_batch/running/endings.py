@@ -65,6 +65,15 @@ def stopped_by_a_bug(error: Exception) -> InternalError:
     )
 
 
+def no_callback(ended: int) -> str:
+    """Say that callbacks were asked for and none came while so many tasks ended, and what to check."""
+    return (
+        f"No callback came while {counted(ended, 'task')} ended, which polls found. Check that --callback-url can be "
+        "reached from outside, and leads to the port of --listen: that the tunnel runs, that the web server passes the "
+        "path on, and that no firewall stands between; see docs/callbacks.md."
+    )
+
+
 def budget_used_up(budget: Budget, price: Decimal) -> BudgetStop:
     """Word the end of a run whose budget does not reach for a further task."""
     if budget.whole_left is not None and budget.whole_left < price:

@@ -24,6 +24,8 @@ class Hints:
 
     watcher: Watcher
     inbox: asyncio.Queue[Callback]
+    heard: bool = field(default=False, init=False)
+    """Whether anything came that tells of a task."""
     _hinted: set[str] = field(default_factory=set, init=False)
     _asking: set[str] = field(default_factory=set, init=False)
 
@@ -35,6 +37,7 @@ class Hints:
                 task = read_task(callback.fields, self.watcher.scheduler.kind)
                 if task is None:
                     continue
+                self.heard = True
                 self.watcher.reliance.found.pop(task.task_id, None)
                 if (work := self._work_of(task, signed=callback.signed)) is not None:
                     self._heed(work, task, callback, group)

@@ -36,7 +36,7 @@ from kling_batch.records.lock import Lock
 from kling_batch.records.state import Presence, TakeState, with_rerolls
 from kling_batch.running.account import Account
 from kling_batch.running.deliver import WORKERS, Deliveries
-from kling_batch.running.endings import OVER, deadline_passed, exit_status_of, failure
+from kling_batch.running.endings import OVER, deadline_passed, exit_status_of, failure, no_callback
 from kling_batch.running.engine import Engine
 from kling_batch.running.hints import Hints
 from kling_batch.running.knowledge import controls_of, durations_of, is_proven, known_of
@@ -50,6 +50,8 @@ from kling_batch.running.scheduler import MOST_DURATIONS, Scheduler
 from kling_batch.running.slots import HeldSlots
 from kling_batch.running.watch import Watcher
 from kling_batch.running.work import Work, orphans, work_of
+
+_ENDED = {Stage.SUCCEEDED, Stage.DELIVERED, Stage.FAILED}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -143,6 +145,8 @@ class Run:
         self._run_id = 0
         self._store = ports.store
         self._limits: list[LimitPoint] = []
+        self._heard = False
+        self._note: str | None = None
         self._pools: dict[str, tuple[Limit, HeldSlots]] = {}
         self._proven = is_proven(ports, self.memory.mark(project), self.options.settle_time_s)
         self._keeper = LockKeeper(
@@ -173,6 +177,7 @@ class Run:
         for name in dict.fromkeys(work.row.kind for work in active if not work.orphan):
             if stopper.error is None:
                 await self._work_on(kind(name), [work for work in active if work.row.kind == name])
+        self._tell_of_callbacks(works.values())
         if self.options.frozen and stopper.error is None and (drift := incomplete(_undelivered(works.values()))):
             stopper.stop(drift)
         await self._finish_lock()
@@ -194,7 +199,7 @@ class Run:
             picks=recorded(self.plan.steps),
             notes=notes_of(self.plan.steps),
             earlier=earlier_sounds(self._keeper.lock, {take.take.key for take in takes}, self.options.out),
-            note=stopped.message if stopped is not None else None,
+            note=stopped.message if stopped is not None else self._note,
         )
         try:
             is_over = self.spends and result.exit_status in OVER
@@ -246,16 +251,25 @@ class Run:
             beside.append(group.create_task(telling, name="tell of silence"))
             delivering = partial(deliveries.work, scheduler, ports)
             beside += [group.create_task(engine.guarded(delivering), name=f"deliver {n}") for n in range(WORKERS)]
-            if ports.callbacks is not None:
-                hints = Hints(watcher, ports.callbacks)
+            hints = None if ports.callbacks is None else Hints(watcher, ports.callbacks)
+            if hints is not None:
                 beside.append(group.create_task(engine.guarded(hints.heed), name="callbacks"))
             if options.deadline_s is not None:
                 beside.append(group.create_task(self._keep_deadline(scheduler, options.deadline_s), name="deadline"))
             await engine.conduct(group, controls=controls_of(rows, locked))
             for task in beside:
                 task.cancel()
+        self._heard |= hints is not None and hints.heard
         self._limits += scheduler.limits
         self._store = deliveries.store
+
+    def _tell_of_callbacks(self, works: Iterable[Work]) -> None:
+        """Warn where callbacks were asked for, tasks of this run ended, and none came."""
+        sent = [work for work in works if work.posted and kind(work.row.kind).callback is not None]
+        ended = sum(1 for work in sent if work.row.stage in _ENDED)
+        if self.ports.callbacks is not None and ended and not self._heard:
+            self._note = no_callback(ended)
+            self.ports.observe(Warned(at=self.ports.clock.time(), message=self._note))
 
     async def _keep(self, works: Mapping[TakeKey, Work]) -> None:
         """Take over what is in place, and what failed for good; nothing of it is worked on."""

@@ -95,6 +95,21 @@ def test_whatever_becomes_of_callbacks_every_take_is_made_once(
     assert created(server.world.ledger) == [1] * 8
 
 
+@pytest.mark.parametrize(("lost", "warned"), [(1, True), (0, False)])
+def test_that_none_ever_came_is_said_once(
+    run: Any, telling: Any, tavern: Any, capsys: pytest.CaptureFixture[str], lost: int, warned: bool
+) -> None:
+    """With what to check, on the terminal and in the report; a run that sends nothing misses none."""
+    telling(lost=lost)
+    assert run() == 0
+    said, page = capsys.readouterr().err, (tavern.out / "report.md").read_text()
+    for text in (said, page):
+        assert text.count("No callback came while 8 tasks ended") == int(warned)
+        assert ("the tunnel runs" in text) is warned
+    assert run() == 0
+    assert "No callback came" not in capsys.readouterr().err
+
+
 def test_the_address_is_no_part_of_what_is_asked_for(run: Any, telling: Any, tavern: Any, created: Any) -> None:
     """With another address, or none, a finished set is kept."""
     server = telling()
