@@ -143,4 +143,5 @@ def test_a_task_of_the_other_account_is_named_and_not_made_again(service: Servic
     ended = with_key(machine.write("a", "b", "c"), OTHER).run("--yes", "--rebind", "--concurrency", "4")
     assert ended.status == 6, ended.said
     assert sorted(ended.statuses) == ["succeeded", "unknown", "unknown"]
+    assert "reserved" not in ended.said
     assert service.paid_once(3)
