@@ -23,7 +23,7 @@ def other(tavern: Any) -> Path:
     return path
 
 
-@pytest.mark.parametrize("verb", ["plan", "run", "status", "report", "restore", "pick"])
+@pytest.mark.parametrize("verb", ["plan", "run", "status", "report", "restore", "pick", "verify"])
 def test_another_manifest_is_refused(
     tavern: Any, serve: Any, other: Path, capsys: pytest.CaptureFixture[str], verb: str
 ) -> None:

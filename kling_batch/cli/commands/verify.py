@@ -35,6 +35,7 @@ def command(
     from kling_batch.planning.audit import audit
     from kling_batch.planning.picks import picks_of
 
+    project.snapshot()  # which is of this manifest
     takes = project.takes(select)
     picks = picks_of(project.manifest.takes, project.lock)
     flaws = audit(takes, project.lock, project.out, picks=picks, extras=not select, quick=quick)
