@@ -10,7 +10,7 @@ from kling_batch.catalog import kind_of
 from kling_batch.cli.output import Line, Tone, Toned
 from kling_batch.planning.drift import locked_drift
 from kling_batch.planning.outlook import Outlook
-from kling_batch.planning.plan import Action, Plan, Step, clones, cost_by_kind
+from kling_batch.planning.plan import Action, Plan, Step, clones, cost_by_kind, overwritten
 from kling_batch.planning.spending import Budget
 from kling_batch.report.facts import units_text
 from kling_batch.report.markdown import escaped, table
@@ -140,6 +140,7 @@ def _step_lines(step: Step, width: int) -> Iterator[Line]:
     name_width = max(len(change.name) for change in step.changes)
     for change in step.changes:
         yield f"      ~ {change.name:<{name_width}}  {change.old} -> {change.new}"
+    yield from (f"      ! {words}" for words in overwritten(step.facts))
 
 
 def _by_field(step: Step) -> bool:

@@ -14,6 +14,8 @@ from kling_batch.model import FileRecord
 from kling_batch.records.attempts import PlacedFile
 from kling_batch.records.layout import FOLDER
 
+REPLACED = f"{FOLDER}/replaced"
+"""The folder for what another file took the place of."""
 REJECTED = "rejected"
 """Where, under the output folder, is kept what was paid for and is no sound, each with a text that says why."""
 
@@ -66,7 +68,7 @@ def rejected_path(path: str, sha256: str) -> str:
 
 def replaced_folder(out: Path) -> Path:
     """Say where files are kept that another took the place of."""
-    return inside(out, f"{FOLDER}/replaced")
+    return inside(out, REPLACED)
 
 
 def coming_file(out: Path, name: str) -> Path:

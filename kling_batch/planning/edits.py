@@ -25,7 +25,7 @@ def made_here(lock: Lock, placed: Iterable[Sequence[PlacedFile]] = ()) -> frozen
 def sort_modified(
     states: Sequence[TakeState], snapshot: Snapshot, lock: Lock, out: Path, *, restore_edited: bool
 ) -> list[TakeState]:
-    """Tell modified files that were edited from others. Blocks: each is read and decoded.
+    """Tell modified files, and those where another is to come, that were edited from others. Blocks: each is decoded.
 
     Args:
         states: What is known of every take.
@@ -42,9 +42,10 @@ def sort_modified(
         kinds = {name: _sorted(out, state.take.path(name), made) for name in _modified(state)}
         if restore_edited:
             kinds = {name: found for name, found in kinds.items() if found is not Presence.EDITED}
-        return replace(state, presence={**state.presence, **kinds})
+        edited = tuple(path for path in _standing(state, out) if is_edited(out, path, made))
+        return replace(state, presence={**state.presence, **kinds}, in_the_way=edited)
 
-    modified = [state for state in states if _modified(state)]
+    modified = [state for state in states if _modified(state) or _standing(state, out)]
     if not modified:
         return list(states)
     made = made_here(lock, snapshot.files.values())
@@ -60,6 +61,12 @@ def is_edited(out: Path, path: str, made: Collection[str]) -> bool:
 
 def _modified(state: TakeState) -> list[str]:
     return [name for name, presence in state.presence.items() if presence is Presence.MODIFIED]
+
+
+def _standing(state: TakeState, out: Path) -> list[str]:
+    """Name the paths where a file stands that this take never made."""
+    paths = [state.take.path(name) for name, presence in state.presence.items() if presence is Presence.NEVER]
+    return [path for path in paths if look(out, path) is not None]
 
 
 def _sorted(out: Path, path: str, made: Collection[str]) -> Presence:

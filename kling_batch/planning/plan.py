@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from kling_batch.catalog import kind_of
+from kling_batch.delivery.place import REPLACED
 from kling_batch.identity import external_task_id
 from kling_batch.model import NOTHING, Take, TakeKey
 from kling_batch.records.attempts import Attempt, Stage
@@ -150,7 +151,22 @@ def make_plan(
     return Plan(steps=(*steps, *dropped))
 
 
+def overwritten(facts: TakeState | None) -> list[str]:
+    """Say which files that a person edited a coming sound takes the place of."""
+    return [
+        f"{path} was edited: the new sound takes its place, and it is kept in {REPLACED}"
+        for path in (facts.in_the_way if facts else ())
+    ]
+
+
 def _step(facts: TakeState, retries: int, price: Decimal | None) -> Step:
+    step = _decided(facts, retries, price)
+    if step.action is Action.KEEP:
+        return step
+    return replace(step, reason="; ".join([step.reason, *overwritten(facts)]))
+
+
+def _decided(facts: TakeState, retries: int, price: Decimal | None) -> Step:
     take, attempt = facts.take, facts.attempt
     if facts.moved is not None:
         return _moved(facts, facts.moved)

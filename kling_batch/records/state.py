@@ -50,7 +50,8 @@ class TakeState:
     that is gone and asked for the same, whose sound can be taken over. `external_id` is the name of the latest attempt.
     `known_files` are what the finished take's files were, by format; `presence` is how the wanted formats stand.
     `earlier_units` were charged for attempts before the latest, which failed. `touched` tells that a file is what it
-    should be, though its time is not that of its placing.
+    should be, though its time is not that of its placing. `in_the_way` are paths of files of a person's that a coming
+    sound takes the place of.
     """
 
     take: Take
@@ -63,6 +64,7 @@ class TakeState:
     presence: Mapping[str, Presence]
     earlier_units: Decimal = NOTHING
     touched: bool = False
+    in_the_way: tuple[str, ...] = ()
 
     @property
     def edited(self) -> tuple[str, ...]:

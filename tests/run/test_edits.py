@@ -91,6 +91,21 @@ def test_a_plan_keeps_it_and_says_why(tavern: Any, edit: Edit, capsys: pytest.Ca
     assert "1 take with files that were edited, and are kept:\n  ! door:1  door-01.wav was edited" in said
 
 
+def test_a_plan_says_which_edits_a_new_sound_takes_the_place_of(
+    tavern: Any, edit: Edit, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of an edition that was raised, for people and as JSON; a file that nobody edited is not named."""
+    edit()
+    tavern.manifest.write_text(MANIFEST.replace("takes: 2", "takes: 2, edition: 2"))
+    capsys.readouterr()
+    words = "door-01.wav was edited: the new sound takes its place, and it is kept in .kling-batch/replaced"
+    assert main(["plan", str(tavern.manifest)]) == 0
+    assert f"      ! {words}" in capsys.readouterr().out
+    assert main(["plan", str(tavern.manifest), "--format", "json"]) == 0
+    reasons = [take["reason"] for take in json.loads(capsys.readouterr().out)["takes"]]
+    assert reasons == [f"changed: edition: 1 -> 2; {words}", "changed: edition: 1 -> 2"]
+
+
 def test_verify_tells_edited_from_damaged(tavern: Any, edit: Edit, capsys: pytest.CaptureFixture[str]) -> None:
     """Both are modified, and not what is locked: exit status 3."""
     edit()
