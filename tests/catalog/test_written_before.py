@@ -10,6 +10,8 @@ import pytest
 
 from kling_batch.cli import main
 from kling_batch.records.layout import FILE, FOLDER
+from kling_batch.sandbox.app import SandboxServer
+from kling_batch.sandbox.settings import SANDBOX_API_KEY, WorldSettings
 
 THERE = Path(__file__).with_name("written_before")
 
@@ -27,8 +29,12 @@ def test_there_is_nothing_to_do(known: str, tmp_path: Path, monkeypatch: pytest.
     if "journal" in known:
         shutil.copy(THERE / "journal.sqlite3", out / FOLDER / FILE)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("KLING_BASE_URL", "http://127.0.0.1:9")
-    assert main(["run", "tavern.yaml"]) == 0
+    with SandboxServer(WorldSettings()) as service:
+        monkeypatch.setenv("KLING_BASE_URL", service.url)
+        monkeypatch.setenv("KLING_API_KEY", SANDBOX_API_KEY)
+        assert main(["run", "tavern.yaml"]) == 0
+        assert main(["verify", "tavern.yaml"]) == 0
+        assert not service.world.ledger.requests
     report = json.loads((out / "report.json").read_text(encoding="utf-8"))
     assert [(take["status"], take["origin"]) for take in report["takes"]] == [("succeeded", "kept")] * 2
     assert report["summary"]["api_requests"] == 0

@@ -14,6 +14,7 @@ import pytest
 
 from kling_batch.cli import main
 from kling_batch.sandbox.app import SandboxServer
+from kling_batch.sandbox.clips import Synth
 from kling_batch.sandbox.faults import ALL_CALLS, EFFECTS, Call, Effect, Rule
 from kling_batch.sandbox.ledger import Ledger
 from kling_batch.sandbox.quick import quick_clip
@@ -91,7 +92,13 @@ def jobs(tavern: Tavern) -> Callable[[], Jobs]:
 
 class Serve(Protocol):
     def __call__(
-        self, *, concurrency: int = 10, rules: tuple[Rule, ...] = (), behaviour: Behaviour = ..., seconds: float = 0.05
+        self,
+        *,
+        concurrency: int = 10,
+        rules: tuple[Rule, ...] = (),
+        behaviour: Behaviour = ...,
+        seconds: float = 0.05,
+        synth: Synth = ...,
     ) -> SandboxServer: ...
 
 
@@ -106,6 +113,7 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
             rules: tuple[Rule, ...] = (),
             behaviour: Behaviour = Behaviour(),  # noqa: B008 - a frozen value
             seconds: float = 0.05,
+            synth: Synth = quick_clip,
         ) -> SandboxServer:
             settings = WorldSettings(
                 concurrency=concurrency,
@@ -114,7 +122,7 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
                 sample_rate=8000,
                 behaviour=behaviour,
             )
-            server = stack.enter_context(SandboxServer(settings, rules=rules, synth=quick_clip))
+            server = stack.enter_context(SandboxServer(settings, rules=rules, synth=synth))
             monkeypatch.setenv("KLING_BASE_URL", server.url)
             monkeypatch.setenv("KLING_ACCESS_KEY", SANDBOX_ACCESS_KEY)
             monkeypatch.setenv("KLING_SECRET_KEY", SANDBOX_SECRET_KEY)

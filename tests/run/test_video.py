@@ -54,11 +54,12 @@ def test_a_video_gets_its_sound(clips: Any, serve: Any) -> None:
     assert server.world.ledger.posts.total() == 1
 
 
-@pytest.mark.parametrize("fault", ["wrong-length", "wrong-type", "no sound track"])
+@pytest.mark.parametrize("fault", ["cut", "wrong-length", "wrong-type", "no sound track"])
 def test_a_bad_clip_never_gets_its_final_name(clips: Any, serve: Any, rule: Any, fault: str) -> None:
-    """What is of another length, silent or no MP4 is kept aside with its reason, and nothing is paid again."""
+    """What is cut, of another length, silent or no MP4 is kept aside with its reason, and nothing is paid again."""
     clips.manifest.write_text(CLIP.replace("[wav, mp4]", "[mp4]"), encoding="utf-8")
-    server = serve(rules=() if fault == "no sound track" else (rule(fault, on="download"),))
+    rules = (rule(fault, on="download"),) if fault.startswith("wrong") else ()
+    server = serve(rules=rules, synth=_cut if fault == "cut" else synthesise)
     if fault == "no sound track":
         change(server, {"mp4_sound": False})
     for _ in range(2):
@@ -68,6 +69,12 @@ def test_a_bad_clip_never_gets_its_final_name(clips: Any, serve: Any, rule: Any,
         assert take["error"]["message"].startswith("Paid for and not delivered")
     assert server.world.ledger.posts.total() == 1
     assert list((clips.out / "rejected").rglob("*.mp4"))
+
+
+def _cut(spec: ClipSpec) -> bytes:
+    """Make what a host sends whole, and an encoder left unfinished."""
+    data = synthesise(spec)
+    return data[: len(data) * 7 // 10]
 
 
 @pytest.fixture(scope="module")
