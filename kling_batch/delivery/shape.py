@@ -1,9 +1,9 @@
 """What a sound looks like and how loud it is, for people who choose between takes: peaks, loudness and a waveform.
 
 Loudness is the integrated loudness of ITU-R BS.1770-4, in LUFS: K-weighted, in blocks of 400 ms that start every
-100 ms, gated at -70 LUFS and then at 10 LU under the mean. The weighting is done to the power spectrum of windowed
-frames of 100 ms, not sample by sample, which needs no other library than numpy. Every channel counts alike, as the
-standard has it for mono and stereo.
+100 ms, gated at -70 LUFS and then at 10 LU under the mean. A sound that is shorter than a block is measured in one,
+with silence after it: that is its loudest moment. The weighting is done to the spectra of frames, not sample by
+sample, which needs no other library than numpy. Every channel counts alike, as the standard has it for mono and stereo.
 """
 
 from __future__ import annotations
@@ -22,11 +22,13 @@ BUCKETS = 120
 
 _STEP_S = 0.1
 _STEPS_A_BLOCK = 4
-_TAPER_S = 0.008
-"""How long a frame fades in and out, at least."""
+BLOCK_S = _STEP_S * _STEPS_A_BLOCK
+_MEMORY_S = 0.06
+"""How long the filters hear of a sample, at most."""
 
-_AROUND = 12
+_COARSE, _FINE = 12, 24
 """Samples that a value between two of them is worked out from."""
+_CLOSE = 0.85
 _STRETCH = 4096
 """Samples at once: they stay in the processor's cache."""
 
@@ -59,54 +61,68 @@ def shape_of(samples: NDArray[np.float32], rate: int) -> Shape:
 
 
 def _true_peak(samples: NDArray[np.float32], peak: float) -> float:
-    """Find the largest value of a sound also between its samples, at four times their rate, as BS.1770-4 has it.
+    """Find the largest value of a sound also between its samples, at eight times their rate.
 
-    What lies between samples is less than twice as large as the largest of those around it: most need no look.
+    BS.1770-4 asks for four times. Most of a sound needs no look, or but a coarse one: what lies between samples is less
+    than 2.5 times as large as the largest of those around it, and not much larger than the coarse look says.
     """
     import numpy as np
 
-    place = np.arange(_AROUND) - _AROUND // 2 + 1
-    between = [np.sinc(place - part) * np.cos(np.pi * (place - part) / _AROUND) ** 2 for part in (0.25, 0.5, 0.75)]
-    weights = np.array(between, np.float32)[:, :, None]
+    coarse, fine = _between(_COARSE, 4), _between(_FINE, 8)
     highest = peak
     for channel in samples.T:
-        line = np.pad(channel, _AROUND)
-        for first in range(0, len(channel) + _AROUND, _STRETCH):
-            near = line[first : first + _STRETCH + _AROUND]
-            if 2 * max(near.max(), -near.min()) > highest:
-                count = len(near) - _AROUND + 1
-                values = sum(weights[:, step] * near[step : step + count] for step in range(_AROUND))
-                highest = max(highest, float(np.abs(values).max()))
+        line = np.pad(channel, _FINE)
+        for first in range(0, len(channel) + _FINE, _STRETCH):
+            near = line[first : first + _STRETCH + _FINE]
+            if 2.5 * max(near.max(), -near.min()) > highest and _largest(near, coarse) > _CLOSE * highest:
+                highest = max(highest, _largest(near, fine))
     return highest
+
+
+def _between(around: int, parts: int) -> NDArray[np.float32]:
+    """Give the weights by which the values between two samples are worked out from so many around them."""
+    import numpy as np
+
+    away = np.arange(around)[:, None] - around // 2 + 1 - np.arange(1, parts) / parts
+    weights: NDArray[np.float32] = (np.sinc(away) * np.cos(np.pi * away / around) ** 2).astype(np.float32)
+    return weights
+
+
+def _largest(line: NDArray[np.float32], weights: NDArray[np.float32]) -> float:
+    """Find the largest value between the samples of a line."""
+    import numpy as np
+
+    count = len(line) - len(weights) + 1
+    values = sum(each[:, None] * line[step : step + count] for step, each in enumerate(weights))
+    return float(np.abs(values).max())
 
 
 def _powers(samples: NDArray[np.float32], rate: int) -> list[float]:
     """Measure the K-weighted power of each step of 100 ms, of all channels together; one that is cut is not heard.
 
-    A frame is a step and a taper long. The squares of windows that follow each other add up to one, so that nothing is
-    counted twice. Each frame is rid of its mean: an offset, not heard, would leak into the low frequencies.
+    A frame is as many steps as a block, and as much before them as the filters remember.
     """
     import numpy as np
 
     step = round(_STEP_S * rate)
-    size = -(-(step + round(_TAPER_S * rate)) // 64) * 64  # of small factors, for which a Fourier transform is fast
-    taper = size - step
-    fade = np.sin((np.arange(taper) + 0.5) * (np.pi / 2 / taper))
-    window = np.concatenate([fade, np.ones(step - taper), fade[::-1]]).astype(np.float32)
-    weights = (_k_weighting(np.fft.rfftfreq(size, 1 / rate), rate) * 2 * size).astype(np.float32)
-    steps = max(1, len(samples) // step)
-    power = np.zeros(steps)
+    hop = step * _STEPS_A_BLOCK
+    size = -(-(hop + round(_MEMORY_S * rate)) // 960) * 960  # of small factors, for which a Fourier transform is fast
+    before = size - hop
+    weights = (_k_weighting(np.fft.rfftfreq(size, 1 / rate), rate) * size).astype(np.complex64)
+    steps = max(_STEPS_A_BLOCK, len(samples) // step)
+    count = -(-steps // _STEPS_A_BLOCK)
+    power = np.zeros(count * _STEPS_A_BLOCK)
     for channel in samples.T:  # one after the other: together they would leave the processor's cache
-        line = np.zeros(steps * step + taper, np.float32)
-        heard = channel[: steps * step + taper - taper // 2]
-        line[taper // 2 : taper // 2 + len(heard)] = heard
-        frames = np.lib.stride_tricks.sliding_window_view(line, size)[::step]
+        line = np.zeros(before + count * hop, np.float32)
+        heard = channel[: count * hop]
+        line[before : before + len(heard)] = heard
+        frames = np.lib.stride_tricks.sliding_window_view(line, size)[::hop]
+        # With these norms, numpy does not copy all of it to double precision and back.
+        spectrum = np.fft.rfft(frames, norm="forward").astype(np.complex64, copy=False)
+        weighted = np.fft.irfft(spectrum * weights, size)[:, before:].reshape(-1, step)
         # Not by the product of matrices: it starts threads.
-        means = np.einsum("si,i->s", frames, window / window.sum())
-        # Without this norm, numpy copies all of it to double precision and back.
-        spectrum = np.fft.rfft((frames - means[:, None]) * window, norm="forward").astype(np.complex64, copy=False)
-        power += np.einsum("sf,f->s", np.square(np.abs(spectrum)), weights)
-    return [float(each) / min(step, len(samples)) for each in power]
+        power += np.einsum("si,si->s", weighted, weighted)
+    return [float(each) / step for each in power[:steps]]
 
 
 def biquads(rate: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -131,20 +147,20 @@ def biquads(rate: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
     return shelf, rumble
 
 
-def _k_weighting(frequencies: NDArray[np.floating[Any]], rate: int) -> NDArray[np.float64]:
-    """Give by how much K-weighting multiplies power at each frequency."""
+def _k_weighting(frequencies: NDArray[np.floating[Any]], rate: int) -> NDArray[np.complex128]:
+    """Give what K-weighting multiplies each frequency by."""
     import numpy as np
 
     delay = np.exp(-2j * np.pi * frequencies / rate)
-    power = np.ones(len(frequencies))
+    response = np.ones(len(frequencies), np.complex128)
     for b0, b1, b2, a1, a2 in biquads(rate):
-        power *= np.abs((b0 + b1 * delay + b2 * delay**2) / (1 + a1 * delay + a2 * delay**2)) ** 2
-    return power
+        response *= (b0 + b1 * delay + b2 * delay**2) / (1 + a1 * delay + a2 * delay**2)
+    return response
 
 
 def _loudness(powers: list[float]) -> float | None:
     """Gate the blocks of a sound, and give the loudness of what is left in LUFS; None where nothing is."""
-    width = min(_STEPS_A_BLOCK, len(powers))
+    width = _STEPS_A_BLOCK
     blocks = [sum(powers[first : first + width]) / width for first in range(len(powers) - width + 1)]
     least = 10 ** ((_GATE - _OFFSET) / 10)
     heard = [power for power in blocks if power > least]
