@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 PYPROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
-EXTRAS = ("callbacks", "excel", "sandbox", "video")
+EXTRAS = ("callbacks", "excel", "finish", "sandbox", "video")
 """Extras whose floors are tested, too."""
 _FLOOR = re.compile(r"([A-Za-z0-9_.-]+)>=([0-9.]+)")
 

@@ -27,6 +27,8 @@ ELSEWHERE = {
     "disk": "opens for all",
     "delivery/part": "gets the name of a file on its way from `place.coming_file`",
     "delivery/video": "opens what is in memory",
+    "delivery/finish/reading": "gets a source that was asked for by `disk.is_file`",
+    "delivery/finish/__init__": "writes into the folder that it gets, from `place.coming_file` or a temporary one",
     "delivery/verify": "gets a file that was asked for by `disk.is_file`, or is on its way",
     "records/run_lock": "gets our folder from `layout.own_folder`",
     "records/lock": "the lock",

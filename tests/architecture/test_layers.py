@@ -45,7 +45,14 @@ DOORS = {
     "pandas": {"kling_batch.model", "kling_batch.report.stats"},
     "jinja2": {"kling_batch.report.html"},
     "junitparser": {"kling_batch.report.junit"},
-    "soundfile": {"kling_batch.delivery.verify", "kling_batch.manifest.inputs", "kling_batch.sandbox"},
+    "soundfile": {
+        "kling_batch.delivery.verify",
+        "kling_batch.delivery.finish.reading",
+        "kling_batch.delivery.finish.writing",
+        "kling_batch.manifest.inputs",
+        "kling_batch.sandbox",
+    },
+    "soxr": {"kling_batch.delivery.finish.rate"},
     "obstore": {"kling_batch.records.object_store"},
     "standardwebhooks": {"kling_batch.service.callbacks"},
 }
