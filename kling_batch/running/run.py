@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -30,7 +30,7 @@ from kling_batch.planning.outlook import highest_price
 from kling_batch.planning.picks import bring_picks, notes_of, picks_of, recorded
 from kling_batch.planning.plan import Action, Plan
 from kling_batch.planning.spending import Budget
-from kling_batch.records.account import AccountMemory, Mark
+from kling_batch.records.account import AccountMemory, Knowledge, Mark
 from kling_batch.records.attempts import Attempt, PlacedFile, Stage
 from kling_batch.records.lock import Lock
 from kling_batch.records.state import Presence, TakeState, with_rerolls
@@ -174,7 +174,7 @@ class Run:
             active = [*orphans(project, self.known, {work.external_id for work in works.values()}), *active]
         ports.journal.follow(lambda token: self.memory.set_mark(project, Mark(token=token, at=ports.clock.time())))
         ports.observe(_started(self._started_at, works.values(), plan))
-        for name in dict.fromkeys(work.row.kind for work in active if not work.orphan):
+        for name in self._turns(active):
             if stopper.error is None:
                 await self._work_on(kind(name), [work for work in active if work.row.kind == name])
         self._tell_of_callbacks(works.values())
@@ -210,12 +210,35 @@ class Run:
         ports.observe(RunEnded(at=result.finished_at, note=result.note))
         return Outcome(result=result, stopped=stopped)
 
+    def _turns(self, works: Sequence[Work]) -> Iterable[str]:
+        """Name the kinds to work on, those in flight first, and hold the slots of each until its turn."""
+        in_flight = [work for work in works if work.row.stage in {Stage.INTENT, Stage.CREATED}]
+        clock = self.ports.clock
+        longest_s = {name: self._known_of(kind(name)).longest_s for name in {work.row.kind for work in in_flight}}
+        for work in in_flight:
+            row, of_kind = work.row, kind(work.row.kind)
+            sent = clock.monotonic() - max(0.0, clock.time() - (row.sent_at or clock.time()))
+            _, held = self._pool(of_kind)
+            held.hold(work.name_in_flight, sent, longest_s[of_kind.name], slots=of_kind.slots)
+        asked_for = {work.row.kind for work in works if not work.orphan}
+        return dict.fromkeys(work.row.kind for work in (*in_flight, *works) if work.row.kind in asked_for)
+
+    def _pool(self, of_kind: Kind) -> tuple[Limit, HeldSlots]:
+        new = (Limit(cap=self.options.cap), HeldSlots(self.options.settle_time_s))
+        return self._pools.setdefault(of_kind.pool, new)
+
+    def _known_of(self, of_kind: Kind) -> Knowledge:
+        rows = (row for row in self.known.values() if row.kind == of_kind.name)
+        return known_of(self.memory.knowledge(of_kind.name), rows)
+
     async def _work_on(self, of_kind: Kind, works: list[Work]) -> None:
         """Work on the takes of one kind until they have ended, or the run is stopped."""
         ports, options = self.ports, self.options
         rows = [row for row in self.known.values() if row.kind == of_kind.name]
         locked = [entry for entry in self.lock.everything() if entry.kind == of_kind.name]
-        limit, held = self._pools.setdefault(of_kind.pool, (Limit(cap=options.cap), HeldSlots(options.settle_time_s)))
+        limit, held = self._pool(of_kind)
+        for work in works:
+            held.free(work.name_in_flight)
         deliveries = Deliveries(self._keeper, self._store)
         wakes = (asyncio.Event(), asyncio.Event())
         account = Account(self.reader, of_kind)
@@ -231,7 +254,7 @@ class Run:
             budget=self.budget,
             run_id=self._run_id,
             deliver=deliveries.add,
-            knowledge=known_of(self.memory.knowledge(of_kind.name), rows),
+            knowledge=self._known_of(of_kind),
             least_price=highest_price(of_kind, rows, self.lock),
             durations=deque(durations_of(rows), maxlen=MOST_DURATIONS),
             learn_account=partial(self.memory.learn, of_kind.name),
@@ -260,6 +283,8 @@ class Run:
             for task in beside:
                 task.cancel()
         self._heard |= hints is not None and hints.heard
+        with scheduler.guarded():
+            await ports.journal.save_all([(work.row, ()) for work in scheduler.dearer()])
         self._limits += scheduler.limits
         self._store = deliveries.store
 

@@ -34,7 +34,6 @@ from kling_batch.running.endings import (
     first_few_refused,
     slots_held,
     stopped_by_a_bug,
-    unknown,
 )
 from kling_batch.running.limits import MOST_SUBMITTING, Backoff, Limit, wait_s
 from kling_batch.running.options import Options
@@ -150,6 +149,7 @@ class Scheduler:
     halts: int = field(default=0, init=False)
     _queue: list[tuple[int, Work]] = field(default_factory=list, init=False)
     _due: list[Call] = field(default_factory=list, init=False)
+    _dearer: set[Work] = field(default_factory=set, init=False)
     _failures_in_a_row: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
@@ -171,6 +171,7 @@ class Scheduler:
                 self._begin(work)
 
     def _begin(self, work: Work) -> None:
+        self._reserve(work)
         match work.row.stage:
             case Stage.INTENT:
                 self.in_flight[work.external_id] = work
@@ -440,13 +441,14 @@ class Scheduler:
     def leave_unknown(self, work: Work, why: str) -> None:
         """Leave a take open: perhaps it is paid for. The journal still holds its intent; the next run looks again."""
         self.let_go(work)
-        self.end(work, Status.UNKNOWN, unknown(work.row, why))
+        work.unsettled = why
+        self.end(work, Status.UNKNOWN)
 
     def let_go(self, work: Work) -> None:
         """Watch a task no longer. Its slot stays taken for as long as it may run."""
         self._release(work)
         sent = self.clock.monotonic() - self.seconds_since_sending(work)
-        self.held.hold(work.row.task_id or work.external_id, sent, self.knowledge.longest_s, slots=self.kind.slots)
+        self.held.hold(work.name_in_flight, sent, self.knowledge.longest_s, slots=self.kind.slots)
         self.wake()
 
     def lost(self, work: Work) -> None:
@@ -520,8 +522,17 @@ class Scheduler:
         self.know(replace(self.knowledge, price=price, longest_s=longest))
         if self.price > before:
             for work in self.works:
-                if work.row.stage in {Stage.INTENT, Stage.CREATED}:  # what is reserved for it is no longer enough
-                    self._move(work, replace(work.row, units=self.price))
+                self._reserve(work)
+
+    def _reserve(self, work: Work) -> None:
+        """Reserve for what may be paid the highest price that is known by now."""
+        if work.row.is_own and work.row.stage in {Stage.INTENT, Stage.CREATED} and work.row.units < self.price:
+            self._move(work, replace(work.row, units=self.price))
+            self._dearer.add(work)
+
+    def dearer(self) -> list[Work]:
+        """Give the takes that are still in flight or unclear, and for which more is reserved than the journal says."""
+        return [work for work in self.works if work in self._dearer and work.row.stage in {Stage.INTENT, Stage.CREATED}]
 
     def _watch(self, work: Work) -> None:
         self.in_flight[work.external_id] = work
@@ -561,7 +572,7 @@ class Scheduler:
         work.error = error
         self.unfinished -= 1
         self.moved()
-        detail = error.message if error else ""
+        detail = work.reason.message if work.reason else ""
         units = work.row.units if work.posted else NOTHING
         self.observe(TakeEnded(at=self.clock.time(), take=work.take.key, status=status, units=units, detail=detail))
 

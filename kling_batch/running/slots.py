@@ -46,6 +46,10 @@ class HeldSlots:
         self._slots[task] = slots
         self._until[task] = since + surely_ended_s(longest_s, self._settle_time_s)
 
+    def free(self, task: str) -> None:
+        """Free the slots of a task that is watched from now on."""
+        self._until.pop(task, None)
+
     def release(self, now: float) -> None:
         """Free what surely has ended."""
         for task in [task for task, until in self._until.items() if until <= now]:

@@ -25,7 +25,8 @@ class Work:
     `earlier_units` were charged for attempts that failed; `in_flight_since` is when its task was made, on the monotonic
     clock. `known_files` are what the files have to be where they were made before, by format; `presence` is how the
     wanted formats stood; `moved` is the lock's entry of the renamed job whose sound it takes over. An `orphan`
-    is not asked for this time: it is only watched, since it holds a slot.
+    is not asked for this time: it is only watched, since it holds a slot. `unsettled` says why it is not known whether
+    its call made a task.
     """
 
     take: Take
@@ -46,6 +47,7 @@ class Work:
     warnings: tuple[str, ...] = ()
     status: Status | None = None
     error: TakeError | None = None
+    unsettled: str = "the answer to its submission was lost and the run stopped before it was settled"
 
     @property
     def external_id(self) -> str:
@@ -53,9 +55,19 @@ class Work:
         return self.row.external_id
 
     @property
+    def name_in_flight(self) -> str:
+        """What its slot is held for: its task, or its attempt where no task is known."""
+        return self.row.task_id or self.row.external_id
+
+    @property
     def units(self) -> Decimal:
         """What was charged for it, failed attempts and all."""
         return self.row.units + self.earlier_units if self.earlier_units else self.row.units
+
+    @property
+    def reason(self) -> TakeError | None:
+        """Why it has no sound; while it is unclear whether a task was made, with what is reserved for it by now."""
+        return self.error or (unknown(self.row, self.unsettled) if self.row.stage is Stage.INTENT else None)
 
     def waits_for(self, name: str) -> bool:
         """Whether the POST of the attempt of this name is still open; a late answer may be to an earlier attempt."""
@@ -86,14 +98,11 @@ class Work:
             undelivered=row.counted if row.stage is Stage.SUCCEEDED else NOTHING,
             files=self.files,
             warnings=self.warnings,
-            error=self.error or (unknown(row, _UNSETTLED) if status is Status.UNKNOWN else None),
+            error=self.reason,
             submitted_at=row.sent_at,
             finished_at=row.ended_at,
             voice_id=row.voice_id,
         )
-
-
-_UNSETTLED = "the answer to its submission was lost and the run stopped before it was settled"
 
 
 def first_row(take: Take, run_id: int, *, attempt: int = 1) -> Attempt:

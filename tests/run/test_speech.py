@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import httpx
 import pytest
 
 from kling_batch.cli import main
+from kling_batch.sandbox.settings import Behaviour
 
 LINES = """
 version: 1
@@ -75,6 +77,17 @@ def test_a_lost_answer_is_unknown_and_never_sent_again(spoken: Any, serve: Any, 
         assert lost["error"]["message"].startswith("Perhaps paid for (0.05 units): ")
         assert "raise the job's edition" in lost["error"]["hint"]
     assert posts(server) == 5
+
+
+def test_what_a_lost_answer_may_have_cost_is_the_highest_price_seen(spoken: Any, serve: Any, rule: Any) -> None:
+    """A call that was lost before any price was seen is said, and counted, to cost what the others turned out to."""
+    lost_answer = rule("lost-after", match="warm", nth=frozenset({1}))
+    serve(rules=(lost_answer,), behaviour=Behaviour(units=Decimal("1.00")))
+    for _ in range(2):
+        assert spoken.run() == 6
+        (lost,) = [take for take in takes_of(spoken).values() if take["status"] == "unknown"]
+        assert lost["error"]["message"].startswith("Perhaps paid for (0.2 units): ")
+        assert (lost["units"], spoken.report()["summary"]["units"]) == ("0.20", "1.80")
 
 
 def test_the_answer_is_kept_until_its_file_is_there(spoken: Any, serve: Any, rule: Any) -> None:
