@@ -1,8 +1,8 @@
-"""The program, broken on purpose in ten ways. A proof that does not catch these proves nothing."""
+"""The program, broken on purpose in fifteen ways. A proof that does not catch these proves nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,16 +11,19 @@ from typing import Any
 from kling_batch.catalog import Kind
 from kling_batch.delivery import arrival
 from kling_batch.delivery.verify import Rejected, Verified, verify_audio
-from kling_batch.model import Task
+from kling_batch.model import Status, Task
 from kling_batch.records.attempts import Stage
 from kling_batch.records.journal import Statement
 from kling_batch.records.lock import Lock, write_lock
 from kling_batch.running import locking, run
 from kling_batch.running.account import Account
-from kling_batch.running.decide import Silence
+from kling_batch.running.decide import Silence, withdrawn
+from kling_batch.running.reconcile import Reconciler
+from kling_batch.running.run import Run
 from kling_batch.running.scheduler import Scheduler
 from kling_batch.running.session import Session
 from kling_batch.running.slots import HeldSlots
+from kling_batch.running.work import Work
 from kling_batch.service.client import KlingService
 from kling_batch.service.outcomes import CreateOutcome, ListOutcome, Page, Unclear
 from tests.chaos.process import LateJournal, Parts
@@ -103,6 +106,32 @@ def _refuses_a_careless_sound(*arguments: Any, **options: Any) -> Any:
 NO_SECOND_PLAN = Broken(owner=Session, name="_plan_again", value=_carries_out_the_old_plan)
 SILENCE_UNHEARD = Broken(owner=Account, name="judge_silence", value=_believes_any_silence)
 NO_CONTINUITY = Broken(owner=run, name="is_proven", value=lambda *_: True)
+
+
+def _forgets_lost_speech(scheduler: Scheduler, work: Work, why: str) -> None:
+    """End it as if nothing had been sent."""
+    del why
+    scheduler.let_go(work)
+    scheduler._move(work, withdrawn(work.row))
+    scheduler.end(work, Status.PENDING)
+
+
+def _in_any_turn(run: Run, works: Sequence[Work]) -> Iterable[str]:
+    """Take kind after kind as the manifest has them, whatever may still run."""
+    del run
+    return dict.fromkeys(work.row.kind for work in works if not work.orphan)
+
+
+async def _takes_loss_for_absence(reconciler: Reconciler, work: Work, **_: Any) -> Silence:
+    del reconciler, work
+    return Silence.ABSENT
+
+
+SPEECH_SENT_AGAIN = Broken(owner=Reconciler, name="find_until_settled", value=_takes_loss_for_absence)
+SPEECH_FORGOTTEN = Broken(owner=Scheduler, name="leave_unknown", value=_forgets_lost_speech)
+SPEECH_AT_LIST_PRICE = Broken(owner=Scheduler, name="_reserve", value=lambda *_: None)
+NO_RIGHTS = Broken(owner=Session, name="_allowed", value=lambda _, plan: plan)
+KINDS_IN_ANY_TURN = Broken(owner=Run, name="_turns", value=_in_any_turn)
 LIST_PRICE = Broken(owner=Scheduler, name="price", value=property(lambda scheduler: scheduler.kind.units))
 SLOT_FREED = Broken(owner=HeldSlots, name="hold", value=lambda *_: None)
 LOCK_FROM_MEMORY = Broken(owner=locking, name="update_lock", value=_writes_the_lock_from_memory)

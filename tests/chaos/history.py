@@ -7,11 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
+from kling_batch.catalog import Kind, kind
 from kling_batch.model import Job, Manifest, Source, Take
 from kling_batch.sandbox.faults import ALL_CALLS, API_CALLS, Call, Effect, GatewayAnswer, Rule
-from kling_batch.sandbox.settings import Behaviour, Span, WorldSettings
+from kling_batch.sandbox.settings import Behaviour, Callbacks, Span, WorldSettings
 
 SAMPLE_RATE = 8_000
 _DURATIONS = (3.0, 3.3, 4.1, 5.0, 6.7, 10.0)
@@ -23,6 +24,17 @@ _SHORT_WAY = Span.fixed(0.05)
 _QUICK = Span.fixed(0.005)
 _PRICE = Decimal("0.25")
 _RISEN = Decimal("1.50")
+_KINDS = (
+    *("text-to-audio",) * 4,
+    *("text-to-speech",) * 4,
+    *("video-to-audio",) * 2,
+    "voice-clone",
+)
+_VIDEO_FORMATS = (("wav",), ("mp3", "wav"), ("wav",), ("wav", "mp4"))
+_SOUNDS_ALONE = 0.25
+_RIGHTS = 0.75
+_CALLS_BACK = 0.25
+_WEBHOOK_SECRET = "whsec_" + "c2FuZGJveA=="
 RISK = "Failure to pass the risk control system"
 
 
@@ -66,7 +78,8 @@ class Life:
     last is lost or torn as well. `pause_s` passes before the next life. `asked_at` is the effect of the life before at
     which this one makes its plan and asks; it is told yes when that has ended. None: it was agreed beforehand.
     `colleague_at` is the effect at which somebody else puts an entry into the lock. `rotated` has another key of the
-    same account. Where no task is known, or the account is too silent, nothing is done with it.
+    same account. Where no task is known, or the account is too silent, nothing is done with it. Without `rights` nobody
+    said who agrees to the cloning of voices.
     """
 
     end: End
@@ -79,6 +92,7 @@ class Life:
     asked_at: int | None = None
     colleague_at: int | None = None
     rotated: bool = False
+    rights: bool = True
 
     def takes(self, manifest: Manifest) -> tuple[Take, ...]:
         """Give the takes that this life is about."""
@@ -94,7 +108,8 @@ class Life:
 class History:
     """Everything that a seed decides before the first instant.
 
-    `others` are tasks that other programs made on the account before. `way_s` is how long a call takes to the
+    `others` are tasks that other programs made on the account before. Where `calls_back` holds, the service tells of
+    tasks unasked. `way_s` is how long a call takes to the
     service; a share `lingering` of the create calls takes longer than the settle time, and their answers are lost.
     """
 
@@ -117,6 +132,12 @@ class History:
     unproven: bool = False
     intrudes: bool = False
     writes_reports: bool = False
+    calls_back: bool = False
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """The kinds of what is asked for."""
+        return tuple(kind(name) for name in dict.fromkeys(job.kind for job in self.manifest.jobs))
 
     @property
     def keeps_all(self) -> bool:
@@ -152,11 +173,69 @@ class History:
         names += ["asked before the folder is held"] * any(life.asked_at is not None for life in self.lives)
         names += ["another key"] * any(life.rotated for life in self.lives)
         names += ["a colleague writes the lock"] * any(life.colleague_at is not None for life in self.lives)
+        names += ["no rights given"] * any(not life.rights for life in self.lives)
+        names += [f"kind {kind.name}" for kind in self.kinds]
+        if self.calls_back:
+            told, habits = self.settings.callbacks, Callbacks()
+            names += [
+                f"callbacks {each.name}"
+                for each in fields(Callbacks)
+                if getattr(told, each.name) != getattr(habits, each.name)
+            ]
         return frozenset(names)
 
 
 def draw(seed: int) -> History:
     """Draw a history. The same seed gives the same one."""
+    return _with_callbacks(with_kinds(draw_sounds(seed)))
+
+
+def with_kinds(history: History) -> History:
+    """Have jobs of a history ask for any kind; every fourth history is left as it is."""
+    rng = random.Random(f"kinds {history.seed}")
+    if rng.random() < _SOUNDS_ALONE:
+        return history
+    jobs = [of_kind(rng.choice(_KINDS), job, video_formats=rng.choice(_VIDEO_FORMATS)) for job in history.manifest.jobs]
+    speech_format: Literal["mp3", "wav"] = rng.choice(("mp3", "mp3", "wav"))
+    settings = replace(history.settings, speech_format=speech_format, video_s=rng.choice((3.0, 4.2)))
+    lives = tuple(replace(life, rights=rng.random() < _RIGHTS) for life in history.lives)
+    lives = lives if any(kind(job.kind).rights for job in jobs) else history.lives
+    return replace(history, manifest=manifest_of(history.manifest.project, jobs), settings=settings, lives=lives)
+
+
+def of_kind(name: str, job: Job, *, video_formats: tuple[str, ...] = ("wav",)) -> Job:
+    """Have a job of sounds ask for another kind: its words are its own, so that the books know it by them."""
+    words = f"{job.id} of {job.project}"
+    requests: dict[str, dict[str, Any]] = {
+        "text-to-audio": dict(job.request),
+        "text-to-speech": {"text": words, "voice_id": "oversea_male1", "voice_language": "en", "voice_speed": 1.0},
+        "video-to-audio": {"video_id": "812345678901234567", "sound_effect_prompt": words},
+        "voice-clone": {"voice_name": job.id, "voice_url": "https://example.com/voice.wav"},
+    }
+    formats = {"text-to-audio": job.formats, "video-to-audio": video_formats}
+    return replace(job, kind=name, request=requests[name], formats=formats.get(name, ("mp3",)))
+
+
+def _with_callbacks(history: History) -> History:
+    """Have the service call back in every fourth history: signed or not, late, lost, doubled and forged."""
+    rng = random.Random(f"callbacks {history.seed}")
+    if rng.random() >= _CALLS_BACK:
+        return history
+    states: Literal["all", "ended"] = rng.choice(("all", "ended"))
+    callbacks = Callbacks(
+        secrets=rng.choice(((), (_WEBHOOK_SECRET,))),
+        states=states,
+        results=rng.random() < 0.7,
+        late=rng.choice((Span.fixed(0.0), Span(low=0.0, high=3.0), Span(low=0.0, high=90.0))),
+        lost=rng.choice((0.0, 0.0, 0.2, 1.0)),
+        doubled=rng.choice((0.0, 0.2)),
+        forged=rng.choice((0.0, 0.0, 0.3)),
+    )
+    return replace(history, settings=replace(history.settings, callbacks=callbacks), calls_back=True)
+
+
+def draw_sounds(seed: int) -> History:
+    """Draw a history that asks for sounds alone, of a service that does not call back."""
     rng = random.Random(f"history {seed}")
     settle_s = rng.choice((20.0, 20.0, 20.0, 8.0, 30.0))
     lives = _aware(tuple(_life(rng) for _ in range(rng.choice((0, 1, 1, 1, 2, 2, 3, 4)))))

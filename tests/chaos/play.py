@@ -21,7 +21,7 @@ from kling_batch.sandbox.wire import Request
 from kling_batch.sandbox.world import TASKS_PATH, World
 from tests.chaos.history import End, History, Kept, Life, Place
 from tests.chaos.process import SOUND, Machine, Parts, Program, back_up, forget
-from tests.chaos.truth import OTHERS, Truth, always, finished, merged, named, told
+from tests.chaos.truth import OTHERS, Truth, always, finished, merged, named, text_of, told
 from tests.chaos.virtual import Time, VirtualClock
 
 _PEACEFUL_RUNS = 5
@@ -165,9 +165,15 @@ def _to_the_end(
         yield from always(truth)
         if not history.silent:
             yield from told(truth, outcome, history.manifest.takes)
-        if outcome.result.exit_status in {0, 1} or runs == _PEACEFUL_RUNS:
+        if outcome.result.exit_status in {0, 1} or _lacks_only_speech(outcome) or runs == _PEACEFUL_RUNS:
             return outcome, number + runs
         machine.pass_time(_REST_S)
+
+
+def _lacks_only_speech(outcome: Outcome) -> bool:
+    """Whether all that is left is speech whose answer was lost: that is never known."""
+    left = [each for each in outcome.result.takes if each.status in {Status.PENDING, Status.UNKNOWN}]
+    return all(each.status is Status.UNKNOWN and text_of(each.take) is not None for each in left)
 
 
 def _nothing_to_do(history: History, machine: Machine, number: int, parts: Parts, before: Outcome) -> Iterator[str]:
@@ -187,7 +193,7 @@ def _nothing_to_do(history: History, machine: Machine, number: int, parts: Parts
 def _bare(history: History, machine: Machine, number: int, parts: Parts) -> Iterator[str]:
     """Start on a machine that knows nothing but the manifest."""
     truth = Truth(history, machine)
-    there = {task.external_id for task in truth.ledger.tasks}
+    there = {task.external_id for task in truth.ledger.tasks} - truth.texts.keys()
     posts = truth.posts()
     forget(machine, Kept.NOTHING)
     outcome, _ = yield from _to_the_end(history, machine, number, parts)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import json
 import os
 import random
 import shutil
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import partial
@@ -20,7 +21,7 @@ import httpx
 
 from kling_batch.delivery.download import Downloader, file_client
 from kling_batch.effects import Probe
-from kling_batch.errors import DiskUnusable, FolderHeld, Interrupted, NotFinished, UsageError
+from kling_batch.errors import BudgetStop, DiskUnusable, FolderHeld, Interrupted, NotFinished, UsageError
 from kling_batch.events import Event, Observer
 from kling_batch.model import RunResult
 from kling_batch.planning.project import Project
@@ -34,14 +35,19 @@ from kling_batch.running.options import Options
 from kling_batch.running.ports import Ports
 from kling_batch.running.run import Outcome, Stopper
 from kling_batch.running.session import Session
+from kling_batch.sandbox.callbacks import Callback as Told
+from kling_batch.sandbox.callbacks import signature
+from kling_batch.sandbox.kinds import SPEECH, VOICE
 from kling_batch.sandbox.settings import API_BASE_URL, SANDBOX_ACCESS_KEY, SANDBOX_SECRET_KEY, Span
 from kling_batch.sandbox.transport import SandboxTransport
 from kling_batch.sandbox.wire import Request
 from kling_batch.sandbox.world import World
 from kling_batch.service.auth import Keys
+from kling_batch.service.callbacks import Callback
 from kling_batch.service.client import KlingService, api_client
 from tests.chaos.history import End, History, Kept, Life, Place
-from tests.chaos.virtual import Time, VirtualClock, run_virtual
+from tests.chaos.speech import SpeechBook
+from tests.chaos.virtual import EPOCH, Time, VirtualClock, run_virtual
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -72,6 +78,7 @@ class Body:
         self._beside = beside or {}
         self.effects = 0
         self.dead = False
+        self.has_rights = life.rights
         self._life = life
         self._at_death = at_death
         self._tell = tell
@@ -113,7 +120,9 @@ class Machine:
     """What outlives the program: its disk, the time, the service, and the calls that are on their way to it.
 
     `effects` counts those of each life, `kills` the lives that were cut off, `intrusions` how often a second program
-    got into a folder that was held. `colleague` is where somebody put an entry into the lock.
+    got into a folder that was held. `colleague` is where somebody put an entry into the lock. `speech` is what came of
+    calls whose answer is the result, `unlicensed` counts the voices asked for without rights. `places` are those where
+    a program lived, and `forgotten` counts how often one lost what it knew.
     """
 
     root: Path
@@ -125,6 +134,15 @@ class Machine:
     kills: int = 0
     intrusions: int = 0
     colleague: Place | None = None
+    speech: SpeechBook = field(default_factory=SpeechBook)
+    unlicensed: int = 0
+    places: set[Place] = field(default_factory=set)
+    forgotten: int = 0
+
+    @property
+    def journals(self) -> int:
+        """How many journals began without knowing what others have sent."""
+        return len(self.places) + self.forgotten
 
     def home(self, place: Place) -> Path:
         """Where the program works: a disk of its own for each machine."""
@@ -173,15 +191,24 @@ class Way(httpx.AsyncBaseTransport):
         self._history = history
         self._rng = rng
         self._under_way: dict[int, tuple[float, Request]] = {}
+        self.inbox: asyncio.Queue[Callback] | None = asyncio.Queue() if history.calls_back else None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         self._body.check()
+        if request.method == "POST" and request.url.path == VOICE.path and not self._body.has_rights:
+            self._machine.unlicensed += 1
+        if request.method == "POST" and request.url.path == SPEECH.path:
+            return await self._machine.speech.noted(request, self._there_and_back)
+        return await self._there_and_back(request)
+
+    async def _there_and_back(self, request: httpx.Request) -> httpx.Response:
         seconds = self._history.way_s.draw(self._rng)
         lost = request.method == "POST" and self._rng.random() < self._history.lingering
         if lost:
             seconds += self._rng.uniform(0.5, 1.9) * self._history.settle_time_s
         await self._travel(request, min(seconds, 58.0))
         response = await self._inner.handle_async_request(request)
+        self.await_news()
         if lost:
             raise httpx.ReadError("the answer came too late", request=request)
         self._machine.tell(f"{request.method} {request.url.path} -> {response.status_code}")
@@ -200,6 +227,19 @@ class Way(httpx.AsyncBaseTransport):
             if not self._body.dead:
                 del self._under_way[mark]
 
+    def await_news(self) -> None:
+        """Have the service's callbacks come in when they are due."""
+        if self.inbox is not None and (at := self._machine.world.next_news_at) is not None:
+            asyncio.get_running_loop().call_at(at - EPOCH, self._take_news, self.inbox)
+
+    def _take_news(self, inbox: asyncio.Queue[Callback]) -> None:
+        secrets = self._history.settings.callbacks.secrets
+        for told in [] if self._body.dead else self._machine.world.news():
+            callback = Callback(fields=json.loads(told.body), signed=_is_signed(told, secrets))
+            self._machine.tell(f"callback {'signed' if callback.signed else 'unsigned'}")
+            inbox.put_nowait(callback)
+            self.await_news()
+
     def leave_all_behind(self) -> None:
         """Decide which calls of a dead program still arrive."""
         for at, request in self._under_way.values():
@@ -210,6 +250,13 @@ class Way(httpx.AsyncBaseTransport):
         if request.method == "POST" and self._rng.random() < _ARRIVES_ANYWAY:
             latest = self._machine.time.now + self._history.settle_time_s / 4
             self._machine.on_the_way.append((min(at, latest), request))
+
+
+def _is_signed(told: Told, secrets: tuple[str, ...]) -> bool:
+    """Whether the service has signed what it tells."""
+    name, sent_at = told.headers.get("webhook-id", ""), told.headers.get("webhook-timestamp", "0")
+    given = told.headers.get("webhook-signature", "").split(" ")
+    return any(signature(secret, name, int(sent_at), told.body) in given for secret in secrets)
 
 
 def _as_sandbox(request: httpx.Request) -> Request:
@@ -294,7 +341,9 @@ class _Way:
         offload = partial(_offload, machine.clock, Span(low=0.0, high=0.03), self.rng)
         async with http, files:
             yield Ports(
-                service=self.parts.service(http, _KEYS.signer(machine.clock.time), probe=self.body.probe),
+                service=self.parts.service(
+                    http, _KEYS.signer(machine.clock.time), callback_url=self._callback_url, probe=self.body.probe
+                ),
                 files=Downloader(files, clock=machine.clock, rng=self.rng, probe=self.body.probe),
                 journal=journal,
                 store=store,
@@ -303,7 +352,12 @@ class _Way:
                 offload=offload,
                 probe=self.body.probe,
                 observe=observe,
+                callbacks=self.way.inbox,
             )
+
+    @property
+    def _callback_url(self) -> str | None:
+        return None if self.way.inbox is None else "https://hooks.invalid/kling"
 
 
 class Program:
@@ -365,7 +419,8 @@ class Program:
         if effect.startswith("lock"):
             return
         self._machine.tell(f"life {self._number} is asked")
-        self.session.consent()
+        with self._unlicensed():
+            self.session.consent()
         if self._history.intrudes:
             with suppress(FolderHeld):
                 Journal(self._machine.out(self.life.place), now=0.0, threaded=False).close()
@@ -380,17 +435,17 @@ class Program:
         """Hold the folder, plan, and work; None if it was killed, or could not even keep its journal."""
         machine, life = self._machine, self.life
         machine.tell(f"life {self._number} in {life.place}: {life.end} at {life.at:g}")
+        machine.places.add(life.place)
         try:
-            with self.session.hold() as held:
+            with self._unlicensed(), self.session.hold() as held:
                 return run_virtual(machine.time, self._main(held))
         except Killed:
-            return None
+            pass
         except (UsageError, NotFinished, Interrupted) as error:
             machine.tell(f"ended: {error.message}")
             strange = any(each.rotated for each in self._history.lives)
             if not strange and not (isinstance(error, DiskUnusable) and life.end is End.DISK_FULL):
                 raise
-            return None
         finally:
             machine.effects.append(self._body.effects)
             if self._body.dead:
@@ -398,6 +453,17 @@ class Program:
                 self._way.leave_all_behind()
                 self._wake_from_photograph()
                 machine.tell("killed")
+        return None
+
+    @contextmanager
+    def _unlicensed(self) -> Iterator[None]:
+        """Have a life be refused as a whole that would clone voices and was not told who agrees."""
+        try:
+            yield
+        except BudgetStop as error:
+            if self.life.rights:
+                raise
+            self._machine.tell(f"ended: {error.message}")
 
     async def _main(self, held: Session) -> Outcome:
         _schedule(self._machine, self.life, self._body)
@@ -481,6 +547,7 @@ def _options(machine: Machine, history: History, life: Life) -> Options:
         retries=history.retries,
         deadline_s=life.at if life.end is End.DEADLINE else None,
         patience_s=history.patience_s,
+        voice_rights="their owner" if life.rights else None,
     )
 
 
@@ -505,7 +572,7 @@ def _offload(
 def _cut_power(machine: Machine, place: Place, rng: random.Random) -> None:
     """Tear what nobody has asked the disk to make last: partial files, and copies in the store."""
     partials = machine.out(place) / ".kling-batch" / "partial"
-    torn = [*partials.glob("*.wav"), *partials.glob("*.mp3")]
+    torn = [path for ending in ("wav", "mp3", "mp4") for path in partials.glob(f"*.{ending}")]
     for path in sorted([*torn, *machine.home(place).glob("store/*/sha256/*/*")]):
         note = path.with_name(path.name + ".etag")
         lasting = int(note.read_text().split("\n")[1]) if note.is_file() else 0
@@ -531,6 +598,7 @@ def forget(machine: Machine, kept: Kept, place: Place = Place.FOLDER) -> None:
     if kept is Kept.ALL:
         return
     machine.tell(f"kept: {kept}")
+    machine.forgotten += 1
     out = machine.out(place)
     if kept is Kept.WITHOUT_LOG:
         for path in (out / ".kling-batch").glob("journal.sqlite3-*"):

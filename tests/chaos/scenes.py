@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 from decimal import Decimal
+from itertools import cycle
 
 from kling_batch.model import Job, Source
 from kling_batch.sandbox.faults import ALL_CALLS, API_CALLS, Call, Effect, Rule
 from kling_batch.sandbox.settings import Behaviour, Span, WorldSettings
-from tests.chaos.history import SAMPLE_RATE, End, History, Kept, Life, Place, draw, manifest_of
+from tests.chaos.history import SAMPLE_RATE, End, History, Kept, Life, Place, draw_sounds, manifest_of, of_kind
 
 _CREATE = frozenset({Call.CREATE})
 _DOWNLOAD = frozenset({Call.DOWNLOAD})
@@ -102,7 +103,7 @@ def three_hundred() -> History:
 
 def hunt(seed: int) -> History:
     """Draw a history on a crowded account that takes duplicates and loses answers: where a careless program pays."""
-    drawn = draw(seed)
+    drawn = draw_sounds(seed)
     rng = random.Random(f"hunt {seed}")
     behaviour = replace(drawn.settings.behaviour, duplicate_id="accept", list_order=rng.choice(("oldest", "shuffled")))
     lives = (
@@ -181,6 +182,34 @@ def colleague(seed: int) -> History:
 def careless(seed: int) -> History:
     """Deliver whole sounds whose length is stated as nothing like it."""
     return _behaving(reference_of(seed, Life(end=End.ITSELF)), stated_length="milliseconds")
+
+
+def spoken(seed: int) -> History:
+    """Lose answers that are the result, at four times the list price, beside sounds of which none is lost."""
+    history = _of_kinds(reference_of(seed, Life(end=End.ITSELF)), "text-to-audio", "text-to-speech", "text-to-speech")
+    return _behaving(_losing(history, 0.2), units=Decimal("1.00"))
+
+
+def unlicensed(seed: int) -> History:
+    """Ask for voices where nobody has said who agrees."""
+    return _of_kinds(reference_of(seed, Life(end=End.ITSELF, rights=False)), "text-to-audio", "voice-clone")
+
+
+def left_in_flight(seed: int) -> History:
+    """Kill a run that makes sounds for videos; the next one has other sounds to make first, in as many slots."""
+    killed = Life(end=End.MOMENT, at=420.0, every=2)
+    history = reference_of(seed, killed, Life(end=End.ITSELF))
+    names = ("text-to-audio", "text-to-audio", "video-to-audio", "text-to-audio", "video-to-audio", "text-to-audio")
+    singles = replace(history, manifest=manifest_of("left", jobs("left", 20, 1)))
+    settings = replace(history.settings, generation=Span(low=150.0, high=300.0), concurrency=20)
+    return replace(_of_kinds(singles, *names), settings=settings)
+
+
+def _of_kinds(history: History, *names: str) -> History:
+    """Have a history's jobs ask for these kinds in turn."""
+    turns = zip(cycle(names), history.manifest.jobs, strict=False)
+    manifest = manifest_of(history.manifest.project, [of_kind(name, job) for name, job in turns])
+    return replace(history, manifest=manifest)
 
 
 _LATER = Span(low=6.0, high=9.0)

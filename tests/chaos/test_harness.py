@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from kling_batch.catalog import kinds
 from kling_batch.sandbox.faults import EFFECTS
 from kling_batch.sandbox.quick import quick_clip
-from kling_batch.sandbox.settings import Behaviour
+from kling_batch.sandbox.settings import Behaviour, Callbacks
 from kling_batch.sandbox.world import World
 from tests.chaos.history import End, Kept, Life, Place, draw
 from tests.chaos.process import SOUND, Body, Killed, Machine, Program, forget
@@ -36,10 +37,10 @@ def test_time_jumps_to_the_next_timer() -> None:
 
 
 def test_seeds_use_every_switch_of_the_sandbox() -> None:
-    """Whatever habit or fault the sandbox can have, some history has it."""
+    """Whatever habit or fault the sandbox can have, and whatever can be asked of it, some history has it."""
     used = frozenset[str]().union(*(draw(seed).switches for seed in range(1500)))
-    habits = {habit.name for habit in fields(Behaviour)}
-    assert habits | {f"fault {name}" for name in EFFECTS} <= used
+    habits = {habit.name for habit in fields(Behaviour)} | {f"callbacks {habit.name}" for habit in fields(Callbacks)}
+    assert habits | {f"fault {name}" for name in EFFECTS} | {f"kind {name}" for name in kinds()} <= used
 
 
 def test_a_program_that_waits_for_nothing_is_found() -> None:

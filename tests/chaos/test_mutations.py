@@ -48,6 +48,11 @@ def _pays_twice(seed: int, parts: Parts) -> bool:
         pytest.param(broken.LIST_PRICE, scenes.dear, id="list price reserved"),
         pytest.param(broken.SLOT_FREED, scenes.forgetful, id="slot freed at unknown"),
         pytest.param(broken.LOCK_FROM_MEMORY, scenes.colleague, id="lock written without merging"),
+        pytest.param(broken.SPEECH_SENT_AGAIN, scenes.spoken, id="lost speech sent again"),
+        pytest.param(broken.SPEECH_FORGOTTEN, scenes.spoken, id="lost speech not named"),
+        pytest.param(broken.SPEECH_AT_LIST_PRICE, scenes.spoken, id="lost speech said to cost the list price"),
+        pytest.param(broken.NO_RIGHTS, scenes.unlicensed, id="a voice cloned without rights"),
+        pytest.param(broken.KINDS_IN_ANY_TURN, scenes.left_in_flight, id="slots of another kind forgotten"),
         pytest.param(broken.SOUND_REFUSED, scenes.careless, id="a whole sound refused"),
     ],
 )
