@@ -119,6 +119,10 @@ class Job:
         """The formats of a take's files under the output folder: the finished ones, and what is not finished."""
         return (*self.finish["formats"], *self.as_delivered) if self.finish else self.formats
 
+    def picked_path(self, audio_format: str) -> str:
+        """Where the file of the chosen take also stands, under the output folder."""
+        return path_of(self.picked_stem, audio_format)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Take:

@@ -12,7 +12,7 @@ from kling_batch.catalog.paths import filled, folded
 from kling_batch.delivery.place import coming_file, place
 from kling_batch.disk import disk_border, hash_file, is_file, look
 from kling_batch.effects import Probe, no_probe
-from kling_batch.model import FileRecord, Job, Take, TakeKey, path_of
+from kling_batch.model import FileRecord, Job, Take, TakeKey
 from kling_batch.planning.edits import is_edited, made_here
 from kling_batch.planning.plan import Step
 from kling_batch.records.lock import Lock, LockEntry
@@ -28,7 +28,7 @@ class Chosen:
 
     def path(self, record: FileRecord) -> str:
         """Where a file stands under the job's plain name, under the output folder."""
-        return path_of(self.take.job.picked_stem, record.format)
+        return self.take.job.picked_path(record.format)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -179,7 +179,7 @@ def drop_picks(job: Job, records: Iterable[FileRecord], out: Path, taken: set[st
     known = {(record.format, record.sha256) for record in records}
     stayed = []
     for audio_format in {name for name, _ in known}:
-        name = path_of(job.picked_stem, audio_format)
+        name = job.picked_path(audio_format)
         if folded(name.removesuffix(f".{audio_format}")) in taken:
             continue
         file = out / name

@@ -31,11 +31,17 @@ GOOD: dict[str, Any] = {
         "edition": 1,
         "tags": ["t"],
         "meta": {"a": "b"},
+        "finish": {"trim": {"below": -50}, "channels": 1, "formats": ["ogg"]},
     },
     "limits": {"concurrency": "auto"},
     "jobs": [
         {"id": "a", "prompt": "x", "duration": 3, "takes": 1, "edition": 2, "formats": ["mp3"], "file": "{id}"},
-        {"id": "b", "prompt": "x", "picked": "x/{id}"},
+        {
+            "id": "b",
+            "prompt": "x",
+            "picked": "x/{id}",
+            "check": {"quiet": {"below": -45, "then": "warn"}, "dc_offset": "warn"},
+        },
         {"id": "s-{n}", "prompt": "on {n}", "matrix": {"n": ["u", "v"]}, "tags": ["{n}"], "meta": {"m": "{n}"}},
     ],
 }
