@@ -12,6 +12,7 @@
     │   ├── ReadRefused         6   the service refuses to be read
     │   ├── ServiceStop         6   the service answers what nobody understands, or cannot be heard
     │   ├── FolderHeld          6   another run works in this folder
+    │   ├── LeaseHeld           6   another run of this set works, or has taken over, on whatever machine
     │   └── DiskUnusable        6   full, read-only, or a journal that cannot be used
     ├── Interrupted           130   a person stopped it
     │   └── Terminated        143   the system stopped it
@@ -168,6 +169,10 @@ class ServiceStop(NotFinished):
 
 class FolderHeld(NotFinished):
     """Another run works in this output folder."""
+
+
+class LeaseHeld(NotFinished):
+    """Another run of this set holds the lease in the team's storage."""
 
 
 class DiskUnusable(NotFinished):

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from kling_batch.api.access import Access
 from kling_batch.api.session import nobody_agreed, options_for, session_of
+from kling_batch.clock import SystemClock
 from kling_batch.errors import Interrupted, UsageError
-from kling_batch.events import Event, Observer
+from kling_batch.events import Event, Observer, Warned, best_effort
 from kling_batch.planning.outlook import Outlook
 from kling_batch.planning.plan import Plan
 from kling_batch.planning.project import Project
@@ -49,6 +50,8 @@ async def run(
         BudgetStop: It would cost something, and the options agree to nothing.
         Drift: The options say `locked` or `frozen`, and that is not enough.
         FolderHeld: Another run works in the folder.
+        LeaseHeld: Another run of the set works on some machine, by the lease in a store in object storage. Waiting for
+            it, for `options.wait_s`, blocks the event loop.
         UsageError: An option is not allowed, or keys are needed and there are none.
         KlingBatchError: What else keeps a run from its beginning; nothing was sent.
     """
@@ -64,7 +67,10 @@ async def run(
             amount = f", or max_units=Decimal({units_text(plan.units)!r})" if plan.pays else ""
             raise nobody_agreed(plan, hint=f"Look at it with plan(project); then add consented=True{amount}.")
 
-    session = session_of(project, chosen, agree=agree, access=lambda: _given(access), store=store)
+    def tell(words: str) -> None:
+        best_effort(observe)(Warned(at=SystemClock().time(), message=words))
+
+    session = session_of(project, chosen, agree=agree, access=lambda: _given(access), store=store, tell=tell)
     with session.hold() as held:
         stopper = Stopper()
         work = asyncio.create_task(_carry_out(held, observe, stopper), name="kling-batch run")

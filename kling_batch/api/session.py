@@ -9,17 +9,20 @@ from pathlib import Path
 from kling_batch.api.access import Access, no_access, sandbox_access
 from kling_batch.api.project import open_store
 from kling_batch.clock import SystemClock
+from kling_batch.disk import disk_border, hash_file
 from kling_batch.errors import BudgetStop, UsageError
 from kling_batch.model import RunResult
 from kling_batch.planning.plan import Action, Plan, Step
 from kling_batch.planning.project import Project
 from kling_batch.records.fields import VOICE
 from kling_batch.records.journal import Journal
+from kling_batch.records.lease import Lease
 from kling_batch.records.lock import Lock
-from kling_batch.records.store_at import uploads_at
+from kling_batch.records.shared_lock import SharedLock
+from kling_batch.records.store_at import documents_at, uploads_at
 from kling_batch.report.facts import units_text
 from kling_batch.running.options import BOUNDS, Options
-from kling_batch.running.session import Agree, Session
+from kling_batch.running.session import Agree, Session, Team
 from kling_batch.service.callbacks import Address, address_of
 from kling_batch.text import counted
 
@@ -75,6 +78,7 @@ def session_of(
     agree: Agree,
     access: Callable[[], Access],
     store: str | Path | None,
+    tell: Callable[[str], None] = lambda _: None,
     change: Callable[[Lock], Lock] | None = None,
     only: Callable[[Step], bool] | None = None,
 ) -> Session:
@@ -86,6 +90,7 @@ def session_of(
         agree: Who agrees to what it costs.
         access: Gives the service and who asks it.
         store: Where copies are kept, a folder or a URL; None keeps none.
+        tell: Is told whom a run waits for before it begins.
         change: What becomes of the lock first.
         only: Which steps of the plan are carried out.
     """
@@ -98,8 +103,45 @@ def session_of(
         open_journal=lambda out: Journal(out, now=SystemClock().time()),
         report_to=_report,
         store=open_store(store, sandbox=project.sandbox),
+        team=_team_at(store, project),
+        tell=tell,
         change=change,
         only=only,
+    )
+
+
+def team_of(store: str | Path | None, project: Project) -> Team:
+    """Open what the machines of a team have in common.
+
+    Raises:
+        UsageError: The store is no object storage, or what that needs is missing; or the project is a sandbox's.
+    """
+    if (team := _team_at(store, project)) is not None:
+        return team
+    if project.sandbox:
+        raise UsageError("A sandbox inside the process is not shared.", hint="Leave --sandbox out.")
+    raise UsageError(
+        f"The store, {store or 'none'}, is no object storage: only there machines have something in common.",
+        hint="Name the team's with --store s3://BUCKET/PREFIX, gs:// or az://.",
+    )
+
+
+def _team_at(store: str | Path | None, project: Project) -> Team | None:
+    if project.sandbox or store is None:
+        return None
+    documents, hurried = documents_at(str(store)), documents_at(str(store), retries=False)
+    if documents is None or hurried is None:
+        return None
+    name = project.manifest.project
+
+    def lease_of(account: str) -> Lease:
+        path = Path(project.manifest.path)
+        with disk_border(path):
+            return Lease(hurried, account, name, manifest=hash_file(path))
+
+    return Team(
+        lease_of=lease_of,
+        lock=SharedLock(documents, name, lock_path=project.lock_path, out=project.out),
     )
 
 

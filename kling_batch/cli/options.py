@@ -187,6 +187,13 @@ _PAYING = (
     ),
     click.option("--listen", metavar="HOST:PORT", help="Where callbacks are heard, such as 0.0.0.0:8765."),
     retries_option,
+    _seconds(
+        "--wait",
+        "wait_s",
+        "Where another machine works on the set, wait so many seconds for it (with a store in object storage).",
+        default=0.0,
+        show_default=True,
+    ),
     _seconds("--deadline", "deadline_s", "Stop after so many seconds (exit 6)."),
 )
 

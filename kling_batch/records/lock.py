@@ -170,6 +170,20 @@ def read_lock(path: Path, *, project: str | None) -> Lock:
     return _Reader(str(path), data).lock(project)
 
 
+def parse_lock(place: str, data: bytes, *, project: str) -> Lock:
+    """Read a lock that came from elsewhere.
+
+    Raises:
+        LockInvalid: As of `read_lock`.
+    """
+    return _Reader(place, data).lock(project)
+
+
+def lock_text(lock: Lock, *, both: Mapping[TakeKey, LockEntry] | None = None) -> bytes:
+    """Lay a lock out; `both` as of `write_lock`."""
+    return "".join(_lines(lock, both or {})).encode()
+
+
 def update_lock(path: Path, project: str, change: Callable[[Lock], Lock], *, probe: Probe = no_probe) -> Lock:
     """Change a lock as it is now, whoever wrote it last. Other updates of it wait meanwhile, in every process.
 
@@ -208,7 +222,7 @@ def write_lock(
     Raises:
         DiskUnusable: It cannot be written; what was there is untouched.
     """
-    data = "".join(_lines(lock, both or {})).encode()
+    data = lock_text(lock, both=both)
     final = Path(os.path.realpath(path))  # a symbolic link stays one
     with disk_border(path):
         if final.is_file() and final.read_bytes() == data:

@@ -90,6 +90,20 @@ def merge_branches(base: Lock, ours: Lock, theirs: Lock) -> Merged:
     return Merged(lock=replace(ours, entries=entries, retired=retired), both=both)
 
 
+def merge_unasked(base: Lock, ours: Lock, theirs: Lock) -> Lock:
+    """Merge two branches where nobody can be asked: the later edition of a take stays, the other sound is retired.
+
+    No entry of either is lost, but for what is retired and was forgotten by one of them.
+    """
+    merged = merge_branches(base, ours, theirs)
+    entries = dict(merged.lock.entries)
+    entries |= {key: entry for key, entry in merged.both.items() if entry.edition > entries[key].edition}
+    known = {entry.external_id for entry in entries.values()} | merged.lock.retired.keys()
+    rest = [*ours.entries.values(), *theirs.entries.values()]
+    gone = {entry.external_id: replace(entry, picked=False) for entry in rest if entry.external_id not in known}
+    return replace(merged.lock, entries=entries, retired={**merged.lock.retired, **gone})
+
+
 def _joined(was: LockEntry | None, mine: LockEntry, other: LockEntry) -> LockEntry | None:
     """Join what two branches say of one sound; None where they are two sounds."""
     hashes = {file.format: file.sha256 for file in mine.files}

@@ -18,23 +18,33 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import obstore
-from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
+from obstore.exceptions import (
+    AlreadyExistsError,
+    BaseError,
+    PermissionDeniedError,
+    PreconditionError,
+    UnauthenticatedError,
+)
 from obstore.store import from_url
 
-from kling_batch.disk import CHUNK, disk_border
+from kling_batch.disk import CHUNK, MOST_BYTES, disk_border
 from kling_batch.effects import Probe, no_probe
 from kling_batch.errors import DiskUnusable, UsageError
 from kling_batch.model import InputFile
+from kling_batch.records.documents import Document, Tag
 from kling_batch.records.store import Namespace, StoreEntry, is_key, key_of, receive
 
 if TYPE_CHECKING:
-    from obstore import GetResult
+    from obstore import GetResult, PutMode, PutResult
     from obstore._sign import SignCapableStore
     from obstore.store import ObjectStore as Client
     from obstore.store import RetryConfig
 
 _RETRIES: RetryConfig = {"max_retries": 3, "retry_timeout": timedelta(seconds=30)}
 """Short: a store is only a copy, and a run goes on without it."""
+
+_NO_RETRIES: RetryConfig = {"max_retries": 0}
+"""A request takes half a minute at most. (What obstore is told of timeouts, it forgets the environment for.)"""
 
 _PAGE = 1000
 _SIGNED_FOR = timedelta(days=1)
@@ -74,10 +84,10 @@ def object_border(url: str) -> Iterator[None]:
         raise DiskUnusable(f"{url}: {_cause(error)}", hint=_settings_hint(scheme)) from error
 
 
-def _client(place: str, url: str, *, option: str) -> Client:
+def _client(place: str, url: str, *, option: str, retries: RetryConfig = _RETRIES) -> Client:
     """Open a place; `url` is what a person wrote after an option."""
     try:
-        return from_url(place, retry_config=_RETRIES)
+        return from_url(place, retry_config=retries)
     except (BaseError, OSError, ValueError) as error:
         raise UsageError(f"{option} {url}: {_cause(error)}.", hint=_settings_hint(url.partition(":")[0])) from error
 
@@ -116,6 +126,46 @@ class ObjectUploads:
             if not there:
                 obstore.put(self._client, key, data)
             return str(obstore.sign(cast("SignCapableStore", self._client), "GET", key, _SIGNED_FOR))
+
+
+class ObjectDocuments:
+    """Small objects that are replaced on conditions, see `Documents`: `<url>/<name>`.
+
+    Args:
+        url: As of an `ObjectStore`.
+        retries: Whether a passing fault is waited out; else the caller tries again.
+
+    Raises:
+        UsageError: Something in the environment is missing or wrong. Nothing is asked of the storage yet.
+    """
+
+    def __init__(self, url: str, *, retries: bool = True) -> None:
+        self.location = url.rstrip("/")
+        self._client = _client(url, url, option="--store", retries=_RETRIES if retries else _NO_RETRIES)
+
+    def read(self, name: str) -> Document | None:
+        """See `Documents.read`."""
+        with object_border(self.location):
+            try:
+                found = obstore.get(self._client, name)
+            except FileNotFoundError:
+                return None
+            if found.meta["size"] > MOST_BYTES:
+                raise ValueError(f"{name} is larger than {MOST_BYTES >> 20} MiB")
+            return Document(data=bytes(found.bytes()), tag=(found.meta["e_tag"], found.meta["version"]))
+
+    def write(self, name: str, data: bytes, *, after: Tag | None) -> Tag | None:
+        """See `Documents.write`."""
+        mode: PutMode = "create"
+        if after is not None:
+            names = zip(("e_tag", "version"), after, strict=True)
+            mode = cast("PutMode", {name: value for name, value in names if value is not None})
+        with object_border(self.location):
+            try:
+                done: PutResult = obstore.put(self._client, name, data, mode=mode, use_multipart=False)
+            except (AlreadyExistsError, PreconditionError):
+                return None
+            return done["e_tag"], done["version"]
 
 
 class ObjectStore:

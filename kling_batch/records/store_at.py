@@ -14,7 +14,7 @@ from kling_batch.errors import UsageError
 from kling_batch.records.store import FolderStore, Namespace, Store
 
 if TYPE_CHECKING:
-    from kling_batch.records.object_store import ObjectUploads
+    from kling_batch.records.object_store import ObjectDocuments, ObjectUploads
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 """Two letters at least: one is a drive of Windows."""
@@ -37,6 +37,20 @@ def store_at(location: str, *, namespace: Namespace) -> Store:
     with _extra("--store", location):
         from kling_batch.records.object_store import ObjectStore
     return ObjectStore(location, namespace=namespace)
+
+
+def documents_at(location: str, *, retries: bool = True) -> ObjectDocuments | None:
+    """Open object storage for what machines agree by; None where a store is a folder. Nothing is asked of it yet.
+
+    Raises:
+        UsageError: As of `store_at`.
+    """
+    if not _SCHEME.match(location) or urlsplit(location).scheme == "file":
+        return None
+    _check(location, urlsplit(location))
+    with _extra("--store", location):
+        from kling_batch.records.object_store import ObjectDocuments
+    return ObjectDocuments(location, retries=retries)
 
 
 def uploads_at(location: str) -> ObjectUploads:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Container, Iterable
+from collections.abc import Awaitable, Callable, Container, Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,6 +23,7 @@ from kling_batch.running.work import Work
 T = TypeVar("T")
 
 _LEAST_GAP_S = 2.0
+_LEAST_SHARE_GAP_S = 60.0
 _COST_SHARE = 20
 """A write that took a second is followed by the next after twenty: the whole file is read and written each time."""
 
@@ -30,6 +31,8 @@ _COST_SHARE = 20
 @dataclass(kw_only=True, eq=False)
 class LockKeeper:
     """Gathers what a run changes, and merges it into the file from time to time. `frozen`: it never writes.
+
+    `share` brings the file to the team; it blocks, and happens less often.
 
     `lock` is the lock as it was planned by, then as it was last written.
     """
@@ -40,11 +43,13 @@ class LockKeeper:
     offload: Offload
     probe: Probe
     frozen: bool = False
+    share: Callable[[], None] | None = None
     _finished: dict[TakeKey, LockEntry] = field(default_factory=dict, init=False)
     _dropped: AbstractSet[TakeKey] = field(default=frozenset(), init=False)
     _lost: frozenset[str] = field(default=frozenset(), init=False)
     _changed: bool = field(default=False, init=False)
     _due: float = field(default=0.0, init=False)
+    _share_due: float = field(default=0.0, init=False)
     _writing: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 
     def __post_init__(self) -> None:
@@ -81,8 +86,27 @@ class LockKeeper:
         if self._changed and not self._writing.locked() and self.clock.monotonic() >= self._due:
             try:
                 await self._write()
+                if self.clock.monotonic() >= self._share_due:
+                    await self.share_now()
             except LockInvalid:
                 self._due = self.clock.monotonic() + _LEAST_GAP_S
+
+    async def share_now(self) -> None:
+        """Bring the file to the team, if there is one.
+
+        Raises:
+            DiskUnusable: The storage, or the disk, cannot be used.
+            LockInvalid: The lock there cannot be relied on.
+        """
+        if self.share is None:
+            return
+        async with self._writing:
+            began = self.clock.monotonic()
+            try:
+                await to_its_end(self.offload(self.share))
+            finally:
+                now = self.clock.monotonic()
+                self._share_due = now + max(_LEAST_SHARE_GAP_S, _COST_SHARE * (now - began))
 
     async def write(self) -> None:
         """Write what this run changed, now, also what others undid since it was written.

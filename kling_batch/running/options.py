@@ -13,6 +13,7 @@ BOUNDS: dict[str, tuple[float, float | None]] = {
     "retries": RETRIES,
     "poll_interval_s": (0.05, 3600.0),
     "settle_time_s": (0.0, 3600.0),
+    "wait_s": (0.0, None),
     "deadline_s": (0.1, None),
     "patience_s": (1.0, None),
 }
@@ -45,6 +46,7 @@ class Options:
         unproven: Goes on where it cannot be known what another machine has sent.
         poll_interval_s: Least time between two polls.
         settle_time_s: For how long a task may stay invisible after its answer was lost, before it is sent again.
+        wait_s: Waits so long for another run of the set to end, where a lease in the team's storage keeps it out.
         deadline_s: Stops after this time.
         patience_s: Stops when nothing moved for this time; None is 15 minutes, or 30 s before the service has answered.
         out: The output folder, of the project.
@@ -70,6 +72,7 @@ class Options:
     unproven: bool = False
     poll_interval_s: float = 1.0
     settle_time_s: float = 20.0
+    wait_s: float = 0.0
     deadline_s: float | None = None
     patience_s: float | None = None
     out: Path = Path()

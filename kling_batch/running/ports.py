@@ -36,7 +36,11 @@ class Offload(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ports:
-    """The world. `files` asks the file host, without a token. `callbacks` are what the service tells, where it does."""
+    """The world.
+
+    `files` asks the file host, without a token. `callbacks` are what the service tells, where it does. `share` brings
+    the lock to the team, where there is one; it blocks.
+    """
 
     service: Service
     files: Downloader
@@ -48,6 +52,7 @@ class Ports:
     probe: Probe
     observe: Observer
     callbacks: asyncio.Queue[Callback] | None = None
+    share: Callable[[], None] | None = None
 
 
 class Access(Protocol):

@@ -12,7 +12,7 @@ from typing import Any
 
 from kling_batch.catalog import Kind, kind
 from kling_batch.delivery.place import placed_now
-from kling_batch.errors import DiskUnusable, KlingBatchError
+from kling_batch.errors import DiskUnusable, KlingBatchError, LockInvalid
 from kling_batch.events import RunEnded, RunStarted, Warned
 from kling_batch.model import (
     FileRecord,
@@ -122,6 +122,7 @@ class Run:
         budget: What may be spent; it is kept up to date.
         spends: Whether what it adds is its own: one that only restores leaves to the next what a stopped one added.
         everything: Whether the plan covers the whole manifest; only then is the lock rid of what is dropped.
+        vouched_for: Whether the lease proves that this journal is the one that sent last, and that none other can.
         memory: What this machine knows of the account.
         stopper: Through which somebody outside stops the run.
     """
@@ -136,6 +137,7 @@ class Run:
     budget: Budget
     spends: bool
     everything: bool
+    vouched_for: bool
     memory: AccountMemory
     stopper: Stopper
 
@@ -148,6 +150,7 @@ class Run:
         self._heard = False
         self._note: str | None = None
         self._pools: dict[str, tuple[Limit, HeldSlots]] = {}
+        self._looked_through: dict[str, bool] = {}
         self._proven = is_proven(ports, self.memory.mark(project), self.options.settle_time_s)
         self._keeper = LockKeeper(
             path=self.options.lock_path,
@@ -156,7 +159,19 @@ class Run:
             offload=ports.offload,
             probe=ports.probe,
             frozen=self.options.frozen,
+            share=ports.share,
         )
+
+    def knows_all(self) -> bool:
+        """Whether this journal knows, by now, of all that any journal has sent that had the lease before.
+
+        It does where it was vouched for; else where everything was looked for on an account that is heard, and as long
+        as a task may stay invisible.
+        """
+        lasted_s = self.ports.clock.time() - self._started_at
+        kinds = {job.kind for job in self.manifest.jobs}
+        looked = all(self._looked_through.get(name, False) for name in kinds)
+        return self.vouched_for or (looked and lasted_s >= self.options.settle_time_s)
 
     async def execute(self) -> Outcome:
         """Do it, and say what came of it."""
@@ -258,7 +273,7 @@ class Run:
             least_price=highest_price(of_kind, rows, self.lock),
             durations=deque(durations_of(rows), maxlen=MOST_DURATIONS),
             learn_account=partial(self.memory.learn, of_kind.name),
-            proven=self._proven and ports.clock.time() - self._started_at < options.settle_time_s,
+            proven=self.vouched_for or (self._proven and ports.clock.time() - self._started_at < options.settle_time_s),
             clock=ports.clock,
             jitter=ports.rng.random,
             observe=ports.observe,
@@ -285,6 +300,7 @@ class Run:
         self._heard |= hints is not None and hints.heard
         with scheduler.guarded():
             await ports.journal.save_all([(work.row, ()) for work in scheduler.dearer()])
+        self._looked_through[of_kind.name] = account.heard and scheduler.sending
         self._limits += scheduler.limits
         self._store = deliveries.store
 
@@ -332,6 +348,12 @@ class Run:
                 await keeper.write()
         except DiskUnusable as error:
             self.stopper.stop(error)
+            return
+        try:
+            await keeper.share_now()
+        except (DiskUnusable, LockInvalid) as error:
+            words = f"The team's lock is not up to date: {error.message}. kling-batch lock push brings it there."
+            self.ports.observe(Warned(at=self.ports.clock.time(), message=words))
 
     async def _keep_deadline(self, scheduler: Scheduler, seconds: float) -> None:
         clock = self.ports.clock

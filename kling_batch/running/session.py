@@ -7,7 +7,7 @@ it is held, every time. What that costs beyond what was agreed to is asked for a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import partial
@@ -21,15 +21,18 @@ from kling_batch.events import Observer, best_effort
 from kling_batch.model import InputFile, RunResult
 from kling_batch.planning.drift import frozen_drift, locked_drift
 from kling_batch.planning.outlook import Outlook
-from kling_batch.planning.plan import Action, Plan, Step, clones
+from kling_batch.planning.plan import PAYING, Action, Plan, Step, clones
 from kling_batch.planning.project import Project
 from kling_batch.planning.sources import SERVICE, sources
 from kling_batch.planning.spending import Budget, budget, spending
 from kling_batch.records.journal import Journal
+from kling_batch.records.lease import Lease
 from kling_batch.records.lock import Lock, check_lock_place, update_lock
+from kling_batch.records.shared_lock import SharedLock
 from kling_batch.records.snapshot import Snapshot
 from kling_batch.records.store import Store
 from kling_batch.running.endings import another_account
+from kling_batch.running.fence import FencedService
 from kling_batch.running.knowledge import made_all
 from kling_batch.running.options import Options
 from kling_batch.running.ports import Access, Ports
@@ -39,6 +42,18 @@ from kling_batch.running.uploads import UploadingService
 
 _REPORTS = "reports"
 """The journal's note of which reports are there, so that those that say the same are not written again."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Team:
+    """What the machines of a team have in common in object storage.
+
+    `lease_of` gives the lease of the set for an account, by its fingerprint; `lock` is the set's lock there.
+    """
+
+    lease_of: Callable[[str], Lease]
+    lock: SharedLock
+
 
 Agree = Callable[[Plan, Outlook], None]
 """Is shown a plan before anything of it is done. Raises `BudgetStop` where nobody agrees to what it costs."""
@@ -65,6 +80,8 @@ class Session:
         open_journal: Opens the journal of an output folder, and keeps every other run out of it.
         report_to: Writes the reports.
         store: Where copies are kept.
+        team: What machines have in common, where they do.
+        tell: Is told whom a run waits for before it begins.
         change: What becomes of the lock first, once it is agreed to.
         only: Which steps of the plan are carried out; the others are in `left_out`. None means all.
     """
@@ -77,6 +94,8 @@ class Session:
     open_journal: Callable[[Path], Journal]
     report_to: Report
     store: Store | None
+    team: Team | None = None
+    tell: Callable[[str], None] = lambda _: None
     change: Callable[[Lock], Lock] | None = None
     only: Callable[[Step], bool] | None = None
 
@@ -84,6 +103,8 @@ class Session:
     left_out: tuple[Step, ...] = field(default=(), init=False)
     _agreed: Plan | None = field(default=None, init=False)
     _journal: Journal = field(init=False)
+    _lease: Lease | None = field(default=None, init=False)
+    _knows_all: bool = field(default=False, init=False)
     _snapshot: Snapshot = field(init=False)
 
     def __post_init__(self) -> None:
@@ -103,12 +124,15 @@ class Session:
 
     @contextmanager
     def hold(self) -> Iterator[Self]:
-        """Keep every other run out of the folder for as long as the context lasts, and plan what is done in it.
+        """Keep every other run out for as long as the context lasts, and plan what is done in it.
+
+        That is any run in this folder; and, where there is a team and the run may pay, any of this set.
 
         Raises:
             BudgetStop: It costs more than was agreed to; nothing was sent.
             Drift: A paid call would be needed, or more than lock, disk and store.
             FolderHeld: Another run works in the folder.
+            LeaseHeld: Another run of the team works on the set.
             UsageError: There are no keys.
         """
         options = self.options
@@ -117,13 +141,16 @@ class Session:
         if not options.frozen:
             check_lock_place(self.project.lock_path)
         self._journal = self.open_journal(self.project.out)
-        try:
+        with ExitStack() as held:
+            held.callback(self._journal.close)
             self.project.check_folder(self._journal.get_meta("service"), self._journal.get_meta("manifest"))
             self._journal.claim(self.project.manifest_from_out)
             self._plan_again()
+            if self.team is not None and self._may_send():
+                held.enter_context(self._alone(self.team))
+                self._plan_again()
+            self._agree_again()
             yield self
-        finally:
-            self._journal.close()
 
     async def execute(self, observe: Observer, stopper: Stopper) -> Outcome:
         """Do what the plan says. Only while the folder is held.
@@ -143,16 +170,18 @@ class Session:
                 plan=self.plan,
                 lock=self.project.lock,
                 known=self._snapshot.attempts,
-                ports=self._uploading(ports),
+                ports=self._guarded(ports, stopper),
                 reader=reader,
                 options=replace(self.options, retries=0) if self.options.locked else self.options,
                 budget=self._budget(self._snapshot, ports.clock.time()),
                 spends=self.only is None,
                 everything=not self.options.select and self.only is None,
+                vouched_for=self._lease is not None and self._lease.vouches_for(self._journal.token()),
                 memory=self._asked.memory,
                 stopper=stopper,
             )
             outcome = await run.execute()
+            self._knows_all = run.knows_all()
         return replace(outcome, result=self._told(outcome.result))
 
     async def report(self, outcome: Outcome) -> None:
@@ -161,12 +190,32 @@ class Session:
         with suppress(DiskUnusable):  # then they are written again by the next run
             await self._journal.set_meta(_REPORTS, written)
 
-    def _uploading(self, ports: Ports) -> Ports:
-        """Have the files that the service shall read put where it can."""
-        uploads, files = self._asked.uploads, self.project.inputs
-        if uploads is None or not files:
-            return ports
-        return replace(ports, service=UploadingService(ports.service, uploads, files))
+    def _may_send(self) -> bool:
+        """Whether a paid call may come of the plan, also where a task fails that was sent before."""
+        never = self.options.locked or self.options.frozen or self.only is not None
+        return not never and any(step.action in {*PAYING, Action.RESUME} for step in self.plan.steps)
+
+    @contextmanager
+    def _alone(self, team: Team) -> Iterator[None]:
+        """Hold the lease, and bring in what the team's lock says."""
+        lease = team.lease_of(self.access().fingerprint)
+        lease.take(wait_s=self.options.wait_s, tell=self.tell)
+        try:
+            self._lease = lease
+            team.lock.pull()
+            yield
+        finally:
+            lease.end(self._journal.token() if self._knows_all else None)
+
+    def _guarded(self, ports: Ports, stopper: Stopper) -> Ports:
+        """Have nothing paid for but under the lease, and the files that the service shall read put where it can."""
+        service, uploads, files = ports.service, self._asked.uploads, self.project.inputs
+        if self.team is not None:
+            service = FencedService(service, self._lease, offload=ports.offload, stop=stopper.stop)
+        if uploads is not None and files:
+            service = UploadingService(service, uploads, files)
+        share = self.team.lock.push if self.team is not None and self._lease is not None else None
+        return replace(ports, service=service, share=share)
 
     def _told(self, result: RunResult) -> RunResult:
         """Add where things are, and what was paid, by lock and journal as they are now."""
@@ -246,6 +295,9 @@ class Session:
         self.project = self._changed()
         self._snapshot = self.project.snapshot()
         self.plan = self._made(self._snapshot)
+
+    def _agree_again(self) -> None:
+        """Ask again where the plan costs more than was agreed to, and open the way to the service."""
         if self.project.sandbox and self.only is None:
             self._make_gone_ones_anew()
         agreed = self._agreed

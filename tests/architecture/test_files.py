@@ -15,6 +15,7 @@ CALLS = {
 IN_THE_OUTPUT_FOLDER = {
     "records/journal": "own_folder",
     "records/layout": "inside",
+    "records/shared_lock": "inside",
     "delivery/place": "inside",
     "delivery/arrival": "inside",
     "planning/picks": "coming_file",

@@ -6,11 +6,15 @@ from pathlib import Path
 
 import click
 
+from kling_batch.api.session import team_of
+from kling_batch.cli.options import project_options, store_options
 from kling_batch.cli.output import say
 from kling_batch.disk import disk_border
 from kling_batch.errors import ExitStatus
+from kling_batch.planning.project import Project
 from kling_batch.records.lock import Lock, read_lock, write_lock
 from kling_batch.records.merging import merge_branches
+from kling_batch.text import counted
 
 _FILE = click.Path(path_type=Path)
 
@@ -36,6 +40,27 @@ def merge(base: Path, ours: Path, theirs: Path) -> int:
     for key in merged.both:
         say(f"{key}: both branches made this take anew. Keep one side of it in the lock.", err=True)
     return int(ExitStatus.SOME_FAILED if merged.both else ExitStatus.DONE)
+
+
+@command.command()
+@project_options
+@store_options
+def pull(project: Project, store: str | Path | None) -> int:
+    """Merge the team's lock, in the store, into this machine's, take by take."""
+    team_of(store, project).lock.pull()
+    say(f"{project.lock_path}: {counted(len(project.current().lock.entries), 'take')}.", err=True)
+    return 0
+
+
+@command.command()
+@project_options
+@store_options
+def push(project: Project, store: str | Path | None) -> int:
+    """Pull, and have the team's lock, in the store, say the same as this machine's."""
+    shared = team_of(store, project).lock
+    shared.push()
+    say(f"{shared.place}: {counted(len(project.current().lock.entries), 'take')}.", err=True)
+    return 0
 
 
 def _base(path: Path, project: str) -> Lock:

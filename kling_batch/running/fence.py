@@ -1,0 +1,91 @@
+"""Fencing: no paid call is made unless this run is known to be the only one of its set, at that moment."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from kling_batch.catalog import Kind
+from kling_batch.errors import KlingBatchError, LeaseHeld, NotFinished
+from kling_batch.records.lease import Lease
+from kling_batch.running.ports import Offload
+from kling_batch.service.client import Service
+from kling_batch.service.outcomes import CreateOutcome, ListOutcome, NotSent, QueryOutcome, Unclear
+
+_TRIES = 3
+
+
+class FencedService:
+    """A service whose create calls are made while a lease lasts, and not otherwise: then the run is stopped.
+
+    A call is given up as unclear before another run could have taken over, and is looked for as any.
+
+    Args:
+        service: The service.
+        lease: The lease; None is none that was taken, so that nothing may be paid for.
+        offload: Runs what takes a while.
+        stop: Stops the run.
+    """
+
+    def __init__(
+        self, service: Service, lease: Lease | None, *, offload: Offload, stop: Callable[[KlingBatchError], None]
+    ) -> None:
+        self._service = service
+        self._lease = lease
+        self._offload = offload
+        self._stop = stop
+
+    @property
+    def requests(self) -> int:
+        """See `Service.requests`."""
+        return self._service.requests
+
+    @property
+    def answers(self) -> int:
+        """See `Service.answers`."""
+        return self._service.answers
+
+    async def create(self, kind: Kind, request: Mapping[str, Any], external_id: str) -> CreateOutcome:
+        """See `Service.create`."""
+        try:
+            seconds = await self._seconds()
+        except KlingBatchError as error:
+            self._stop(error if isinstance(error, LeaseHeld) else _not_renewed(error))
+            return NotSent(reason=error.message)
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._service.create(kind, request, external_id)
+        except TimeoutError:
+            return Unclear(reason="no answer while the lease was sure to last")
+
+    async def query(self, kind: Kind, any_id: str) -> QueryOutcome:
+        """See `Service.query`."""
+        return await self._service.query(kind, any_id)
+
+    async def page(self, kind: Kind, number: int, size: int) -> ListOutcome:
+        """See `Service.page`."""
+        return await self._service.page(kind, number, size)
+
+    async def _seconds(self) -> float:
+        """Say how long a call may take that is begun now. Nothing is waited for between the last look and the return.
+
+        Raises:
+            LeaseHeld: Another run has the lease, or none was taken.
+            NotFinished: It cannot be renewed.
+        """
+        lease = self._lease
+        if lease is None:
+            raise LeaseHeld("What is to be paid for now was not planned, so that no lease was taken.", hint=_AGAIN)
+        for _ in range(_TRIES):
+            if (seconds := lease.call_s()) > 0:
+                return seconds
+            await self._offload(lease.renew)
+        raise NotFinished("the storage takes too long", hint=_AGAIN)
+
+
+_AGAIN = "Run the same command again: it resumes where this one stopped."
+
+
+def _not_renewed(error: KlingBatchError) -> NotFinished:
+    return NotFinished(f"The lease could not be renewed, so that nothing more is sent: {error.message}", hint=_AGAIN)
