@@ -30,8 +30,10 @@ def folded(stem: str) -> str:
 
 
 def filled(stem: str, job: Job) -> tuple[str, ...]:
-    """Give the stems of a job's files, of one that may differ by format."""
-    return tuple(stem.replace(ANY_FORMAT, name) for name in job.outputs) if ANY_FORMAT in stem else (stem,)
+    """Give the stems of a job's files, of one that may differ by format: of its outputs, and of their sources."""
+    if ANY_FORMAT not in stem:
+        return (stem,)
+    return tuple(stem.replace(ANY_FORMAT, name) for name in dict.fromkeys((*job.outputs, *job.formats)))
 
 
 def path_problem(stem: str) -> str | None:

@@ -91,7 +91,7 @@ class Expansion:
         self._ids: dict[str, tuple[Source, Mapping[str, str]]] = {}
         self._files: dict[str, Take] = {}
         self._plain_names: list[tuple[Job, Page, int]] = []
-        self._among_sources: list[tuple[Take, str, Page, int]] = []
+        self._among_sources: list[tuple[str, Page, int]] = []
         self._finishings: dict[tuple[Said, Said, tuple[str, ...]], _Finishing] = {}
         self._told: set[tuple[str, int, str]] = set()
         self._asked = 0
@@ -181,15 +181,18 @@ class Expansion:
             finish=entry.finishing.recipe,
             check=entry.finishing.checks,
             as_delivered=entry.finishing.as_delivered,
+            picked_stem=words.id if named and not path_problem(words.id) else "",
             source=source,
         )
-        if named and settings.picked:
-            job = replace(job, picked_stem=self._picked_stem(job, words, settings.picked))
+        if named and settings.picked and settings.picked.page:
+            written, page = settings.picked, settings.picked.page
+            stem = next(self._stems("picked", written, job, words, (page, written.at), [0]), "")
+            job = replace(job, picked_stem=stem)
+            if stem:
+                self._plain_names.append((job, entry.page, entry.at("picked")))
         self.jobs.append(job)
         if named and settings.file is not None:
             self._add_takes(entry, job, words, settings.file)
-        if settings.picked is not None and settings.picked.page is not None and job.picked_stem:
-            self._plain_names.append((job, entry.page, entry.at("picked")))
 
     def _handed_over(self, entry: _Entry, request: dict[str, Any]) -> Iterator[InputFile]:
         """Read the files that a job hands over, and put their content in place of their paths."""
@@ -216,12 +219,6 @@ class Expansion:
         entry.page.tell(at, _same_id(words, *first, source))
         return False
 
-    def _picked_stem(self, job: Job, words: _Words, picked: PathTemplate) -> str:
-        """Fill in `picked`. Where nobody wrote it, a job whose name can be no path just has no plain name."""
-        if picked.page is None:
-            return "" if path_problem(words.id) else words.id
-        return next(self._stems("picked", picked, job, words, (picked.page, picked.at), [0]), "")
-
     def _add_takes(self, entry: _Entry, job: Job, words: _Words, file: PathTemplate) -> None:
         place = (entry.page, entry.node.at) if file.page is None else (file.page, file.at)
         for number, stem in enumerate(self._stems("file", file, job, words, place, range(1, job.takes + 1)), 1):
@@ -231,8 +228,8 @@ class Expansion:
                 if first is not take:
                     entry.page.tell(entry.at("file"), _same_path(take, first, name))
                     return
-                if folded(name).startswith(_SOURCES):
-                    self._among_sources.append((take, name, entry.page, entry.at("file")))
+            if folded(stem).startswith(_SOURCES):
+                self._among_sources.append((stem, entry.page, entry.at("file")))
             self.takes.append(take)
 
     def _stems(
@@ -246,26 +243,22 @@ class Expansion:
             if name not in known:
                 page.tell(at, f"`{field}`: {_unknown_hole(name, known)} in the job `{words.id}`")
                 return
+        by_format = "format" in path.template.names and ANY_FORMAT not in path.template.text
         for number in numbers:
-            for name in job.outputs if "format" in path.template.names else ("",):
-                stem = self._stem(path.template, {**values, "format": name}, number)
-                if problem := path_problem(stem):
-                    words_ = f"`{field}` makes the path {shown(stem)} (job `{words.id}`): {problem}"
-                    self._tell_once(page, at, problem, words_)
+            stem = unicodedata.normalize("NFC", path.template.render(values, take=number))
+            stem = stem.replace("/", "_") if self._flatten else stem
+            for name in filled(stem, job) if by_format else (stem,):
+                if problem := path_problem(name):
+                    said = f"`{field}` makes the path {shown(name)} (job `{words.id}`): {problem}"
+                    self._tell_once(page, at, problem, said)
                     return
-            yield self._stem(path.template, values, number)
-
-    def _stem(self, template: Template, values: Mapping[str, str], number: int) -> str:
-        stem = unicodedata.normalize("NFC", template.render(values, take=number))
-        return stem.replace("/", "_") if self._flatten else stem
+            yield stem
 
     def finish(self) -> None:
         """Tell of paths that are those of other files, as far as every job has to be known for it."""
-        for take, path, page, at in self._among_sources:
-            source = self._files.get(folded(path).removeprefix(_SOURCES))
-            if source is not None and source.job.finish:
-                where = f"`{take.job.id}` has the path {shown(path)}"
-                page.tell(at, f"{where}, where the sound of `{source.job.id}` as delivered is kept; name it otherwise")
+        for path, page, at in self._among_sources if any(job.finish for job in self.jobs) else ():
+            where = f"`{_SOURCES}` is where sounds are kept as they were delivered"
+            page.tell(at, f"`file` makes the path {shown(path)}, and {where}; name the folder otherwise")
         jobs: dict[str, Job] = {}
         for job, page, at in self._plain_names:
             for stem in filled(job.picked_stem, job):

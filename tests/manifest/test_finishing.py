@@ -128,9 +128,9 @@ def test_defaults_of_a_kind_and_of_a_table_are_laid_over_those_of_all(write: Wri
             "m.yaml",
             "version: 1\nproject: p\n"
             "defaults:\n  finish: {channels: 1, loudness: -18}\n  check: {quiet: warn}\n"
-            "  text-to-speech: {voice_id: v, finish: {loudness: -23}, check: off}\n"
+            "  text-to-speech: {voice_id: v, finish: {loudness: -23}, check: off, meta: {who: v}}\n"
             "jobs:\n  - {from: t.csv, finish: {channels: 2}, check: {quiet: fail}}\n"
-            "  - {id: c, kind: text-to-speech, text: x}\n"
+            "  - {id: c, kind: text-to-speech, text: x, meta: {what: w}}\n"
             "  - {id: d, kind: video-to-audio, video_id: '1', formats: [mp4, wav], finish: {formats: [ogg]}}\n",
         )
     )
@@ -138,6 +138,7 @@ def test_defaults_of_a_kind_and_of_a_table_are_laid_over_those_of_all(write: Wri
     assert (a.finish["channels"], a.finish["loudness"], a.check["quiet"]["then"]) == (2, -18, "fail")
     assert (b.finish, b.check, b.outputs) == ({}, {}, ("wav",))
     assert (c.finish["channels"], c.finish["loudness"], c.finish["formats"], c.check) == (1, -23, ["mp3"], {})
+    assert c.meta == {"who": "v", "what": "w"}
     assert (d.formats, d.as_delivered, d.outputs) == (("mp4", "wav"), ("mp4",), ("ogg", "mp4"))
 
 

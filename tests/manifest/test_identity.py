@@ -50,6 +50,7 @@ STAYS: dict[str, Change] = {
     "formats": _job(formats=("mp3",)),
     "file": _job(file="x/{id}"),
     "tags": _job(tags=("t",)),
+    "recipe and checks": _job(finish={"channels": 1, "formats": ["wav"]}, check={"silent": {"then": "fail"}}),
     "meta": _job(meta={"a": "b"}),
     "source": _job(source=Source(path="elsewhere.csv", line=99)),
     "path": lambda take: replace(take, stem="elsewhere"),
@@ -107,7 +108,9 @@ noise = st.fixed_dictionaries(
         "formats": st.sampled_from([["wav"], ["mp3"], ["mp3", "wav"]]),
         "tags": st.lists(st.sampled_from(["a", "b", "c"]), unique=True),
         "meta": st.dictionaries(st.sampled_from(["m", "n"]), st.sampled_from(["1", "2"])),
-        "file": st.sampled_from(["x/{id}-{take}", "{take}/{id}"]),
+        "file": st.sampled_from(["x/{id}-{take}", "{take}/{format}/{id}"]),
+        "finish": st.sampled_from(["off", {"loudness": -18}]),
+        "check": st.sampled_from([{"silent": "fail"}, {"quiet": {"below": -40}}]),
     },
 )
 
