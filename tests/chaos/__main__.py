@@ -19,7 +19,7 @@ from tests.chaos.history import Kept, draw
 from tests.chaos.hostile import draw_hostility, play_hostile
 from tests.chaos.kills import kill_batches
 from tests.chaos.play import Record, play
-from tests.chaos.scenes import killed_at, reference
+from tests.chaos.scenes import killed_at, of_every_kind, reference
 
 
 @dataclass(slots=True)
@@ -65,6 +65,9 @@ def main() -> int:
         effects = play(reference()).effects
         echo(f"the reference batch has {effects} effects in a clean run")
         bad += _report("crash points", _many(_by_point, range(1, effects + 1)))
+        effects = play(of_every_kind()).effects
+        echo(f"the batch of every kind has {effects} effects in a clean run")
+        bad += _report("crash points of every kind", _many(_by_point_of_every_kind, range(1, effects + 1)))
     if options.kills:
         bad += _kills(options.kills)
     return 1 if bad else 0
@@ -99,6 +102,10 @@ def _by_point(effect: int) -> Record:
         record.charges += bare.charges
         record.delivered += bare.delivered
     return record
+
+
+def _by_point_of_every_kind(effect: int) -> Record:
+    return replace(play(killed_at(effect, Kept.ALL, of_every_kind())), seed=effect, log=[])
 
 
 def _many(one: Callable[[int], Record], numbers: Iterable[int]) -> Sum:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from decimal import Decimal
 from itertools import cycle
 
+from kling_batch.catalog import kinds
 from kling_batch.model import Job, Source
 from kling_batch.sandbox.faults import ALL_CALLS, API_CALLS, Call, Effect, Rule
 from kling_batch.sandbox.settings import Behaviour, Span, WorldSettings
@@ -52,9 +53,15 @@ def reference(life: Life | None = None) -> History:
     )
 
 
-def killed_at(effect: int, kept: Kept) -> History:
-    """Give the reference batch, killed at an effect."""
-    return reference(Life(end=End.EFFECT, at=float(effect), kept=kept, power_cut=effect % 2 == 0))
+def of_every_kind() -> History:
+    """Give the reference batch with a job of each kind, and one kind twice."""
+    return _of_kinds(reference(), *(each.name for each in kinds().values()))
+
+
+def killed_at(effect: int, kept: Kept, batch: History | None = None) -> History:
+    """Give the reference batch, or another, killed at an effect."""
+    life = Life(end=End.EFFECT, at=float(effect), kept=kept, power_cut=effect % 2 == 0)
+    return replace(batch or reference(), lives=(life,))
 
 
 def _struck(on: frozenset[Call], name: str, value: object) -> Rule:

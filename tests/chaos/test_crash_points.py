@@ -6,7 +6,7 @@ import pytest
 
 from tests.chaos.history import Kept
 from tests.chaos.play import play
-from tests.chaos.scenes import killed_at, reference
+from tests.chaos.scenes import killed_at, of_every_kind, reference
 
 _BLOCKS = 3
 _STRIDE = 99
@@ -33,6 +33,16 @@ def test_a_death_at_any_effect_costs_nothing(effects: int, block: int) -> None:
     assert {point: record.violations for point, record in records.items() if record.violations} == {}
     assert {record.charges for record in records.values()} == {20}
     assert all(record.kills == 1 for record in records.values())
+
+
+def test_a_death_at_any_effect_of_any_kind_costs_no_more_than_what_was_lost() -> None:
+    """With every kind in the batch, all is delivered but the speech whose answer died with the program."""
+    batch = of_every_kind()
+    points = range(1, play(batch).effects, _STRIDE)
+    records = [play(killed_at(point, Kept.ALL, batch)) for point in points]
+    assert [record.violations for record in records if record.violations] == []
+    assert {record.delivered for record in records} <= set(range(16, 21))
+    assert {record.kills for record in records} == {1}
 
 
 @pytest.mark.parametrize("block", range(_BLOCKS))

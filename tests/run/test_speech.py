@@ -79,6 +79,18 @@ def test_a_lost_answer_is_unknown_and_never_sent_again(spoken: Any, serve: Any, 
     assert posts(server) == 5
 
 
+def test_a_lost_answer_is_asked_for_anew_by_its_edition(spoken: Any, serve: Any, rule: Any) -> None:
+    """What its reason says to do makes a new sound of it, and of nothing else."""
+    server = serve(rules=(rule("lost-after", match="warm", nth=frozenset({1})),))
+    spoken.manifest.write_text(LINES.replace("takes: 2", "takes: 1"), encoding="utf-8")
+    assert (spoken.run(), posts(server)) == (6, 3)
+    asked = LINES.replace("takes: 2", "takes: 1").replace("[warm, wary]", "[wary]")
+    anew = '  - {id: greeting-warm, kind: text-to-speech, text: "Welcome, warm stranger", voice_id: oversea_male1, '
+    spoken.manifest.write_text(asked + anew + "voice_language: en, edition: 2}\n", encoding="utf-8")
+    assert (spoken.run(), posts(server)) == (0, 4)
+    assert takes_of(spoken)["greeting-warm:1"]["status"] == "succeeded"
+
+
 def test_what_a_lost_answer_may_have_cost_is_the_highest_price_seen(spoken: Any, serve: Any, rule: Any) -> None:
     """A call that was lost before any price was seen is said, and counted, to cost what the others turned out to."""
     lost_answer = rule("lost-after", match="warm", nth=frozenset({1}))
