@@ -307,7 +307,7 @@ def must_show() -> list[dict[str, Any]]:
     hundred = Case(takes=1000, slots=100, median_s=2.0, sigma=SIGMA)
     seven = Case(takes=100, slots=7, median_s=2.0, sigma=SIGMA)
     sixty = Case(takes=300, slots=60, median_s=2.0, sigma=SIGMA)
-    fast, slow = replace(ten, sigma=0.0, lost=0.0), replace(ten_slow, sigma=0.0, lost=0.0)
+    fast, slow = replace(ten, sigma=0.0), replace(ten_slow, sigma=0.0)
     told, unlike = program(poll_interval_s=0.1), program(poll_interval_s=0.1, told=False)
     real = program(poll_interval_s=0.1, empty_account=False)
     one = program(poll_interval_s=0.1, empty_account=False, select="s000000")
@@ -328,8 +328,8 @@ def must_show() -> list[dict[str, Any]]:
         measure("told", sixty, told, repeats=9),
         measure("auto", sixty, unlike, repeats=9),
         *(
-            measure(f"callbacks, {words}", replace(case, lost=lost, signed=signed), told, repeats=1)
-            for case in (fast, slow)
+            measure(f"callbacks, {words}", replace(case, lost=lost, signed=signed), told, repeats=9)
+            for case in (fast, ten, slow, ten_slow)
             for words, lost, signed in (("signed", 0.0, True), ("unsigned", 0.0, False), ("20 % lost", 0.2, True))
         ),
     ]

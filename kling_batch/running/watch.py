@@ -32,11 +32,11 @@ _AT_ONCE = 8
 _SHORTEST_PAGE = 30
 _ROWS_A_TASK = 4
 """Rows of a page for each task in flight: newest first, few tasks are overtaken by so many others."""
-_BACKSTOP_S = 15.0
+_BACKSTOP_S = 20.0
 """The gap between two polls where callbacks are relied on."""
 _LATE = 0.02
 """How much longer than any before it a task may take until it is asked for, where callbacks are relied on."""
-_LATER = 0.15
+_LATER = 0.4
 """How much older it is when it is asked for again."""
 _GRACE_S = 1.0
 """How long after a poll has found an end a callback may still tell of it."""
