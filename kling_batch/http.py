@@ -54,7 +54,7 @@ def open_client(
             base_url=base_url,
             headers=headers,
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
-            timeout=httpx.Timeout(timeout_s, connect=10.0, pool=None),
+            timeout=wait_for(timeout_s),
             limits=httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS),
             trust_env=by_proxy,
             mounts=_DIRECT,
@@ -67,6 +67,11 @@ def open_client(
             f"No HTTP client can be made with the proxy or the certificates that are set ({type(error).__name__}).",
             hint="Mend or unset HTTPS_PROXY, HTTP_PROXY, ALL_PROXY or NO_PROXY, or SSL_CERT_FILE and SSL_CERT_DIR.",
         ) from None
+
+
+def wait_for(seconds: float) -> httpx.Timeout:
+    """Wait so long for an answer, or for more of it; for a connection never longer than 10 seconds."""
+    return httpx.Timeout(seconds, connect=10.0, pool=None)
 
 
 @cache

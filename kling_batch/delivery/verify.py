@@ -128,6 +128,7 @@ def verify_audio(
         data = path.read_bytes()
     if audio_format in VIDEOS:
         return _verify_video(data, stated_s)
+    named = audio_format
     if "wav" in also and data.startswith(_WAVS):
         audio_format = "wav"
     readable, damage = _READABLE.get(audio_format, _as_it_is)(data)
@@ -151,6 +152,8 @@ def verify_audio(
         sound = replace(
             sound, warnings=(f"the service states {stated_s:.2f} s, and it lasts {sound.duration_s:.2f} s",)
         )
+    if audio_format != named:
+        sound = replace(sound, warnings=(*sound.warnings, f"it is {audio_format.upper()}, and kept as it came"))
     return Suspect(sound=sound, reason="; ".join(reasons)) if reasons else sound
 
 

@@ -368,7 +368,7 @@ class _Delivery:
     async def _task(self, *, fresh: bool) -> Task | NotYet | Undelivered:
         """What the service says of the task; asked for it alone where a fresh URL is needed."""
         if self.scheduler.kind.synchronous:
-            return self._answered()
+            return await self._answered(fresh=fresh)
         if self.work.task is not None and self.work.task.audios and not fresh:
             return self.work.task
         task = None if fresh else await self.deliveries.shown(self.ports, self.scheduler.kind, self.work)
@@ -386,9 +386,13 @@ class _Delivery:
         self.work.row = with_made(self.work.row, task, self.scheduler.kind)
         return task
 
-    def _answered(self) -> Task | Undelivered:
-        """Say what a synchronous call made: the journal knows it, and nobody else can be asked."""
+    async def _answered(self, *, fresh: bool) -> Task | Undelivered:
+        """Say what a synchronous call made: the journal knows it. Where that is of no use, the service may tell."""
         row = self.work.row
+        if row.task_id is not None and (fresh or not row.audios):
+            outcome = await self.ports.service.query(self.scheduler.kind, row.task_id)
+            if isinstance(outcome, Found) and outcome.task.audios:
+                return outcome.task
         if row.task_id is None or not row.audios:
             return _ANSWER_GONE
         return Task(task_id=row.task_id, external_id=None, status=TaskStatus.SUCCEEDED, audios=row.audios)

@@ -12,6 +12,7 @@ from functools import partial
 from typing import assert_never
 
 from kling_batch.errors import AccountStop, ServiceStop
+from kling_batch.events import Warned
 from kling_batch.model import Status, Task
 from kling_batch.records.account import Control
 from kling_batch.records.attempts import Stage
@@ -23,7 +24,9 @@ from kling_batch.running.reading import stop_for
 from kling_batch.running.reconcile import Reconciler
 from kling_batch.running.scheduler import Call, Create, LookAgain, LookUp, Prove, Scheduler, Settle
 from kling_batch.running.work import Work
+from kling_batch.service.client import LONGEST_CALL_S
 from kling_batch.service.outcomes import Created, NotSent, Refused, Unclear
+from kling_batch.text import counted
 
 _LEAST_WAIT_S = 0.001
 """A clock far from zero cannot tell a shorter while from none."""
@@ -33,6 +36,7 @@ _COLLECT_S = 10.0
 """How long a stop that the service is the reason of waits for what is in flight and for files on their way."""
 _GRACE_S = 5.0
 """How long a stop waits for the answers of calls under way."""
+_ONCE = "Waiting for the answers of {} that may be paid for: they are not to be had again."
 _LOOK_IT_UP = "Look up what the code means, mend that, and run again: what it may have made is looked for first."
 
 
@@ -64,12 +68,20 @@ class Engine:
         preparing = group.create_task(self.guarded(partial(self.reconciler.prepare, controls)), name="look-up")
         await self.guarded(partial(self._send, group))
         preparing.cancel()
-        await self._wait_until(lambda: not scheduler.submitting, _GRACE_S)  # an answer need not be looked for later
+        await self._await_answers()
         if isinstance(scheduler.stopped, AccountStop | ServiceStop):
             halts = scheduler.halts
             await self._wait_until(lambda: scheduler.only_queued or scheduler.halts != halts, _COLLECT_S)
         for task in self._calls:
             task.cancel()
+
+    async def _await_answers(self) -> None:
+        """Wait for the answers of calls under way: what is heard need not be looked for, or could not be."""
+        scheduler = self.scheduler
+        once = len(scheduler.submitting) if scheduler.kind.synchronous else 0
+        if once:
+            self.ports.observe(Warned(at=self.ports.clock.time(), message=_ONCE.format(counted(once, "call"))))
+        await self._wait_until(lambda: not scheduler.submitting, LONGEST_CALL_S if once else _GRACE_S)
 
     async def guarded(self, call: Callable[[], Awaitable[None]]) -> None:
         """Stop the run where a call meets what ends it: see `Scheduler.guarded`.
@@ -106,7 +118,9 @@ class Engine:
             pass
         self.wake.clear()
         self.scheduler.after_sleep(patience.waited(now, seconds))
-        if patience.left_s <= 0:
+        if self.scheduler.kind.synchronous and self.scheduler.submitting:
+            patience.renew()  # the call is the work, and has an end of its own
+        elif patience.left_s <= 0:
             self.scheduler.halt(self.scheduler.account.reader.nothing_moved())
 
     async def _wait_until(self, done: Callable[[], bool], seconds: float) -> None:

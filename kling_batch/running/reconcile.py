@@ -29,6 +29,7 @@ _NAMELESS = (
     "Tasks of the kind {} take no name of ours: what another machine, or another copy of this folder, has sent and "
     "paid for of these takes cannot be seen."
 )
+_UNNAMED = "such a call takes no name of ours, so that it cannot be looked for"
 _WHY_UNKNOWN = {
     Silence.ABSENT: "no trace of it on the service, and it is not sent again",
     Silence.UNHEARD: "the account shows no task by its external id, so that nothing can be known of it",
@@ -211,7 +212,8 @@ class Reconciler:
         elif not work.row.run_id:
             scheduler.leave_unknown(work, "its answer went to another account, which had this folder before")
         elif decide.after_silence(found, resends=work.resends, hold_unclear=options.hold_unclear) is Next.UNKNOWN:
-            scheduler.leave_unknown(work, f"{reason}; {_WHY_UNKNOWN[found]}")
+            why = _UNNAMED if scheduler.kind.external_id is None else _WHY_UNKNOWN[found]
+            scheduler.leave_unknown(work, f"{reason}; {why}")
         else:
             scheduler.resend(work)
             await self.ports.journal.save(work.row)

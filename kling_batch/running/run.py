@@ -285,8 +285,9 @@ class Run:
         watcher = Watcher(scheduler, reconciler, ports, wakes[1])
         async with asyncio.TaskGroup() as group:  # side by side until the engine says that it is over
             beside = [group.create_task(engine.guarded(watcher.watch), name="watch")]
-            telling = self.reader.tell_until_answered(scheduler.patience)
-            beside.append(group.create_task(telling, name="tell of silence"))
+            if not of_kind.synchronous:  # whose answer takes as long as the work
+                telling = self.reader.tell_until_answered(scheduler.patience)
+                beside.append(group.create_task(telling, name="tell of silence"))
             delivering = partial(deliveries.work, scheduler, ports)
             beside += [group.create_task(engine.guarded(delivering), name=f"deliver {n}") for n in range(WORKERS)]
             hints = None if ports.callbacks is None else Hints(watcher, ports.callbacks)

@@ -170,7 +170,7 @@ class Watcher:
 
     async def _read(self, size: int, watched: Sequence[Work]) -> tuple[list[Work], bool]:
         """Read the first page and take in what it shows. Gives what it does not show, and whether it was full."""
-        if self._list_refused:
+        if self._list_refused or self.scheduler.kind.synchronous:
             return list(watched), False
         outcome = await self.ports.service.page(self.scheduler.kind, 1, size)
         self._list_refused = isinstance(outcome, Refused)

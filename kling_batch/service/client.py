@@ -47,6 +47,8 @@ MOST_CALLS = 8
 """Calls at once, one for each connection of `http.open_client`: a call waits here, where its time does not run."""
 CALL_TIMEOUT_S = 60.0
 """Seconds that a call may take, from its connection to the last byte of the answer."""
+LONGEST_CALL_S = 300.0
+"""The same for a call whose answer is what it is paid for: that is not to be had again."""
 LARGEST_ANSWER = 8 << 20
 """Bytes of an answer, unpacked: 16 kB for each row of the longest page."""
 LONGEST_PAGE = 500
@@ -172,7 +174,8 @@ class KlingService:
         named = {} if kind.external_id is None else {kind.external_id: external_id}
         told = {} if None in {kind.callback, self._callback_url} else {kind.callback: self._callback_url}
         body = json.dumps({**request, **named, **told}, ensure_ascii=False).encode()
-        reply = await self._signed(lambda: self._send("POST", kind.path, body))
+        seconds = LONGEST_CALL_S if kind.synchronous else CALL_TIMEOUT_S
+        reply = await self._signed(lambda: self._send("POST", kind.path, body, seconds=seconds))
         if isinstance(reply, _Lost):
             return Unclear(reason=reply.reason) if reply.sent else NotSent(reason=reply.reason)
         return wire.read_create(reply, external_id, kind)
@@ -228,14 +231,16 @@ class KlingService:
             case _:
                 return False
 
-    async def _send(self, method: str, path: str, body: bytes | None = None) -> wire.Reply | _Lost:
+    async def _send(
+        self, method: str, path: str, body: bytes | None = None, *, seconds: float = CALL_TIMEOUT_S
+    ) -> wire.Reply | _Lost:
         async with self._room:
-            return await self._call(method, path, body)
+            return await self._call(method, path, body, seconds)
 
-    async def _call(self, method: str, path: str, body: bytes | None) -> wire.Reply | _Lost:
+    async def _call(self, method: str, path: str, body: bytes | None, seconds: float) -> wire.Reply | _Lost:
         import httpx
 
-        from kling_batch.http import TooLarge, read_body
+        from kling_batch.http import TooLarge, read_body, wait_for
 
         headers = {"Authorization": f"Bearer {self._signer.token()}"}
         content = bytearray()
@@ -243,8 +248,8 @@ class KlingService:
         self.requests += 1
         try:
             async with (
-                asyncio.timeout(CALL_TIMEOUT_S),
-                self._http.stream(method, path, headers=headers, content=body) as response,
+                asyncio.timeout(seconds),
+                self._http.stream(method, path, headers=headers, content=body, timeout=wait_for(seconds)) as response,
             ):
                 await read_body(response, LARGEST_ANSWER, content.extend)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
@@ -252,7 +257,7 @@ class KlingService:
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, UnicodeError) as error:
             return self._lost(error, sent=True)
         except TimeoutError:
-            return _Lost(reason=f"no whole answer within {CALL_TIMEOUT_S:.0f} s", sent=True)
+            return _Lost(reason=f"no whole answer within {seconds:.0f} s", sent=True)
         except TooLarge:
             return _Lost(reason=f"an answer of more than {LARGEST_ANSWER} bytes", sent=True)
         self.answers += 1

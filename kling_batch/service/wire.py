@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
@@ -45,6 +46,7 @@ _STATUSES = {
 _SAYS_NOTHING = {Reaction.TROUBLE, Reaction.UNKNOWN, Reaction.SLOW_DOWN, Reaction.NO_ROOM}
 """Reactions to a read that may be repeated."""
 _OK = range(200, 300)
+_NO_SUCH_CALL = {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}
 _LONGEST_MESSAGE = 500
 _LONGEST_URL = 8_192
 _LONGEST_NUMBER = 40
@@ -101,29 +103,42 @@ def read_create(reply: Reply, external_id: str, kind: Kind) -> CreateOutcome:
             strange = reply.status in _OK and envelope.code not in CODES
             return Unclear(reason=f"{envelope.code}: {envelope.message}", code=envelope.code, strange=strange)
         return refused
-    task = read_task(envelope.data, kind)
+    task = read_task(_named(envelope, kind), kind)
     if task is None:
         return Unclear(reason="accepted, but the answer names no task")
-    if task.external_id not in {None, external_id}:
+    if kind.external_id is not None and task.external_id not in {None, external_id}:
         return Unclear(reason="the answer names another call's task")
     return Created(task=task)
+
+
+def _named(envelope: _Envelope, kind: Kind) -> Any:
+    """Give the fields of a task that was made. An answer that is not to be had again is taken without an id as well."""
+    if not kind.synchronous:
+        return envelope.data
+    data = _alone(envelope.data)
+    lacks = isinstance(data, dict) and data.get("task_result") and not data.get("task_id")
+    return {**data, "task_id": envelope.request_id} if lacks else data
+
+
+def _alone(data: Any) -> Any:
+    return data[0] if isinstance(data, list) and len(data) == 1 else data
 
 
 def read_query(reply: Reply, wanted_id: str, kind: Kind) -> QueryOutcome:
     """Classify the answer to a query for one task, by its task id or by its external id.
 
     How an unknown id is answered is not documented: 404 with 1203, 400 with 1200 or 1201, and 200 with empty data are
-    all read as absent.
+    all read as absent; so is any 404 or 405 where no query is documented.
     """
+    if kind.synchronous and reply.status in _NO_SUCH_CALL:
+        return Absent()
     envelope = _read(reply)
     match envelope:
         case Refused(reaction=Reaction.ABSENT | Reaction.REFUSE_OR_EXISTS):
             return Absent()
         case Refused() | ReadFailed():
             return envelope
-    data = envelope.data
-    if isinstance(data, list) and len(data) == 1:
-        data = data[0]
+    data = _alone(envelope.data)
     if data is None or data in ({}, []):
         return Absent()
     task = read_task(data, kind)
@@ -285,7 +300,7 @@ def _refusal(envelope: _Envelope, http_status: int) -> Refused:
 
 
 def read_task(data: Any, kind: Kind) -> Task | None:
-    """Read a task from its fields; None where they name none."""
+    """Read a task from its fields; None where they name none. A synchronous call that names files has ended."""
     if not isinstance(data, dict):
         return None
     task_id = data.get("task_id")
@@ -293,14 +308,18 @@ def read_task(data: Any, kind: Kind) -> Task | None:
         task_id = str(task_id)
     if not isinstance(task_id, str) or not ID.fullmatch(task_id):
         return None
+    status = _STATUSES.get((_text(data.get("task_status")) or "submitted").casefold(), TaskStatus.PROCESSING)
+    audios = tuple(_audios(data.get("task_result"), kind))
+    if kind.synchronous and not status.ended and any(audio.urls for audio in audios):
+        status = TaskStatus.SUCCEEDED
     info = data.get("task_info")
     external = _text(info.get("external_task_id")) if isinstance(info, dict) else None
     return Task(
         task_id=task_id,
         external_id=external or _text(data.get("external_task_id")) or None,
-        status=_STATUSES.get((_text(data.get("task_status")) or "submitted").casefold(), TaskStatus.PROCESSING),
+        status=status,
         message=_text(data.get("task_status_msg")) or "",
-        audios=tuple(_audios(data.get("task_result"), kind)),
+        audios=audios,
         units=_decimal(data.get("final_unit_deduction")),
         created_ms=_time_ms(data.get("created_at")),
         updated_ms=_time_ms(data.get("updated_at")),
@@ -318,7 +337,10 @@ def _audios(result: Any, kind: Kind) -> Iterator[Audio]:
 
 
 def _audio(row: Mapping[str, Any], outputs: Mapping[str, Output], id_field: str) -> Audio:
-    urls = {name: url for name, output in outputs.items() if (url := _text(row.get(output.url)))}
+    fields = {name: (output.url, f"url_{name}", f"{name}_url") for name, output in outputs.items()}
+    urls = {
+        name: url for name, told in fields.items() if (url := next(filter(None, map(_text, map(row.get, told))), None))
+    }
     lengths = {name: _decimal(row.get(output.length)) for name, output in outputs.items() if output.length}
     return Audio(
         id=_text(row.get(id_field)) or "",

@@ -24,7 +24,7 @@ from kling_batch.sandbox.quick import quick_clip
 from kling_batch.sandbox.rows import voice_id
 from kling_batch.sandbox.settings import DAY_S, NO_TIME
 from kling_batch.sandbox.world import World
-from kling_batch.service.client import CALL_TIMEOUT_S
+from kling_batch.service.client import LONGEST_CALL_S
 from tests.chaos.history import End, History, Place
 from tests.chaos.process import COLLEAGUE, Machine
 
@@ -84,7 +84,7 @@ class Truth:
         """
         begun_anew = self.machine.journals > 1 and len(self.history.kinds) + len(self.texts) > 1
         spoken = (task for task in self.ledger.tasks if task.external_id in self.texts)
-        overdue = any(task.ends_at - task.created_at > CALL_TIMEOUT_S for task in spoken)
+        overdue = any(task.ends_at - task.created_at > LONGEST_CALL_S for task in spoken)
         unknown = self.history.silent or begun_anew or overdue
         return not unknown and (self.history.keeps_all or not self.forgets)
 

@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from tests.promises.service import Call, Say, Service, accept, refuse
 
 PATH = "/v1/audio/text-to-audio"
+SPEECH = "/v1/audio/tts"
 
 
 class _Host(BaseHTTPRequestHandler):
@@ -50,7 +51,8 @@ class _Api(_Host):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         call = self.service.note("create", str(body.get("external_task_id") or ""))
-        self.answer(call, lambda account: self.service.create(body, account))
+        make = self.service.speak if self.path == SPEECH else self.service.create
+        self.answer(call, lambda account: make(body, account))
 
     def do_GET(self) -> None:
         parts = urlsplit(self.path)
@@ -61,6 +63,8 @@ class _Api(_Host):
         elif parts.path.startswith(f"{PATH}/"):
             wanted = unquote(parts.path.removeprefix(f"{PATH}/"))
             self.answer(self.service.note("query", wanted), lambda account: self.service.query(wanted, account))
+        elif parts.path.startswith(SPEECH):
+            self.answer(self.service.note("query"), lambda _: refuse(404, 1202, "no such call"))
         else:
             self.answer(self.service.note("costs"), lambda _: accept(self.service.packs))
 

@@ -107,6 +107,14 @@ class Machine:
         """Write a manifest of these jobs, each with the same further fields; `limits` stands above them."""
         limits = fields.pop("limits", {})
         described = [{"id": job, "prompt": f"A sound called {job}", "duration": 3.0, **fields} for job in jobs]
+        return self._written(described, limits)
+
+    def speak(self, *jobs: str) -> Machine:
+        """Write a manifest of jobs that are spoken."""
+        voice = {"kind": "text-to-speech", "voice_id": "oversea_male1", "voice_language": "en"}
+        return self._written([{"id": job, "text": f"Hello {job}", **voice} for job in jobs], {})
+
+    def _written(self, described: list[dict[str, Any]], limits: dict[str, Any]) -> Machine:
         self.folder.mkdir(parents=True, exist_ok=True)
         manifest = {"version": 1, "project": "set", "limits": limits, "jobs": described}
         (self.folder / "set.json").write_text(json.dumps(manifest), encoding="utf-8")

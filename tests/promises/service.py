@@ -88,6 +88,8 @@ class Service:
     price: Decimal = Decimal("0.25")
     ending: Callable[[Task], tuple[str, str]] = lambda _: ("succeed", "")
     audios_after_s: float = 0.0
+    spoken: Callable[[dict[str, Any]], Any] = lambda row: row
+    """What becomes of the answer to a call for speech."""
     # What it shows
     hidden: Callable[[Task, float], bool] = lambda _, __: False
     """Whether a task of this age is shown nowhere at all."""
@@ -194,6 +196,16 @@ class Service:
             self.most_in_flight = max(self.most_in_flight, flying)
             self.changed.notify_all()
         return accept(self.row(task, self._shown(task, bare=True)))
+
+    def speak(self, body: dict[str, Any], account: str) -> Say:
+        """Make speech: its file is named in this answer and nowhere else, and no query knows it."""
+        with self.changed:
+            text = str(body["text"])
+            task = self._make(text, text, generation_s=0.0, price=Decimal("0.05"), account=account)
+            self.changed.notify_all()
+        audio = {"id": f"audio-{task.task_id}", "url": f"{self.files_url}/{task.task_id}.mp3", "duration": "3.0"}
+        shown = {**self._shown(task), "task_info": {}, "task_result": {"audios": [audio]}}
+        return accept(self.spoken(shown))
 
     def query(self, wanted: str, account: str) -> Say:
         """Show the account's first task that has this id; by an external id it may take a while."""

@@ -118,6 +118,7 @@ def test_what_the_service_made_in_another_format_is_kept(spoken: Any, serve: Any
     change(server, {"speech_format": "wav"})
     assert spoken.run() == 0
     assert (spoken.out / "greeting-warm-01.mp3").read_bytes().startswith(b"RIFF")
+    assert takes_of(spoken)["greeting-warm:1"]["warnings"] == ["greeting-warm-01.mp3: it is WAV, and kept as it came"]
     assert main(["verify", str(spoken.manifest)]) == 0
 
 

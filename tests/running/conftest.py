@@ -81,6 +81,7 @@ def parts_of(tmp_path: Path) -> Callable[..., Parts]:
         delivered: list[Work] | None = None,
         *,
         world: Any = None,
+        of_kind: str = "text-to-audio",
         **options: Any,
     ) -> Parts:
         ports = Ports(
@@ -96,13 +97,13 @@ def parts_of(tmp_path: Path) -> Callable[..., Parts]:
         )
         ports = replace(ports, **(world or {}))
         reader = Reader(ports.service, ports.clock, ports.rng, ports.observe)
-        account = Account(reader, kind("text-to-audio"))
+        account = Account(reader, kind(of_kind))
         wake = asyncio.Event()
         given = {"knowledge": Knowledge(), "proven": True, "budget": Budget()}
         scheduler = Scheduler(
             works=works,
             durations=deque(),
-            kind=kind("text-to-audio"),
+            kind=kind(of_kind),
             limit=Limit(cap=options.get("concurrency")),
             held=HeldSlots(20.0),
             account=account,

@@ -1,0 +1,58 @@
+"""What is spoken is named in the answer to its call alone: whatever that says, nothing of it is lost or paid twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.promises.machine import Machine
+from tests.promises.service import Service
+
+Row = dict[str, Any]
+
+
+def renamed(row: Row) -> Row:
+    """Name the file as sounds have it."""
+    (audio,) = row["task_result"]["audios"]
+    return {**row, "task_result": {"audios": [{"id": audio["id"], "url_mp3": audio["url"]}]}}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        lambda row: {**row, "task_id": ""},
+        lambda row: {**row, "task_status": "processing"},
+        lambda row: {**row, "task_status": "SUCCESS"},
+        lambda row: {**row, "task_info": {"external_task_id": "a name of its own"}},
+        lambda row: [row],
+        renamed,
+    ],
+    ids=["no id", "not ended", "an unknown word", "a name", "a list", "other fields"],
+)
+def test_an_answer_that_names_the_file_is_taken(
+    machine: Machine, service: Service, said: Callable[[Row], object]
+) -> None:
+    """The documentation has one form of it, and it is not to be had again."""
+    service.spoken = said
+    ended = machine.speak("one", "two").run("--yes")
+    assert ended.done, ended.said
+    assert service.paid_once(2)
+
+
+def test_one_that_has_not_ended_holds_nothing_up(machine: Machine, service: Service) -> None:
+    """No query for it is documented: where there is none, it alone is unknown, in every run, and not sent again."""
+    first: list[str] = []
+
+    def unended(row: Row) -> Row:
+        first.append(row["task_id"])
+        return row if row["task_id"] != first[0] else {**row, "task_status": "submitted", "task_result": {}}
+
+    service.spoken = unended
+    machine.speak("one", "two", "three")
+    for _ in range(2):
+        ended = machine.run("--yes")
+        assert (ended.status, sorted(ended.statuses)) == (6, ["succeeded", "succeeded", "unknown"])
+        assert any(first[0] in str(take["error"]) for take in ended.takes.values())
+    assert service.paid_once(3)
