@@ -1,0 +1,224 @@
+"""Two coordinators, which are real processes, on one set and one bucket; whoever works is killed or stopped.
+
+The sandbox behind a real socket keeps the books; the bucket is that of an S3 endpoint in a process of its own.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from unittest.mock import patch
+from urllib.parse import urlsplit
+
+from kling_batch.records.lease import Holder
+from kling_batch.records.object_store import ObjectDocuments
+from kling_batch.sandbox.app import SandboxServer
+from kling_batch.sandbox.quick import quick_clip
+from kling_batch.sandbox.settings import Behaviour, Span, WorldSettings
+
+LIFE_S = 2.0
+_SETTLE_S = 1.0
+_TAKES = 12
+_BOUND_S = 120.0
+_GAP_S = 0.02
+_MOST_STARTS = 12
+_BUCKET = "rounds"
+_MANIFEST = f"""\
+version: 1
+project: rounds
+defaults: {{duration: 3.0, formats: [wav], takes: {_TAKES // 3}}}
+jobs:
+  - {{id: creak, prompt: A door creaks}}
+  - {{id: rain, prompt: Rain on tin}}
+  - {{id: bell, prompt: A bell far away}}
+"""
+_CHECKOUT = Path(__file__).parents[2]
+
+
+@dataclass(kw_only=True)
+class Tally:
+    """What came of many rounds. `fenced` counts runs that were stopped, succeeded, and found it before they paid."""
+
+    rounds: int = 0
+    kills: int = 0
+    stops: int = 0
+    fenced: int = 0
+    succeeded: int = 0
+    charges: int = 0
+    statuses: Counter[int] = field(default_factory=Counter)
+    violations: list[str] = field(default_factory=list)
+
+
+def play_rounds(count: int, s3: str, root: Path, *, tell: Callable[[str], None], first: int = 0) -> Tally:
+    """Play rounds against an S3 endpoint, and judge each."""
+    tally = Tally()
+    _make_bucket(s3)
+    for number in range(first, first + count):
+        rng = random.Random(f"lease round {number}")
+        folder = root / str(number)
+        with SandboxServer(_settings(rng), rules=(), synth=quick_clip) as server, patch.dict(os.environ, _cloud(s3)):
+            _Round(number, folder, server, rng, tally).play()
+        tally.rounds += 1
+        tell(str(tally))
+    return tally
+
+
+def _make_bucket(s3: str) -> None:
+    connection = http.client.HTTPConnection(urlsplit(s3).netloc)
+    connection.request("PUT", f"/{_BUCKET}")
+    connection.getresponse().read()
+    connection.close()
+
+
+def _cloud(s3: str) -> dict[str, str]:
+    keys = {"AWS_ACCESS_KEY_ID": "ada", "AWS_SECRET_ACCESS_KEY": "lovelace", "AWS_REGION": "eu-central-1"}
+    return {"AWS_ENDPOINT_URL": s3, "AWS_ALLOW_HTTP": "true", **keys}
+
+
+def _settings(rng: random.Random) -> WorldSettings:
+    late = Span(low=0.0, high=_SETTLE_S / 2)
+    return WorldSettings(
+        seed=rng.randrange(10**6),
+        concurrency=4,
+        generation=Span(low=0.2, high=1.0),
+        latency=Span(low=0.0, high=0.1),
+        sample_rate=8000,
+        behaviour=Behaviour(
+            duplicate_id="accept",
+            query_visible_after=late,
+            list_visible_after=late,
+        ),
+    )
+
+
+class _Round:
+    """One set, worked on by two machines until it is done on both."""
+
+    def __init__(self, number: int, folder: Path, server: SandboxServer, rng: random.Random, tally: Tally) -> None:
+        self._number, self._folder, self._server, self._rng, self._tally = number, folder, server, rng, tally
+        self._store = f"s3://{_BUCKET}/{number}-{rng.randrange(10**9)}"
+        self._documents = ObjectDocuments(self._store)
+        self._lease: str | None = None
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._starts: Counter[str] = Counter()
+        self._stopped: dict[int, str] = {}
+        """Who was stopped, by its process, and which run that was."""
+
+    def play(self) -> None:
+        for machine in ("one", "two"):
+            self._start(machine)
+        try:
+            acts = sorted(self._rng.sample(range(1, _TAKES), self._rng.randint(1, 3)))
+            while self._running:
+                if acts and self._charges >= acts[0] and (holder := self._holder()) is not None:
+                    acts.pop(0)
+                    self._act(holder)
+                self._look()
+                self._bounded()
+            self._judge()
+        finally:
+            for process in self._running.values():
+                process.kill()
+                process.wait()
+
+    @property
+    def _charges(self) -> int:
+        return len(self._server.world.ledger.charges)
+
+    def _bounded(self) -> None:
+        time.sleep(_GAP_S)
+        if time.monotonic() - self._began > _BOUND_S:
+            raise TimeoutError(f"round {self._number} does not end")
+
+    def _start(self, machine: str) -> None:
+        self._began = time.monotonic()
+        home = self._folder / machine
+        home.mkdir(parents=True, exist_ok=True)
+        (home / "rounds.yaml").write_text(_MANIFEST, encoding="utf-8")
+        self._starts[machine] += 1
+        options = ["--store", self._store, "--wait", "60", "--settle-time", str(_SETTLE_S), "--poll-interval", "0.1"]
+        command = [sys.executable, "-m", "tests.lease.coordinator", str(LIFE_S), "run", str(home / "rounds.yaml")]
+        with (home / "said.txt").open("ab") as said:
+            self._running[machine] = subprocess.Popen(
+                [*command, "--yes", "--quiet", "--out", str(home / "out"), "--concurrency", "3", *options],
+                cwd=_CHECKOUT, env=self._environment(home), stdout=subprocess.DEVNULL, stderr=said,
+            )  # fmt: skip
+
+    def _environment(self, home: Path) -> Mapping[str, str]:
+        ours = {name: value for name, value in os.environ.items() if not name.startswith(("KLING_", "XDG_"))}
+        keys = {"KLING_BASE_URL": self._server.url, "KLING_API_KEY": self._server.world.settings.api_key}
+        return {**ours, **keys, "HOME": str(home)}
+
+    def _holder(self) -> Holder | None:
+        """Say who works, if it is one of ours that runs."""
+        names = [self._lease] if self._lease else [f"leases/{self._account}/rounds.json"]
+        found = self._documents.read(names[0])
+        holder = None if found is None else Holder.of(found)
+        pids = {process.pid for process in self._running.values() if process.poll() is None}
+        return holder if holder is not None and not holder.ended and holder.pid in pids else None
+
+    @property
+    def _account(self) -> str:
+        from kling_batch.service.auth import Keys
+
+        return Keys(api_key=self._server.world.settings.api_key).fingerprint(self._server.url)
+
+    def _act(self, holder: Holder) -> None:
+        """Kill who works; or stop it for longer than its lease lasts, and let it go on once another has worked."""
+        if self._rng.random() < 0.4:
+            os.kill(holder.pid, signal.SIGKILL)
+            self._tally.kills += 1
+            return
+        os.kill(holder.pid, signal.SIGSTOP)
+        self._tally.stops += 1
+        self._stopped[holder.pid] = holder.run
+        paid, wanted = self._charges, self._rng.randint(0, 4)
+        while not self._was_succeeded(holder) or (self._charges < paid + wanted and self._holder() is not None):
+            self._look()
+            self._bounded()
+        os.kill(holder.pid, signal.SIGCONT)
+
+    def _was_succeeded(self, holder: Holder) -> bool:
+        found = self._documents.read(f"leases/{self._account}/rounds.json")
+        return found is not None and Holder.of(found).run != holder.run
+
+    def _look(self) -> None:
+        """See who has ended, and begin again what is not done."""
+        for machine, process in list(self._running.items()):
+            if (status := process.poll()) is None:
+                continue
+            del self._running[machine]
+            self._tally.statuses[status] += 1
+            if process.pid in self._stopped:
+                said = (self._folder / machine / "said.txt").read_text("utf-8", errors="replace")
+                self._tally.fenced += status == 6 and "silent for longer" in said
+            if status != 0:
+                if self._starts[machine] == _MOST_STARTS:
+                    raise TimeoutError(f"round {self._number}: {machine} does not get done")
+                self._start(machine)
+
+    def _judge(self) -> None:
+        """Compare both reports with the books."""
+        self._server.world.settle()
+        ledger = self._server.world.ledger
+        self._tally.charges += len(ledger.charges)
+        wrong = []
+        if len(ledger.charges) != _TAKES or len(ledger.tasks) != _TAKES:
+            wrong.append(f"{len(ledger.charges)} charges and {len(ledger.tasks)} tasks for {_TAKES} takes")
+        for machine in self._starts:
+            report = json.loads((self._folder / machine / "out" / "report.json").read_text(encoding="utf-8"))
+            done = [take for take in report["takes"] if take["status"] == "succeeded"]
+            if {take["task_id"] for take in done} != {charge.task_id for charge in ledger.charges}:
+                wrong.append(f"{machine} reports {len(done)} takes, and others than were charged")
+        self._tally.violations += [f"round {self._number}: {words}" for words in wrong]
+        self._tally.succeeded += not wrong
