@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 
 from kling_batch.api.session import nobody_agreed, options_for, session_of
@@ -59,7 +58,10 @@ def execute(
         elif not view.quiet:
             say(*summary_lines(plan, outlook, sandbox=project.sandbox), err=True)
 
-    tell = partial(say, err=True)
+    def tell(words: str) -> None:
+        if not view.quiet:
+            say(words, err=True)
+
     session = session_of(project, chosen, agree=agree, access=own_access, store=store, tell=tell, change=change)
     with session.hold() as held:
         outcome = watched(held, view.show(sandbox=project.sandbox))

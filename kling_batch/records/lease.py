@@ -19,16 +19,14 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from math import inf
 from time import sleep
-from typing import Any
 
 from kling_batch.clock import SystemClock, iso, lasting
 from kling_batch.errors import DiskUnusable, KlingBatchError, LeaseHeld, UsageError
 from kling_batch.records.documents import Document, Documents, Tag
+from kling_batch.records.fields import SIZE, Check, fits, number, optional, text
 
 LIFE_S = 60.0
 """How long a lease is believed that nobody renews."""
-_LONGEST_LIFE_S = 3600.0
-_LONGEST_WORD = 200
 _RENEWALS = 3
 """A lease is renewed so many times in its life."""
 _CALLS_END = 0.75
@@ -63,24 +61,19 @@ class Holder:
     @classmethod
     def of(cls, document: Document) -> Holder:
         """Read who holds it. What makes no sense is held by somebody, until it has not changed for a life."""
-        facts: Any = None
         with suppress(ValueError, RecursionError):
-            facts = json.loads(document.data)
-        said = facts if isinstance(facts, dict) else {}
-        known = {name: said[name] for name, kinds in _FIELDS.items() if type(said.get(name, said)) in kinds}
-        fit: dict[str, Any] = {
-            name: value[:_LONGEST_WORD] if isinstance(value, str) else value for name, value in known.items()
-        }
-        found = cls(**({"run": ""} | fit))
-        return found if 0 < found.life_s <= _LONGEST_LIFE_S else replace(found, life_s=LIFE_S)
+            if fits(facts := json.loads(document.data), _FIELDS, _FIELDS):
+                return cls(**facts)
+        return cls(run="")
 
 
-_FIELDS: dict[str, tuple[type, ...]] = {
-    **dict.fromkeys(("run", "who", "host", "since", "manifest"), (str,)),
-    **dict.fromkeys(("pid", "beat"), (int,)),
-    "life_s": (int, float),
-    "ended": (bool,),
-    "journal": (str, type(None)),
+_WORD = text(r"[^\x00-\x1f\x7f]{0,200}")
+_FIELDS: dict[str, Check] = {
+    **dict.fromkeys(("run", "who", "host", "since", "manifest"), _WORD),
+    **dict.fromkeys(("pid", "beat"), SIZE),
+    "life_s": number(int, float, least=0, most=3600),
+    "ended": lambda value: type(value) is bool,
+    "journal": optional(_WORD),
 }
 
 
@@ -158,7 +151,6 @@ class Lease:
         project: Which set.
         manifest: The hash of the manifest, for people.
         clock: Seconds that go on while the machine sleeps.
-        pause: Waits for so many seconds.
     """
 
     def __init__(
@@ -169,12 +161,10 @@ class Lease:
         *,
         manifest: str = "",
         clock: Callable[[], float] = lasting,
-        pause: Callable[[float], None] = sleep,
     ) -> None:
         self._documents = documents
         self._name = f"leases/{account}/{project}.json"
         self._clock = clock
-        self._pause = pause
         self._me = Holder(
             run=secrets.token_hex(8),
             who=_user(),
@@ -223,7 +213,7 @@ class Lease:
             if not told:
                 tell(f"Waiting up to {wait_s:.0f} s for another run of this set ({holder}).")
                 told = True
-            self._pause(min(left, self._claim.life_s / _LOOKS))
+            sleep(min(left, self._claim.life_s / _LOOKS))
         try:
             self._check_storage()
         except BaseException:
@@ -244,7 +234,7 @@ class Lease:
         self._claim.after = found.tag
         if now.run != holder.run or self._write() is None:
             raise LeaseHeld(f"The lease is held by somebody else by now ({now}).", hint="Look again.")
-        self._pause(holder.life_s)
+        sleep(holder.life_s)
         self.end(None)
 
     def call_s(self) -> float:

@@ -10,13 +10,14 @@ from kling_batch.catalog import Kind
 from kling_batch.errors import KlingBatchError, LeaseHeld, NotFinished
 from kling_batch.records.lease import Lease
 from kling_batch.running.ports import Offload
+from kling_batch.running.uploads import PassedOn
 from kling_batch.service.client import Service
-from kling_batch.service.outcomes import CreateOutcome, ListOutcome, NotSent, QueryOutcome, Unclear
+from kling_batch.service.outcomes import CreateOutcome, NotSent, Unclear
 
 _TRIES = 3
 
 
-class FencedService:
+class FencedService(PassedOn):
     """A service whose create calls are made while a lease lasts, and not otherwise: then the run is stopped.
 
     A call is given up as unclear before another run could have taken over, and is looked for as any.
@@ -31,20 +32,10 @@ class FencedService:
     def __init__(
         self, service: Service, lease: Lease | None, *, offload: Offload, stop: Callable[[KlingBatchError], None]
     ) -> None:
-        self._service = service
+        super().__init__(service)
         self._lease = lease
         self._offload = offload
         self._stop = stop
-
-    @property
-    def requests(self) -> int:
-        """See `Service.requests`."""
-        return self._service.requests
-
-    @property
-    def answers(self) -> int:
-        """See `Service.answers`."""
-        return self._service.answers
 
     async def create(self, kind: Kind, request: Mapping[str, Any], external_id: str) -> CreateOutcome:
         """See `Service.create`."""
@@ -58,14 +49,6 @@ class FencedService:
                 return await self._service.create(kind, request, external_id)
         except TimeoutError:
             return Unclear(reason="no answer while the lease was sure to last")
-
-    async def query(self, kind: Kind, any_id: str) -> QueryOutcome:
-        """See `Service.query`."""
-        return await self._service.query(kind, any_id)
-
-    async def page(self, kind: Kind, number: int, size: int) -> ListOutcome:
-        """See `Service.page`."""
-        return await self._service.page(kind, number, size)
 
     async def _seconds(self) -> float:
         """Say how long a call may take that is begun now. Nothing is waited for between the last look and the return.

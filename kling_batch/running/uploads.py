@@ -24,19 +24,11 @@ class Uploads(Protocol):
         ...
 
 
-class UploadingService:
-    """A service whose create calls hand files over as addresses. A file that cannot be uploaded is nothing sent.
+class PassedOn:
+    """A service that passes all on to another, but for what a subclass does itself."""
 
-    Args:
-        service: The service.
-        uploads: Where files are put.
-        files: Every file that may be asked for.
-    """
-
-    def __init__(self, service: Service, uploads: Uploads, files: Iterable[InputFile]) -> None:
+    def __init__(self, service: Service) -> None:
         self._service = service
-        self._uploads = uploads
-        self._files = {file.identity: file for file in files}
 
     @property
     def requests(self) -> int:
@@ -48,6 +40,29 @@ class UploadingService:
         """See `Service.answers`."""
         return self._service.answers
 
+    async def query(self, kind: Kind, any_id: str) -> QueryOutcome:
+        """See `Service.query`."""
+        return await self._service.query(kind, any_id)
+
+    async def page(self, kind: Kind, number: int, size: int) -> ListOutcome:
+        """See `Service.page`."""
+        return await self._service.page(kind, number, size)
+
+
+class UploadingService(PassedOn):
+    """A service whose create calls hand files over as addresses. A file that cannot be uploaded is nothing sent.
+
+    Args:
+        service: The service.
+        uploads: Where files are put.
+        files: Every file that may be asked for.
+    """
+
+    def __init__(self, service: Service, uploads: Uploads, files: Iterable[InputFile]) -> None:
+        super().__init__(service)
+        self._uploads = uploads
+        self._files = {file.identity: file for file in files}
+
     async def create(self, kind: Kind, request: Mapping[str, Any], external_id: str) -> CreateOutcome:
         """See `Service.create`."""
         sent = dict(request)
@@ -57,11 +72,3 @@ class UploadingService:
         except KlingBatchError as error:
             return NotSent(reason=error.message)
         return await self._service.create(kind, sent, external_id)
-
-    async def query(self, kind: Kind, any_id: str) -> QueryOutcome:
-        """See `Service.query`."""
-        return await self._service.query(kind, any_id)
-
-    async def page(self, kind: Kind, number: int, size: int) -> ListOutcome:
-        """See `Service.page`."""
-        return await self._service.page(kind, number, size)
