@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from unittest.mock import patch
@@ -25,10 +25,12 @@ from kling_batch.records.object_store import ObjectDocuments
 from kling_batch.sandbox.app import SandboxServer
 from kling_batch.sandbox.quick import quick_clip
 from kling_batch.sandbox.settings import Behaviour, Span, WorldSettings
+from kling_batch.service.auth import Keys
 
 LIFE_S = 2.0
 _SETTLE_S = 1.0
 _TAKES = 12
+_MOST_ACTS = 3
 _BOUND_S = 120.0
 _GAP_S = 0.02
 _MOST_STARTS = 12
@@ -47,27 +49,43 @@ _CHECKOUT = Path(__file__).parents[2]
 
 @dataclass(kw_only=True)
 class Tally:
-    """What came of many rounds. `fenced` counts runs that were stopped, succeeded, and found it before they paid."""
+    """What came of many rounds.
+
+    Of the runs that were stopped and succeeded, `fenced` found it before they paid, and `had_paid` had nothing to pay
+    for any more.
+    """
 
     rounds: int = 0
     kills: int = 0
     stops: int = 0
     fenced: int = 0
+    had_paid: int = 0
     succeeded: int = 0
     charges: int = 0
     statuses: Counter[int] = field(default_factory=Counter)
     violations: list[str] = field(default_factory=list)
 
 
-def play_rounds(count: int, s3: str, root: Path, *, tell: Callable[[str], None], first: int = 0) -> Tally:
-    """Play rounds against an S3 endpoint, and judge each."""
+def play_rounds(
+    count: int, s3: str, root: Path, *, tell: Callable[[str], None], first: int = 0, acts: Sequence[str] = ()
+) -> Tally:
+    """Play rounds against an S3 endpoint, and judge each.
+
+    Args:
+        count: How many.
+        s3: The endpoint.
+        root: Where the machines' folders are made.
+        tell: Is told how it stands, after each round.
+        first: The number of the first, which decides what happens in it.
+        acts: What is done to who works, `kill` or `stop`, in each round; empty is drawn.
+    """
     tally = Tally()
     _make_bucket(s3)
     for number in range(first, first + count):
         rng = random.Random(f"lease round {number}")
         folder = root / str(number)
         with SandboxServer(_settings(rng), rules=(), synth=quick_clip) as server, patch.dict(os.environ, _cloud(s3)):
-            _Round(number, folder, server, rng, tally).play()
+            _Round(number, folder, server, rng, tally).play(acts)
         tally.rounds += 1
         tell(str(tally))
     return tally
@@ -108,21 +126,24 @@ class _Round:
         self._number, self._folder, self._server, self._rng, self._tally = number, folder, server, rng, tally
         self._store = f"s3://{_BUCKET}/{number}-{rng.randrange(10**9)}"
         self._documents = ObjectDocuments(self._store)
-        self._lease: str | None = None
+        account = Keys(api_key=server.world.settings.api_key).fingerprint(server.url)
+        self._name = f"leases/{account}/rounds.json"
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._starts: Counter[str] = Counter()
-        self._stopped: dict[int, str] = {}
-        """Who was stopped, by its process, and which run that was."""
+        self._stopped: set[int] = set()
+        """The processes that were stopped."""
 
-    def play(self) -> None:
+    def play(self, acts: Sequence[str]) -> None:
+        drawn = self._rng.choices(("kill", "stop"), (2, 3), k=self._rng.randint(1, _MOST_ACTS))
+        todo = list(acts or drawn)
+        moments = sorted(self._rng.sample(range(1, _TAKES - 1), len(todo)))
         for machine in ("one", "two"):
             self._start(machine)
         try:
-            acts = sorted(self._rng.sample(range(1, _TAKES), self._rng.randint(1, 3)))
             while self._running:
-                if acts and self._charges >= acts[0] and (holder := self._holder()) is not None:
-                    acts.pop(0)
-                    self._act(holder)
+                if todo and self._charges >= moments[0] and (holder := self._holder()) is not None:
+                    moments.pop(0)
+                    self._act(todo.pop(0), holder)
                 self._look()
                 self._bounded()
             self._judge()
@@ -161,27 +182,20 @@ class _Round:
 
     def _holder(self) -> Holder | None:
         """Say who works, if it is one of ours that runs."""
-        names = [self._lease] if self._lease else [f"leases/{self._account}/rounds.json"]
-        found = self._documents.read(names[0])
+        found = self._documents.read(self._name)
         holder = None if found is None else Holder.of(found)
         pids = {process.pid for process in self._running.values() if process.poll() is None}
         return holder if holder is not None and not holder.ended and holder.pid in pids else None
 
-    @property
-    def _account(self) -> str:
-        from kling_batch.service.auth import Keys
-
-        return Keys(api_key=self._server.world.settings.api_key).fingerprint(self._server.url)
-
-    def _act(self, holder: Holder) -> None:
+    def _act(self, what: str, holder: Holder) -> None:
         """Kill who works; or stop it for longer than its lease lasts, and let it go on once another has worked."""
-        if self._rng.random() < 0.4:
+        if what == "kill":
             os.kill(holder.pid, signal.SIGKILL)
             self._tally.kills += 1
             return
         os.kill(holder.pid, signal.SIGSTOP)
         self._tally.stops += 1
-        self._stopped[holder.pid] = holder.run
+        self._stopped.add(holder.pid)
         paid, wanted = self._charges, self._rng.randint(0, 4)
         while not self._was_succeeded(holder) or (self._charges < paid + wanted and self._holder() is not None):
             self._look()
@@ -189,7 +203,7 @@ class _Round:
         os.kill(holder.pid, signal.SIGCONT)
 
     def _was_succeeded(self, holder: Holder) -> bool:
-        found = self._documents.read(f"leases/{self._account}/rounds.json")
+        found = self._documents.read(self._name)
         return found is not None and Holder.of(found).run != holder.run
 
     def _look(self) -> None:
@@ -202,6 +216,7 @@ class _Round:
             if process.pid in self._stopped:
                 said = (self._folder / machine / "said.txt").read_text("utf-8", errors="replace")
                 self._tally.fenced += status == 6 and "silent for longer" in said
+                self._tally.had_paid += status == 0
             if status != 0:
                 if self._starts[machine] == _MOST_STARTS:
                     raise TimeoutError(f"round {self._number}: {machine} does not get done")
