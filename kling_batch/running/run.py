@@ -150,6 +150,7 @@ class Run:
         self._heard = False
         self._note: str | None = None
         self._pools: dict[str, tuple[Limit, HeldSlots]] = {}
+        self._account: Account | None = None
         self._looked_through: dict[str, bool] = {}
         self._proven = is_proven(ports, self.memory.mark(project), self.options.settle_time_s)
         self._keeper = LockKeeper(
@@ -173,6 +174,13 @@ class Run:
         looked = all(self._looked_through.get(name, False) for name in kinds)
         return self.vouched_for or (looked and lasted_s >= self.options.settle_time_s)
 
+    def _mark(self, token: str) -> None:
+        """Note beside the account that this journal sends last; not while what was sent before cannot be known."""
+        account = self._account
+        heard = account is not None and (account.heard or account.kind.external_id is None)
+        if heard or self.vouched_for or self._proven or self.options.unproven:
+            self.memory.set_mark(self.manifest.project, Mark(token=token, at=self.ports.clock.time()))
+
     async def execute(self) -> Outcome:
         """Do it, and say what came of it."""
         ports, plan, stopper, project = self.ports, self.plan, self.stopper, self.manifest.project
@@ -187,7 +195,7 @@ class Run:
         await self._keep(works)
         if any(work.row.stage is not Stage.DELIVERED for work in active):
             active = [*orphans(project, self.known, {work.external_id for work in works.values()}), *active]
-        ports.journal.follow(lambda token: self.memory.set_mark(project, Mark(token=token, at=ports.clock.time())))
+        ports.journal.follow(self._mark)
         ports.observe(_started(self._started_at, works.values(), plan))
         for name in self._turns(active):
             if stopper.error is None:
@@ -279,6 +287,7 @@ class Run:
             observe=ports.observe,
             wake=partial(_set_all, wakes),
         )
+        self._account = account
         self.stopper.attach(scheduler)
         reconciler = Reconciler(scheduler, account, ports)
         engine = Engine(scheduler, reconciler, ports, wakes[0])

@@ -189,6 +189,18 @@ def test_an_unclear_post_stays_unknown_in_an_unproven_run(service: Service, mach
     assert service.paid_once(3)
 
 
+def test_a_bare_machine_that_is_killed_after_its_canary_has_proven_nothing(
+    service: Service, machines: Machines
+) -> None:
+    """Run again at once, it knows no more than before of what another machine sent, and sends nothing of it."""
+    nothing_is_heard(service)
+    assert machines().write(*FOUR).run("--yes", "--unproven").done
+    bare = machines().write(*FOUR)
+    bare.killed_at(has_tasks(5))
+    bare.run("--yes", "--settle-time", "20", "--deadline", "2")
+    assert len(service.tasks) == 5
+
+
 def test_a_scan_that_was_cut_short_is_not_taken_for_a_whole_one(service: Service, machine: Machine) -> None:
     """What stands on a page that nobody has read is not absent."""
     service.finds_names = False
