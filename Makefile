@@ -43,10 +43,12 @@ types: $(READY)
 	$(BIN)/mypy
 
 # make chaos SEEDS=10000 | SEED=17 (replays one, with its log) | POINTS=1 (every crash point) | KILLS=200 (real ones) | HOSTILE=300.
-# Without any of them a little of each. docs/proof.md explains it.
+# make chaos LEASES=3000 (simulated machines that share a lease) | ROUNDS=100 (two real coordinators). Without any of them a little of each. docs/proof.md explains it.
 CHAOS := $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(POINTS),--points) $(if $(KILLS),--kills $(KILLS)) $(if $(HOSTILE),--hostile $(HOSTILE))
+LEASE := $(if $(LEASES),--seeds $(LEASES)) $(if $(ROUNDS),--rounds $(ROUNDS))
 chaos: $(READY)
-	$(BIN)/python -m tests.chaos $(or $(strip $(CHAOS)),--seeds 500 --points --kills 10 --hostile 100)
+	$(if $(strip $(LEASE)),,$(BIN)/python -m tests.chaos $(or $(strip $(CHAOS)),--seeds 500 --points --kills 10 --hostile 100))
+	$(if $(strip $(CHAOS)),,$(BIN)/python -m tests.lease $(or $(strip $(LEASE)),--seeds 3000 --rounds 5))
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks
