@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
@@ -80,6 +80,10 @@ ANY_FORMAT = "*"
 """Stands in a stem for the format of the file. No path can have it."""
 
 
+SOURCES = "sources"
+"""Where, under the output folder, sounds stand as they were delivered, if finished ones have their names."""
+
+
 def path_of(stem: str, audio_format: str) -> str:
     """Make the path of a file, of its stem and its format."""
     return f"{stem.replace(ANY_FORMAT, audio_format)}.{audio_format}"
@@ -123,6 +127,12 @@ class Job:
         """Where the file of the chosen take also stands, under the output folder."""
         return path_of(self.picked_stem, audio_format)
 
+    @property
+    def recipe(self) -> dict[str, Mapping[str, Any]]:
+        """What is done to its sounds once they have come, as it is put down with them: `finish` and `check`."""
+        done = {"finish": self.finish, "check": self.check}
+        return {name: said for name, said in done.items() if said}
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Take:
@@ -145,6 +155,11 @@ class Take:
     def path(self, audio_format: str) -> str:
         """Its file of one format, under the output folder."""
         return path_of(self.stem, audio_format)
+
+    def source_path(self, audio_format: str) -> str:
+        """Its file of one format as it was delivered; where finished files have its name, among the sources."""
+        is_kept_aside = self.job.finish and audio_format not in self.job.as_delivered
+        return f"{SOURCES}/{self.path(audio_format)}" if is_kept_aside else self.path(audio_format)
 
 
 class TakeKey(NamedTuple):
@@ -232,6 +247,11 @@ class Remark:
     words: str
 
 
+def rejecting(remarks: Iterable[Remark]) -> tuple[Remark, ...]:
+    """Give the remarks that reject a take."""
+    return tuple(remark for remark in remarks if remark.then == "fail")
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TakeError:
     """Why a take has no sound: the service's code (None when it gave none), its words, and what to do."""
@@ -247,8 +267,9 @@ class TakeResult:
 
     `reserved` is the part of the units that is only kept free for a task that is under way or not settled;
     `undelivered` the part that is charged for a sound whose files are not all in place. `warnings` are what a person
-    may want to listen to: sounds that were delivered and are not quite what was asked for. `voice_id` is the voice that
-    was made, where that is what was asked for.
+    may want to listen to: sounds that were delivered and are not quite what was asked for. `files` are what stands
+    under its name; where that is finished, or the sound was rejected, `sources` are the files as they were delivered.
+    `remarks` are what checks found. `voice_id` is the voice that was made, where that is what was asked for.
     """
 
     take: Take
@@ -261,6 +282,8 @@ class TakeResult:
     reserved: Decimal = Decimal(0)
     undelivered: Decimal = Decimal(0)
     files: tuple[FileRecord, ...] = ()
+    sources: tuple[FileRecord, ...] = ()
+    remarks: tuple[Remark, ...] = ()
     warnings: tuple[str, ...] = ()
     error: TakeError | None = None
     submitted_at: float | None = None

@@ -72,6 +72,8 @@ def plan(
     *,
     select: str | Sequence[str] = (),
     retries: int = 2,
+    reroll_rejected: int = 0,
+    keep_sources: bool = False,
     store: str | Path | None = None,
     snapshot: Snapshot | None = None,
 ) -> Plan:
@@ -81,14 +83,22 @@ def plan(
         project: What `load` gave. Its lock is the one that was read then.
         select: Which takes are meant, as `--select` says it: an expression, or several; none means all.
         retries: How many new attempts a task may have that failed for a passing reason.
+        reroll_rejected: How many rejected sounds of a take another is made in place of.
+        keep_sources: Whether finished sounds are also to stand under `sources/`, as they were delivered.
         store: Where copies of finished sounds are kept, for the plan to say what comes from there.
         snapshot: The journal, if it was read a moment ago.
 
     Raises:
         UsageError: An expression is malformed or matches nothing.
     """
-    made = project.plan(retries=retries, expressions=expressions_of(select), snapshot=snapshot)
-    if made.count(Action.RESTORE) or made.count(Action.MOVED):
+    made = project.plan(
+        retries=retries,
+        expressions=expressions_of(select),
+        snapshot=snapshot,
+        keep_sources=keep_sources,
+        reroll_rejected=reroll_rejected,
+    )
+    if any(map(made.count, (Action.RESTORE, Action.MOVED, Action.FINISH))):
         made = with_sources(made, project.out, open_store(store, sandbox=project.sandbox))
     return made
 

@@ -67,6 +67,7 @@ def options_for(project: Project, options: Options) -> Options:
         lock_path=project.lock_path,
         empty_account=project.sandbox,
         consented=options.consented or options.max_units is not None or project.sandbox,
+        reroll_rejected=0 if options.locked or options.frozen else options.reroll_rejected,
         concurrency=project.manifest.concurrency if options.concurrency is None else options.concurrency,
     )
 

@@ -21,3 +21,8 @@ EXTRA, RESAMPLER = "finish", "soxr"
 def sounds_of(formats: Iterable[str]) -> tuple[str, ...]:
     """Give those formats whose files can be finished: a video cannot."""
     return tuple(name for name in formats if name in FINISHED)
+
+
+def lead_of(formats: Iterable[str]) -> str | None:
+    """Choose the format that a sound is finished from: one that loses nothing, if there is one; None for a video."""
+    return min(sounds_of(formats), key=FINISHED.index, default=None)

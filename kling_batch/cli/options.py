@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import click
 
 from kling_batch.cli.progress import View
-from kling_batch.running.options import BOUNDS, RETRIES, Options
+from kling_batch.running.options import BOUNDS, REROLLS, RETRIES, Options
 
 F = TypeVar("F", bound=Callable[..., Any])
 Command = Callable[..., int]
@@ -98,6 +98,16 @@ retries_option = click.option(
     metavar="N",
     help="New attempts for a task that failed for a passing reason.",
 )
+keep_sources_option = click.option(
+    "--keep-sources", is_flag=True, help="Also have finished sounds stand under sources/, as they were delivered."
+)
+reroll_rejected_option = click.option(
+    "--reroll-rejected",
+    type=click.IntRange(*REROLLS),
+    default=0,
+    metavar="N",
+    help="Pay for another sound in place of one that a check rejects, up to N times a take (default: never).",
+)
 restore_edited_option = click.option(
     "--restore-edited", is_flag=True, help="Put the original back where a file was edited; the edit is kept aside."
 )
@@ -128,6 +138,7 @@ _STORE = (
     click.option("--no-store", is_flag=True, help="Keep no copies of finished sounds, and take none."),
 )
 _FETCHING = (
+    keep_sources_option,
     _seconds(
         "--patience",
         "patience_s",
@@ -194,6 +205,7 @@ _PAYING = (
         default=0.0,
         show_default=True,
     ),
+    reroll_rejected_option,
     _seconds("--deadline", "deadline_s", "Stop after so many seconds (exit 6)."),
 )
 

@@ -26,6 +26,7 @@ _SHOWN = {
     Action.RETRY: ("+", "to try again", Tone.NEW),
     Action.RESUME: ("~", "to resume", Tone.UNDER_WAY),
     Action.MOVED: (">", "to take over under a new name", Tone.UNDER_WAY),
+    Action.FINISH: ("*", "to finish", Tone.UNDER_WAY),
     Action.RESTORE: ("<", "to restore", Tone.UNDER_WAY),
     Action.KEEP: ("=", "to keep", Tone.WRONG),
     Action.DROP: ("-", "to drop", Tone.CAUTION),
@@ -114,7 +115,8 @@ def _heading(step: Step) -> str | None:
     if step.action is not Action.KEEP:
         return _SHOWN[step.action][1]
     if step.failed:
-        return "that failed for good and are left"
+        rejected = step.facts is not None and step.facts.rejected
+        return "that were rejected and are left" if rejected else "that failed for good and are left"
     return "with files that were edited, and are kept" if step.facts and step.facts.edited else None
 
 

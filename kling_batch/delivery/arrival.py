@@ -20,7 +20,7 @@ class Target:
     """Where a file goes under the output folder, and what it has to be.
 
     `sha256` is None where any sound will do, and `also` are other formats that will do; `with_shape` asks for what it
-    looks like.
+    looks like. One that is not `final` only has to stand there if the store has no copy.
     """
 
     path: str
@@ -32,13 +32,18 @@ class Target:
     sha256: str | None = None
     also: tuple[str, ...] = ()
     with_shape: bool = False
+    final: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Arrived:
-    """The file stands under its final name. The warnings name it; `replaced` is where what stood there is kept."""
+    """The file stands under its final name, or it is a copy of the store's: `at` is where.
+
+    The warnings name it; `replaced` is where what stood under its name is kept.
+    """
 
     file: PlacedFile
+    at: Path
     warnings: tuple[str, ...]
     replaced: Path | None
 
@@ -58,18 +63,18 @@ def take_in(
     target: Target,
     *,
     out: Path,
-    copy: Callable[[Path, str], None],
+    copy: Callable[[Path, str], bool],
     doubted: Iterable[Path],
     probe: Probe,
 ) -> Arrived | Doubted:
     """Verify a whole file, and give it its final name or keep it apart. Blocks: call it from a thread.
 
     Args:
-        coming: The file; gone afterwards.
+        coming: The file; gone afterwards, unless the store has it and that is enough.
         sha256: Its hash.
         target: Where it goes.
         out: The output folder.
-        copy: Puts a sound into the store.
+        copy: Puts a sound into the store, and says whether it is there.
         doubted: What was kept apart while this sound was fetched; deleted once it is had.
         probe: Is told of every effect.
 
@@ -91,8 +96,8 @@ def take_in(
             why.write_text(f"{sound.reason}\ntask {target.task_id}\n", encoding="utf-8")
         return Doubted(reason=sound.reason, kept=kept, twice=twice)
     size = coming.stat().st_size
-    copy(coming, sha256)
-    replaced = move(out / target.path)
+    stays = not copy(coming, sha256) or target.final
+    replaced = move(out / target.path) if stays else None
     with disk_border(kept):
         for path in (*doubted, kept):
             path.unlink(missing_ok=True)
@@ -104,9 +109,10 @@ def take_in(
         bytes=size,
         duration_s=round(sound.duration_s, 3),
     )
-    file = replace(placed_now(out, record, target.external_id), shape=sound.shape)
+    file = placed_now(out, record, target.external_id, absent=not stays)
     warnings = tuple(f"{target.path}: {warning}" for warning in sound.warnings)
-    return Arrived(file=file, warnings=warnings, replaced=replaced)
+    at = out / target.path if stays else coming
+    return Arrived(file=replace(file, shape=sound.shape), at=at, warnings=warnings, replaced=replaced)
 
 
 def _sound(coming: Path, sha256: str, target: Target, *, twice: bool) -> Verified | Rejected:

@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import stat
+from collections.abc import Collection, Container, Iterable
 from pathlib import Path
 
 from kling_batch.disk import disk_border, hash_file, inside, is_file, look, sync_file, sync_folder
@@ -20,7 +21,9 @@ REJECTED = "rejected"
 """Where, under the output folder, is kept what was paid for and is no sound, each with a text that says why."""
 
 
-def place(src: Path, dest: Path, *, out: Path, sha256: str, probe: Probe = no_probe) -> Path | None:
+def place(
+    src: Path, dest: Path, *, out: Path, sha256: str, kept: Collection[str] = (), probe: Probe = no_probe
+) -> Path | None:
     """Move a file to its final name, where it appears at once and whole. Blocks: call it from a thread.
 
     A different file that stands there, perhaps edited by a person, is moved away first and never overwritten.
@@ -30,6 +33,7 @@ def place(src: Path, dest: Path, *, out: Path, sha256: str, probe: Probe = no_pr
         dest: Its final name. Folders are made as needed.
         out: The output folder. Nothing is written outside of it, and no link in it is followed.
         sha256: The hash of `src`.
+        kept: Hashes of files that need not be moved away: they are kept elsewhere, or can be made again.
         probe: Is told of every effect.
 
     Returns:
@@ -42,21 +46,23 @@ def place(src: Path, dest: Path, *, out: Path, sha256: str, probe: Probe = no_pr
         found = look(out, dest.relative_to(out))
         dest.parent.mkdir(parents=True, exist_ok=True)
         sync_file(src, probe)
-        replaced = _set_aside(dest, found, sha256, replaced_folder(out), probe)
+        replaced = _set_aside(dest, found, {sha256, *kept}, replaced_folder(out), probe)
         _rename(src, dest, probe)
         sync_folder(dest.parent, probe)
         return replaced
 
 
-def placed_now(out: Path, record: FileRecord, external_id: str, *, edited: bool = False) -> PlacedFile:
-    """Note how a file stands under its final name at this moment. One that was edited is looked at every time.
+def placed_now(out: Path, record: FileRecord, external_id: str, *, absent: bool = False) -> PlacedFile:
+    """Note how a file stands under its final name at this moment.
+
+    One that was edited, or that the store alone has, is `absent`: what stands there is looked at every time.
 
     Raises:
         DiskUnusable: It does not stand there any more.
     """
     path = inside(out, record.path)
     with disk_border(path):
-        mtime_ns = 0 if edited else path.stat().st_mtime_ns
+        mtime_ns = 0 if absent else path.stat().st_mtime_ns
         return PlacedFile(external_id=external_id, record=record, mtime_ns=mtime_ns)
 
 
@@ -84,8 +90,13 @@ def coming_file(out: Path, name: str) -> Path:
     return inside(folder, name)
 
 
-def replaced_copy(out: Path, sha256: str) -> Path | None:
-    """Find a file among those that were set aside when another took their place."""
+def find(out: Path, paths: Iterable[str], sha256: str) -> Path | None:
+    """Find a file under one of these paths, else among those that were set aside when another took their place."""
+    there = (out / path for path in paths if is_file(out, path))
+    return next((path for path in there if hash_file(path) == sha256), None) or _replaced_copy(out, sha256)
+
+
+def _replaced_copy(out: Path, sha256: str) -> Path | None:
     folder = replaced_folder(out)
     named = folder.glob(f"*.{sha256[:12]}.*")
     return next((path for path in sorted(named) if is_file(folder, path.name) and hash_file(path) == sha256), None)
@@ -112,14 +123,16 @@ def set_aside(path: Path, sha256: str, folder: Path, probe: Probe = no_probe) ->
         return kept
 
 
-def _set_aside(dest: Path, there: os.stat_result | None, sha256: str, folder: Path, probe: Probe) -> Path | None:
+def _set_aside(
+    dest: Path, there: os.stat_result | None, kept: Container[str], folder: Path, probe: Probe
+) -> Path | None:
     """Move a different file away from `dest`."""
     if there is None:
         return None
     if stat.S_ISDIR(there.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(dest))
     found = hash_file(dest) if stat.S_ISREG(there.st_mode) else "no-file"
-    if found == sha256:
+    if found in kept:
         return None
     return set_aside(dest, found, folder, probe)
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _READABLE = {"wav": readable_wav, "mp3": readable_mp3}
 """Formats whose files are looked through before the decoder, which passes over what is wrong with them."""
-_CONTAINERS = {"wav": {"WAV", "WAVEX", "RF64"}, "mp3": {"MP3", "MPEG"}}
+_CONTAINERS = {"wav": {"WAV", "WAVEX", "RF64"}, "mp3": {"MP3", "MPEG"}, "opus": {"OGG"}}
 """How the decoder calls formats that it does not call as everybody does."""
 _WAVS = (b"RIFF", b"RF64")
 """How files of the one format begin that is recognised by its bytes, where two may come."""

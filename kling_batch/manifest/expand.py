@@ -20,7 +20,7 @@ from kling_batch.manifest.finishing import Flaw, Said, checks_of, flaws_of, reci
 from kling_batch.manifest.messages import near, shown
 from kling_batch.manifest.nodes import ListNode, MapNode
 from kling_batch.manifest.templates import Template, TemplateError, parse, slug
-from kling_batch.model import ANY_FORMAT, InputFile, Job, Source, Take
+from kling_batch.model import ANY_FORMAT, SOURCES, InputFile, Job, Source, Take
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -34,8 +34,7 @@ MAX_TAKES = 1_000_000
 
 _ID = regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _ALWAYS = frozenset({"id", "take", "project", "format"})
-_SOURCES = "sources/"
-"""Where the sounds of finished takes are kept as delivered, if they are."""
+_SOURCES = f"{SOURCES}/"
 
 
 class _Entry(NamedTuple):

@@ -11,10 +11,11 @@ from stat import S_ISREG
 from typing import NamedTuple
 
 from kling_batch.catalog import formats, kind_of
+from kling_batch.catalog.finish import FINISHED
 from kling_batch.delivery.place import REJECTED
 from kling_batch.delivery.verify import Rejected, verify_audio
 from kling_batch.disk import disk_border, hash_file, is_file, look
-from kling_batch.model import FileRecord, Take
+from kling_batch.model import FileRecord, Take, rejecting
 from kling_batch.planning.edits import is_edited, made_here
 from kling_batch.planning.picks import Chosen, Picks, picks_of
 from kling_batch.planning.project import Project
@@ -37,6 +38,7 @@ class Finding(StrEnum):
     BROKEN = "broken"
     EXTRA = "extra"
     UNLOCKED = "unlocked"
+    REJECTED = "rejected"
 
 
 class Flaw(NamedTuple):
@@ -93,7 +95,8 @@ def orphans(project: Project, snapshot: Snapshot) -> dict[str, str]:
     """
     takes, lock = project.manifest.takes, project.lock
     found = list(_extras(takes, picks_of(takes, lock).chosen, project.out))
-    return _made_here(found, lock, project.out, snapshot.files.values())
+    placed = (*snapshot.files.values(), *snapshot.finished.values())
+    return _made_here(found, lock, project.out, placed)
 
 
 def _made_here(
@@ -122,9 +125,17 @@ def _of_take(take: Take, lock: Lock, out: Path, quick: bool) -> list[Flaw]:
     if entry is None or not is_of(entry, take):
         detail = "it is not in the lock" if entry is None else "what is asked for changed since it was locked"
         return [Flaw(Finding.UNLOCKED, None, str(take.key), detail)]
-    locked = {record.format: record for record in entry.files}
+    if rejected := rejecting(entry.remarks):
+        return [Flaw(Finding.REJECTED, None, str(take.key), "; ".join(remark.words for remark in rejected))]
+    if entry.recipe != take.job.recipe:
+        return [Flaw(Finding.UNLOCKED, None, str(take.key), "it is not finished, or checked, as the manifest says")]
+    locked = entry.shipped(take.job)
     flaws: list[Flaw] = []
-    for name in take.job.formats:
+    for record in entry.files:
+        path = take.source_path(record.format)
+        if record.format not in locked and look(out, path) is not None:
+            flaws += _of_file(take, record, out, path, quick)
+    for name in take.job.outputs:
         path = take.path(name)
         if name in locked:
             flaws += _of_file(take, locked[name], out, path, quick)
@@ -143,18 +154,19 @@ def _of_file(take: Take, record: FileRecord, out: Path, path: str, quick: bool) 
     elif not quick and hash_file(out / path) != record.sha256:
         yield Flaw(Finding.MODIFIED, path, str(take.key), "its bytes are not those of the lock")
     elif not quick:
-        kind = kind_of(take.job)
-        also = kind.outputs[record.format].also
-        length = kind.length_of(take.job)
+        kind, finish = kind_of(take.job), take.job.finish
+        also = () if finish else kind.outputs[record.format].also
+        length = None if finish else kind.length_of(take.job)
         verdict = verify_audio(out / path, audio_format=record.format, requested_s=length, also=also)
         if isinstance(verdict, Rejected):
             yield Flaw(Finding.BROKEN, path, str(take.key), verdict.reason)
 
 
 def _extras(takes: Sequence[Take], chosen: Sequence[Chosen], out: Path) -> Iterator[str]:
-    wanted = {take.path(name) for take in takes for name in take.job.formats}
+    wanted = {take.path(name) for take in takes for name in take.job.outputs}
+    wanted |= {take.source_path(name) for take in takes for name in take.job.formats}
     wanted |= {one.path(record) for one in chosen for record in one.records}
-    suffixes = tuple(f".{name}" for name in formats())
+    suffixes = tuple(f".{name}" for name in {*formats(), *FINISHED})
     for folder, folders, files in os.walk(out):
         inside = Path(folder).relative_to(out).as_posix()
         folders[:] = sorted(name for name in folders if inside != "." or name not in {FOLDER, REJECTED})

@@ -29,7 +29,7 @@ def earlier_sounds(lock: Lock, keys: Container[TakeKey], out: Path) -> tuple[Ear
     there = _set_aside(out) if lock.retired else {}
     found = []
     for entry in _before(lock, keys):
-        file = next((file for file in entry.files if _mark(file) in there), None)
+        file = next((file for file in _stood(entry) if _mark(file) in there), None)
         if file is not None:
             moved = replace(file, path=there[_mark(file)])
             found.append(Earlier(key=entry.key, edition=entry.edition, file=moved, note=entry.note))
@@ -44,9 +44,9 @@ def bring_earlier(lock: Lock, keys: Container[TakeKey], out: Path, store: Store)
     """
     there = _set_aside(out)
     for entry in _before(lock, keys):
-        if any(_mark(file) in there for file in entry.files):
+        if any(_mark(file) in there for file in _stood(entry)):
             continue
-        file = entry.files[0]
+        file = _stood(entry)[0]
         coming = coming_file(out, f"earlier.{file.sha256}")
         if store.fetch(file.sha256, coming):
             name = f"{Path(file.path).stem}.{_mark(file)}.{file.format}"
@@ -56,6 +56,11 @@ def bring_earlier(lock: Lock, keys: Container[TakeKey], out: Path, store: Store)
 def _before(lock: Lock, keys: Container[TakeKey]) -> Iterator[LockEntry]:
     there = (entry for entry in lock.retired.values() if entry.files and entry.key in keys)
     yield from sorted(there, key=lambda entry: (entry.key, -entry.edition, entry.external_id))
+
+
+def _stood(entry: LockEntry) -> tuple[FileRecord, ...]:
+    """Give the files of a take that stood under its name, or would have."""
+    return entry.finished or entry.files
 
 
 def _mark(file: FileRecord) -> str:

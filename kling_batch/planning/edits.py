@@ -18,7 +18,7 @@ from kling_batch.records.state import Presence, TakeState
 
 def made_here(lock: Lock, placed: Iterable[Sequence[PlacedFile]] = ()) -> frozenset[str]:
     """Give the hashes of all sounds that were made for this project, as far as lock and journal know."""
-    locked = {file.sha256 for entry in lock.everything() for file in entry.files}
+    locked = {file.sha256 for entry in lock.everything() for file in entry.all_files}
     return frozenset(locked.union(file.record.sha256 for files in placed for file in files))
 
 
@@ -48,7 +48,7 @@ def sort_modified(
     modified = [state for state in states if _modified(state) or _standing(state, out)]
     if not modified:
         return list(states)
-    made = made_here(lock, snapshot.files.values())
+    made = made_here(lock, (*snapshot.files.values(), *snapshot.finished.values()))
     with ThreadPoolExecutor() as pool:
         found = {state.take.key: state for state in pool.map(sort, modified)}
     return [found.get(state.take.key, state) for state in states]

@@ -69,8 +69,7 @@ def picks_of(takes: Sequence[Take], lock: Lock) -> Picks:
         if reason is not None:
             unplaceable.append(Unplaceable(job_id=job_id, reason=reason))
         elif take.job.picked_stem != take.stem and is_of(entry, take):
-            records = tuple(record for record in entry.files if record.format in take.job.formats)
-            chosen.append(Chosen(take=take, records=records))
+            chosen.append(Chosen(take=take, records=tuple(entry.shipped(take.job).values())))
     return Picks(chosen=tuple(chosen), unplaceable=tuple(unplaceable))
 
 

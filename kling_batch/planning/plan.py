@@ -11,7 +11,7 @@ from typing import Any
 from kling_batch.catalog import kind_of
 from kling_batch.delivery.place import REPLACED
 from kling_batch.identity import external_task_id
-from kling_batch.model import NOTHING, Take, TakeKey
+from kling_batch.model import NOTHING, Take, TakeKey, rejecting
 from kling_batch.records.attempts import Attempt, Stage
 from kling_batch.records.lock import Lock, LockEntry
 from kling_batch.records.state import Presence, TakeState
@@ -25,6 +25,7 @@ class Action(StrEnum):
     RETRY = "retry"
     RESUME = "resume"
     MOVED = "moved"
+    FINISH = "finish"
     RESTORE = "restore"
     KEEP = "keep"
     DROP = "drop"
@@ -32,6 +33,9 @@ class Action(StrEnum):
 
 PAYING = {Action.GENERATE, Action.RETRY}
 """Actions that ask the service for a new task. A resumed take whose answer was lost may be sent again as well."""
+REJECTED_HINT = "change its checks, raise its edition, or give --reroll-rejected"
+_JUDGING = {*PAYING, Action.RESUME, Action.FINISH}
+"""Actions after which a sound may be rejected."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,7 +54,8 @@ class Change:
 class Step:
     """A take's part of the plan. `units` is what the step may cost; `facts` is None for a take no longer asked for.
 
-    `changes` are the fields because of which the take is not what it was; `reason` has them in words.
+    `changes` are the fields because of which the take is not what it was; `reason` has them in words. `rolls` is how
+    often another sound may be made, each at a price, in place of one that is rejected.
     """
 
     key: TakeKey
@@ -59,20 +64,22 @@ class Step:
     external_id: str
     units: Decimal = Decimal(0)
     changes: tuple[Change, ...] = ()
+    rolls: int = 0
     facts: TakeState | None = None
 
     @property
     def failed(self) -> bool:
-        """Whether the take failed for good: it is left as it is, and there is no sound."""
+        """Whether the take failed for good, or was rejected: it is left as it is, and there is no sound."""
         facts = self.facts
-        if facts is None or facts.attempt is None or facts.finished is not None:
+        if facts is None or self.action is not Action.KEEP:
             return False
-        return self.action is Action.KEEP and facts.attempt.stage in {Stage.FAILED, Stage.REFUSED}
+        stage = facts.attempt.stage if facts.attempt is not None and facts.finished is None else None
+        return bool(facts.rejected) or stage in {Stage.FAILED, Stage.REFUSED}
 
     @property
     def may_pay(self) -> bool:
-        """Whether a paid call may come of it, also where a lost answer has to be sent again."""
-        return self.action in PAYING or (self.action is Action.RESUME and self.units > 0)
+        """Whether a paid call may come of it, also where a lost answer has to be sent again, or a sound is rejected."""
+        return self.action in PAYING or self.units > 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,7 +94,7 @@ class Plan:
 
     @property
     def pays(self) -> bool:
-        """Whether the service is asked for a new task, or may be, where a lost answer has to be sent again."""
+        """Whether the service is asked for a new task, or may be: see `Step.may_pay`."""
         return any(step.may_pay for step in self.steps)
 
     @property
@@ -125,6 +132,7 @@ def make_plan(
     retries: int,
     wanted: Iterable[TakeKey],
     prices: Mapping[str, Decimal] | None = None,
+    reroll_rejected: int = 0,
 ) -> Plan:
     """Decide an action for every take.
 
@@ -134,9 +142,12 @@ def make_plan(
         retries: How many new attempts a task may have that failed for a passing reason.
         wanted: All takes of the manifest, selected or not.
         prices: What a task of a kind costs, in units, where that is not the list price.
+        reroll_rejected: How many rejected sounds of a take another is made in place of.
     """
-    known_prices = prices or {}
-    steps = [_step(fact, retries, known_prices.get(fact.take.job.kind)) for fact in facts]
+    steps = []
+    for fact in facts:
+        price = (prices or {}).get(fact.take.job.kind, kind_of(fact.take.job).units)
+        steps.append(_step(fact, retries, price, reroll_rejected))
     moved = {fact.moved.external_id for fact in facts if fact.moved}
     dropped = [
         Step(
@@ -159,28 +170,77 @@ def overwritten(facts: TakeState | None) -> list[str]:
     ]
 
 
-def _step(facts: TakeState, retries: int, price: Decimal | None) -> Step:
-    step = _decided(facts, retries, price)
+def _step(facts: TakeState, retries: int, price: Decimal, rolls: int) -> Step:
+    step = _with_rolls(_decided(facts, retries, price), facts, price, rolls)
     if step.action is Action.KEEP:
         return step
     return replace(step, reason="; ".join([step.reason, *overwritten(facts)]))
 
 
-def _decided(facts: TakeState, retries: int, price: Decimal | None) -> Step:
+def _with_rolls(step: Step, facts: TakeState, price: Decimal, most: int) -> Step:
+    """Add what may be paid where the sound of a step is rejected, and another is made in its place."""
+    rolls = most - len(facts.rolls_before) if facts.take.job.recipe and step.action in _JUDGING else 0
+    return replace(step, rolls=rolls, units=step.units + rolls * price) if rolls > 0 else step
+
+
+def _decided(facts: TakeState, retries: int, units: Decimal) -> Step:
     take, attempt = facts.take, facts.attempt
     if facts.moved is not None:
         return _moved(facts, facts.moved)
     if facts.finished is not None or (attempt is not None and attempt.stage is Stage.DELIVERED):
-        lacking = {name: state for name, state in facts.presence.items() if state.lacks}
-        if not lacking:
-            return _step_of(facts, Action.KEEP, "; ".join(_edited(facts)) or "every file is in place")
-        reason = "; ".join([*_lacking_reasons(facts, lacking), *_edited(facts)])
-        return _step_of(facts, Action.RESTORE, reason, changes=_file_changes(facts, lacking))
-    units = kind_of(take.job).units if price is None else price
+        return _made(facts)
     if attempt is None or attempt.stage is Stage.WITHDRAWN:
+        if facts.rolls_before:
+            words = "; ".join(remark.words for remark in rejecting(facts.rolls_before[-1].remarks))
+            reason = f"rejected: {words}; another is made in its place"
+            return _step_of(facts, Action.GENERATE, reason, units=units)
         changes = _request_changes(take, facts.entry) if facts.entry else ()
         return _step_of(facts, Action.GENERATE, _new_reason(facts.entry, changes), units=units, changes=changes)
     return _unfinished(facts, attempt, retries, units)
+
+
+def _made(facts: TakeState) -> Step:
+    """Decide on a take whose sound was made."""
+    job = facts.take.job
+    if facts.rejected:
+        words = "; ".join(remark.words for remark in facts.rejected)
+        return _step_of(facts, Action.KEEP, f"rejected: {words}; {REJECTED_HINT}")
+    lacking = {name: state for name, state in facts.presence.items() if state.lacks}
+    if job.recipe and (facts.recipe != job.recipe or facts.finished_files.keys() < {*job.finish.get("formats", ())}):
+        changes = _recipe_changes(facts.recipe, job.recipe)
+        return _step_of(facts, Action.FINISH, "; ".join(map(str, changes)) or "not all was finished", changes=changes)
+    if lacking or any(state.lacks for state in facts.sources.values()):
+        reason = "; ".join([*_lacking_reasons(facts, lacking), *_edited(facts)])
+        return _step_of(facts, Action.RESTORE, reason, changes=_file_changes(facts, lacking))
+    return _step_of(facts, Action.KEEP, "; ".join(_edited(facts)) or "every file is in place")
+
+
+def _recipe_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Change, ...]:
+    """Tell which fields of a recipe, and which checks, are others than before."""
+    changes = []
+    for part, prefix in (("finish", ""), ("check", "check ")):
+        before, after = old.get(part, {}), new.get(part, {})
+        if not before or not after:
+            words = (", ".join(said) or "off" for said in (before, after))
+            changes += [Change(name=part, old=next(words), new=next(words))] if before or after else []
+            continue
+        for name in {**after, **before}:
+            was, now = before.get(name), after.get(name)
+            if was == now:
+                continue
+            if part == "check" and was and now and {**was, "then": ""} == {**now, "then": ""}:
+                was, now = was["then"], now["then"]
+            changes.append(Change(name=f"{prefix}{name}", old=_said(was), new=_said(now)))
+    return tuple(changes)
+
+
+def _said(value: Any) -> str:
+    """Write a value of a recipe as people do."""
+    if value is None or value is False:
+        return "off"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {figure}" for name, figure in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _step_of(
@@ -234,7 +294,7 @@ def _lacking_reasons(facts: TakeState, lacking: Mapping[str, Presence]) -> list[
     words = []
     for name, state in lacking.items():
         path = facts.take.path(name)
-        known = facts.known_files.get(name)
+        known = facts.finished_files.get(name, facts.known_files.get(name))
         if state is Presence.NEVER:
             words.append(f"{path}: {name} is newly asked for, of a task that is paid for")
         elif state is Presence.MODIFIED:
@@ -245,16 +305,18 @@ def _lacking_reasons(facts: TakeState, lacking: Mapping[str, Presence]) -> list[
             words.append(f"{path}: file was {known.path}")
         else:
             words.append(f"{path} is missing")
+    words += [f"{facts.take.source_path(name)} is not there" for name, state in facts.sources.items() if state.lacks]
     return words
 
 
 def _file_changes(facts: TakeState, lacking: Mapping[str, Presence]) -> tuple[Change, ...]:
     """Tell which fields of the manifest, other than the request, changed: `formats` and `file`."""
     changes = []
-    if Presence.NEVER in lacking.values() and facts.known_files:
-        old, new = (", ".join(sorted(names)) for names in (facts.known_files, facts.presence))
+    known = facts.finished_files or facts.known_files
+    if Presence.NEVER in lacking.values() and known:
+        old, new = (", ".join(sorted(names)) for names in (known, facts.presence))
         changes.append(Change(name="formats", old=old, new=new))
-    for name, record in facts.known_files.items():
+    for name, record in known.items():
         if name in lacking and record.path != facts.take.path(name):
             changes.append(Change(name="file", old=record.path, new=facts.take.path(name)))
     return tuple(changes)

@@ -98,6 +98,8 @@ class Project:
         snapshot: Snapshot | None = None,
         prices: Mapping[str, Decimal] | None = None,
         restore_edited: bool = False,
+        keep_sources: bool = False,
+        reroll_rejected: int = 0,
     ) -> Plan:
         """Make the plan from what is on this machine.
 
@@ -107,14 +109,18 @@ class Project:
             snapshot: The journal, if it was read a moment ago.
             prices: The most that the account was charged for a task of a kind, in units, where that is known.
             restore_edited: Whether the original takes the place of a file that a person edited.
+            keep_sources: Whether finished sounds are to stand under `sources/` as they were delivered, too.
+            reroll_rejected: How many rejected sounds of a take another is made in place of.
         """
         known = snapshot or self.snapshot()
         takes = self.manifest.takes
         highest = {each.name: highest_price(each, known.attempts.values(), self.lock) for each in self.kinds}
         highest |= {name: max(price, highest[name]) for name, price in (prices or {}).items()}
-        states = read_states(takes, known, self.lock, self.out)
+        rolls = {"reroll_rejected": reroll_rejected}
+        states = read_states(takes, known, self.lock, self.out, keep_sources=keep_sources, **rolls)
         facts = sort_modified(states, known, self.lock, self.out, restore_edited=restore_edited)
-        made = make_plan(facts, self.lock, retries=retries, wanted=(take.key for take in takes), prices=highest)
+        wanted = (take.key for take in takes)
+        made = make_plan(facts, self.lock, retries=retries, wanted=wanted, prices=highest, **rolls)
         return select_steps(made, expressions)
 
     def outlook(self, snapshot: Snapshot, concurrency: int | None, budget: Budget | None = None) -> Outlook:

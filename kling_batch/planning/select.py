@@ -19,6 +19,8 @@ def status_of(facts: TakeState) -> Status:
     stage = facts.attempt.stage if facts.attempt is not None else None
     if facts.moved is not None:
         return Status.PENDING
+    if facts.rejected:
+        return Status.FAILED
     if facts.finished is not None or stage is Stage.DELIVERED:
         return Status.SUCCEEDED
     if stage is Stage.INTENT:
@@ -51,7 +53,7 @@ def select(plan: Plan, expressions: Sequence[str]) -> Plan:
 def _matches(term: str, action: Action, facts: TakeState) -> bool:
     take = facts.take
     if term == "changed":
-        return action is Action.MOVED or (action is Action.GENERATE and facts.entry is not None)
+        return action in {Action.MOVED, Action.FINISH} or (action is Action.GENERATE and facts.entry is not None)
     if term.startswith("tag:"):
         return any(fnmatchcase(tag, term.removeprefix("tag:")) for tag in take.job.tags)
     if term.startswith("status:"):

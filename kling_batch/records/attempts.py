@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from enum import StrEnum
+from typing import Any
 
-from kling_batch.model import Audio, FileRecord, LimitPoint, Shape
+from kling_batch.model import Audio, FileRecord, LimitPoint, Remark, Shape
 
 
 class Stage(StrEnum):
@@ -43,7 +44,8 @@ class Attempt:
     `kind` names the kind of task that it asks for. `answer` says where the sounds of a synchronous call are: see
     `audios`.
     `rights_by` says who has the rights in the voice that it clones, and agrees; `rights_at` when that was said, in UTC.
-    `voice_id` is the voice that it made.
+    `voice_id` is the voice that it made. `recipe` is what was done to its files (see `Job.recipe`), and `remarks` are
+    what the checks found.
     """
 
     external_id: str
@@ -65,6 +67,8 @@ class Attempt:
     rights_by: str | None = None
     rights_at: str | None = None
     voice_id: str | None = None
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    remarks: tuple[Remark, ...] = ()
 
     @property
     def audios(self) -> tuple[Audio, ...]:
@@ -103,13 +107,15 @@ def written(audios: Iterable[Audio]) -> str:
 class PlacedFile:
     """A file under its final name; `mtime_ns` tells whether it was touched since without hashing it.
 
-    `shape` is written with it where it is known, and not read back with it.
+    It is 0 for a source that the store alone has. `finished` is one that was made of those that were delivered. `shape`
+    is written with it where it is known, and not read back with it.
     """
 
     external_id: str
     record: FileRecord
     mtime_ns: int
     shape: Shape | None = None
+    finished: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,6 +8,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, TypeAlias
 
 from kling_batch.catalog import formats
+from kling_batch.catalog.finish import FINISHED
 from kling_batch.catalog.paths import path_problem
 
 Check: TypeAlias = Callable[[Any], bool]
@@ -68,6 +69,34 @@ VOICE: Mapping[str, Check] = {
 """What is kept of a cloned voice: who agreed to that, when, and which one it is."""
 
 
+REMARK: Mapping[str, Check] = {
+    "check": text(r"[a-z_]{1,40}"),
+    "then": frozenset({"warn", "fail"}).__contains__,
+    "words": text(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,500}"),
+}
+_DEEPEST = 8
+"""More than a request of any kind has, and less than makes Python give up."""
+
+
+def is_plain(value: Any, deepest: int = _DEEPEST) -> bool:
+    """Whether a value from JSON is not nested without end."""
+    if isinstance(value, dict | list):
+        inner = value.values() if isinstance(value, dict) else value
+        return deepest > 0 and all(is_plain(each, deepest - 1) for each in inner)
+    return True
+
+
+def is_recipe(value: Any) -> bool:
+    """Whether this can be what was done to sounds: see `Job.recipe`."""
+    known = type(value) is dict and value.keys() <= {"finish", "check"}
+    return known and all(type(each) is dict and is_plain(each) for each in value.values())
+
+
+def are_remarks(value: Any) -> bool:
+    """Whether this can be what checks said of a sound."""
+    return type(value) is list and all(fits(each, REMARK, REMARK) for each in value)
+
+
 def fits(value: Any, needed: Mapping[str, Check], allowed: Mapping[str, Check]) -> bool:
     """Whether a mapping has all that is needed, nothing that is not allowed, and each as it should be."""
     return (
@@ -77,9 +106,10 @@ def fits(value: Any, needed: Mapping[str, Check], allowed: Mapping[str, Check]) 
     )
 
 
-def file_problem(path: str, audio_format: str) -> str | None:
+def file_problem(path: str, audio_format: str, *, finished: bool = False) -> str | None:
     """Say why there is no such sound under the output folder; None where there can be one."""
-    if audio_format not in formats():
-        return f"`{audio_format}` is not one of the formats {', '.join(formats())}"
+    known = FINISHED if finished else formats()
+    if audio_format not in known:
+        return f"`{audio_format}` is not one of the formats {', '.join(known)}"
     stem, dot, suffix = path.rpartition(".")
     return path_problem(stem) if dot and suffix == audio_format else f"the path does not end in .{audio_format}"

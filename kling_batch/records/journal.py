@@ -208,9 +208,11 @@ class Journal:
 
 def _statements(attempt: Attempt, files: Iterable[PlacedFile]) -> Iterator[Statement]:
     """Keep where an attempt stands, its files, and what their sounds look like."""
-    yield "save_attempt", asdict(attempt) | {"units": str(attempt.units)}
+    cells = asdict(attempt) | {"units": str(attempt.units)}
+    yield "save_attempt", cells | {name: json.dumps(cells[name]) for name in ("recipe", "remarks")}
     for file in files:
-        yield "save_file", asdict(file.record) | {"external_id": file.external_id, "mtime_ns": file.mtime_ns}
+        query = "save_finished" if file.finished else "save_file"
+        yield query, asdict(file.record) | {"external_id": file.external_id, "mtime_ns": file.mtime_ns}
         if file.shape is not None:
             yield _shape(file.record.sha256, file.shape)
 

@@ -22,7 +22,7 @@ import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from itertools import groupby
 from operator import itemgetter
@@ -32,8 +32,21 @@ from typing import Any, NoReturn
 from kling_batch.disk import MOST_BYTES, disk_border, open_file, sync_folder
 from kling_batch.effects import Probe, no_probe
 from kling_batch.errors import LockInvalid, UsageError
-from kling_batch.model import FileRecord, TakeKey
-from kling_batch.records.fields import COUNT, FILE, ID, JOB_ID, VOICE, Check, file_problem, fits, text
+from kling_batch.model import FileRecord, Job, Remark, TakeKey
+from kling_batch.records.fields import (
+    COUNT,
+    FILE,
+    ID,
+    JOB_ID,
+    VOICE,
+    Check,
+    are_remarks,
+    file_problem,
+    fits,
+    is_plain,
+    is_recipe,
+    text,
+)
 from kling_batch.records.run_lock import alone_with
 from kling_batch.resources import schema
 
@@ -57,20 +70,14 @@ _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 """How JSON may write half of a character."""
 _LONGEST = 300
 """Characters of what is said of one thing."""
-_DEEPEST = 8
-"""More than a request of any kind has, and less than makes Python give up."""
 
 
 def _is_true(value: Any) -> bool:
     return value is True
 
 
-def _is_plain(value: Any, deepest: int = _DEEPEST) -> bool:
-    """Whether a value of a request is not nested without end."""
-    if isinstance(value, dict | list):
-        inner = value.values() if isinstance(value, dict) else value
-        return deepest > 0 and all(_is_plain(each, deepest - 1) for each in inner)
-    return True
+def _are_files(value: Any) -> bool:
+    return type(value) is list and all(fits(file, FILE, FILE) for file in value)
 
 
 _FIELDS: dict[str, Check] = {
@@ -82,8 +89,8 @@ _FIELDS: dict[str, Check] = {
     "external_id": ID,
     "task_id": ID,
     "units": text(r"[0-9]{1,12}(?:\.[0-9]{1,12})?"),
-    "request": lambda value: type(value) is dict and _is_plain(value),
-    "files": lambda value: type(value) is list and all(fits(file, FILE, FILE) for file in value),
+    "request": lambda value: type(value) is dict and is_plain(value),
+    "files": _are_files,
 }
 _ALL_FIELDS = _FIELDS | {
     "picked": _is_true,
@@ -91,6 +98,9 @@ _ALL_FIELDS = _FIELDS | {
     "rerolls": COUNT,
     "moved_from": JOB_ID,
     "retired": _is_true,
+    "recipe": is_recipe,
+    "finished": _are_files,
+    "remarks": are_remarks,
     **VOICE,
 }
 """What `schemas/lock.schema.json` says of a take: jsonschema needs half a minute for 100,000 of them."""
@@ -103,7 +113,8 @@ class LockEntry:
     `picked` marks the take that a person chose of its job; `note` is what a person says of this sound. `rerolls` are
     the fresh sounds that were asked for of this take alone: they are added to the job's edition. `moved_from` is the
     job's name when the sound was made, if that was another: it is what the external id was made of. `rights_by` and
-    `rights_at` say who agreed that a voice be cloned, and when; `voice_id` is that voice.
+    `rights_at` say who agreed that a voice be cloned, and when; `voice_id` is that voice. `files` are as they were
+    delivered, `finished` what was made of them by `recipe` (see `Job.recipe`), and `remarks` what its checks found.
     """
 
     job_id: str
@@ -123,11 +134,26 @@ class LockEntry:
     rights_by: str | None = None
     rights_at: str | None = None
     voice_id: str | None = None
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    finished: tuple[FileRecord, ...] = ()
+    remarks: tuple[Remark, ...] = ()
 
     @property
     def key(self) -> TakeKey:
         """What people call the take."""
         return TakeKey(self.job_id, self.take)
+
+    @property
+    def all_files(self) -> tuple[FileRecord, ...]:
+        """The files as they were delivered, and those that were made of them."""
+        return (*self.files, *self.finished)
+
+    def shipped(self, job: Job) -> dict[str, FileRecord]:
+        """Give the files, by format, that stand under the take's own name, of those that its job asks for."""
+        delivered = job.as_delivered if job.finish else job.formats
+        wanted = {file.format: file for file in self.files if file.format in delivered}
+        finished = self.finished if self.recipe.get("finish", {}) == job.finish else ()
+        return wanted | {file.format: file for file in finished}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -294,6 +320,9 @@ def _as_json(entry: LockEntry, *, retired: bool) -> dict[str, Any]:
         "request": dict(sorted(entry.request.items())),
         "files": [_file_as_json(file) for file in entry.files],
         **{name: value for name, value in (optional | {"retired": retired}).items() if value},
+        **({"recipe": dict(entry.recipe)} if entry.recipe else {}),
+        **({"finished": [_file_as_json(file) for file in entry.finished]} if entry.finished else {}),
+        **({"remarks": [asdict(remark) for remark in entry.remarks]} if entry.remarks else {}),
     }
 
 
@@ -328,9 +357,8 @@ class _Reader:
                 self._refuse("half of a character, such as \\ud800, has no place in a lock", self._line_of(index))
             if not fits(item, _FIELDS, _ALL_FIELDS):
                 self._refuse(self._schema_words(item), self._line_of(index))
-            for file in item["files"]:
-                if (problem := file_problem(file["path"], file["format"])) is not None:
-                    self._refuse(f"`files`: {problem}", self._line_of(index))
+            for problem in _file_problems(item):
+                self._refuse(problem, self._line_of(index))
             is_retired = item.pop("retired", False)
             entry = _entry(item)
             if is_retired:
@@ -430,8 +458,23 @@ class _Reader:
         raise LockInvalid(message, path=self._path, line=line, hint=hint or usual)
 
 
+def _file_problems(item: Mapping[str, Any]) -> Iterator[str]:
+    """Say which files of a take cannot be."""
+    for name in ("files", "finished"):
+        for file in item.get(name, ()):
+            problem = file_problem(file["path"], file["format"], finished=name == "finished")
+            if problem is not None:
+                yield f"`{name}`: {problem}"
+
+
 def _entry(item: Mapping[str, Any]) -> LockEntry:
-    return LockEntry(**{**item, "units": Decimal(item["units"]), "files": tuple(map(_file, item["files"]))})
+    lists = {"files": _file, "finished": _file, "remarks": _remark}
+    made = {name: tuple(map(make, item[name])) for name, make in lists.items() if name in item}
+    return LockEntry(**{**item, **made, "units": Decimal(item["units"])})
+
+
+def _remark(item: Mapping[str, Any]) -> Remark:
+    return Remark(**item)
 
 
 def _file(item: Mapping[str, Any]) -> FileRecord:

@@ -15,13 +15,15 @@ class Changes:
     """What a run changes.
 
     `base` is the lock that it was planned by; `finished` are the takes whose entries are others than there; `dropped`
-    are no longer asked for; `lost` are retired entries, by external id, whose bytes are nowhere any more.
+    are no longer asked for; `lost` are retired entries, by external id, whose bytes are nowhere any more; `rejected`
+    are sounds of the run, by external id, whose takes it rolled again.
     """
 
     base: Lock
     finished: Mapping[TakeKey, LockEntry] = field(default_factory=dict)
     dropped: AbstractSet[TakeKey] = frozenset()
     lost: frozenset[str] = frozenset()
+    rejected: Mapping[str, LockEntry] = field(default_factory=dict)
 
 
 def merge(now: Lock, changes: Changes) -> Lock:
@@ -31,7 +33,7 @@ def merge(now: Lock, changes: Changes) -> Lock:
     Picks and rerolls are those that are in the lock now: a take that was rolled again meanwhile is made by the next
     run. A take that somebody else locked anew is not dropped.
     """
-    entries, retired = dict(now.entries), dict(now.retired)
+    entries, retired = dict(now.entries), {**now.retired, **changes.rejected}
     for name in changes.lost:
         retired.pop(name, None)
     places = {entry.external_id: key for key, entry in changes.finished.items()}
@@ -115,7 +117,14 @@ def _joined(was: LockEntry | None, mine: LockEntry, other: LockEntry) -> LockEnt
     picked = mine.picked and other.picked if was is not None and was.picked else mine.picked or other.picked
     note = _note({mine.note, other.note}, "" if was is None else was.note)
     rerolls = max(mine.rerolls, other.rerolls)
-    return replace(newer, files=tuple(files.values()), picked=picked, note=note, rerolls=rerolls)
+    done = other if _done(mine) == (_done(was) if was is not None else ({}, (), ())) else mine
+    joined = replace(newer, recipe=done.recipe, finished=done.finished, remarks=done.remarks)
+    return replace(joined, files=tuple(files.values()), picked=picked, note=note, rerolls=rerolls)
+
+
+def _done(entry: LockEntry) -> tuple[object, ...]:
+    """What was done to a sound once it had come."""
+    return entry.recipe, entry.finished, entry.remarks
 
 
 def _note(said: AbstractSet[str], before: str) -> str:

@@ -9,14 +9,15 @@ INSERT INTO meta (key, value) VALUES (:key, :value) ON CONFLICT (key) DO UPDATE 
 -- name: save_attempt
 -- Keep where an attempt stands; the row is made with the intent and only ever moves on.
 INSERT INTO attempts (external_id, job_id, take, attempt, stage, units, run_id, task_id, code, message, final,
-                      sent_at, created_at, ended_at, kind, answer, rights_by, rights_at, voice_id)
+                      sent_at, created_at, ended_at, kind, answer, rights_by, rights_at, voice_id, recipe, remarks)
 VALUES (:external_id, :job_id, :take, :attempt, :stage, :units, :run_id, :task_id, :code, :message, :final,
-        :sent_at, :created_at, :ended_at, :kind, :answer, :rights_by, :rights_at, :voice_id)
+        :sent_at, :created_at, :ended_at, :kind, :answer, :rights_by, :rights_at, :voice_id, :recipe, :remarks)
 ON CONFLICT (external_id) DO UPDATE SET
     stage = excluded.stage, units = excluded.units, run_id = excluded.run_id, task_id = excluded.task_id,
     code = excluded.code, message = excluded.message, final = excluded.final, sent_at = excluded.sent_at,
     created_at = excluded.created_at, ended_at = excluded.ended_at, answer = excluded.answer,
-    rights_by = excluded.rights_by, rights_at = excluded.rights_at, voice_id = excluded.voice_id;
+    rights_by = excluded.rights_by, rights_at = excluded.rights_at, voice_id = excluded.voice_id,
+    recipe = excluded.recipe, remarks = excluded.remarks;
 
 -- name: disown_attempts
 -- Another account made all of it.
@@ -30,12 +31,21 @@ VALUES (:external_id, :format, :path, :sha256, :bytes, :duration_s, :mtime_ns);
 -- name: all_attempts
 -- Everything that was ever asked for.
 SELECT external_id, job_id, take, attempt, stage, units, run_id, task_id, code, message, final,
-       kind, sent_at, created_at, ended_at, answer, rights_by, rights_at, voice_id
+       kind, sent_at, created_at, ended_at, answer, rights_by, rights_at, voice_id, recipe, remarks
 FROM attempts;
 
 -- name: all_files
 -- Everything that ever got its final name.
 SELECT external_id, format, path, sha256, bytes, duration_s, mtime_ns FROM files;
+
+-- name: save_finished
+-- Keep what was made of the files of an attempt.
+INSERT OR REPLACE INTO finished (external_id, format, path, sha256, bytes, duration_s, mtime_ns)
+VALUES (:external_id, :format, :path, :sha256, :bytes, :duration_s, :mtime_ns);
+
+-- name: all_finished
+-- Everything that was ever made of files.
+SELECT external_id, format, path, sha256, bytes, duration_s, mtime_ns FROM finished;
 
 -- name: start_run
 -- A run begins.

@@ -12,7 +12,7 @@ from typing import Any
 
 from kling_batch.catalog import DEFAULT
 from kling_batch.errors import ExitStatus
-from kling_batch.model import FileRecord, LimitPoint, Shape
+from kling_batch.model import FileRecord, LimitPoint, Remark, Shape
 from kling_batch.records import fields
 from kling_batch.records.attempts import Attempt, PlacedFile, RunRow, Stage
 from kling_batch.records.fields import Check, file_problem
@@ -41,6 +41,8 @@ _ATTEMPT: Mapping[str, Check] = {
     "kind": fields.optional(fields.ID),
     "answer": fields.optional(_WORDS),
     **{name: fields.optional(check) for name, check in fields.VOICE.items()},
+    "recipe": fields.optional(_WORDS),
+    "remarks": fields.optional(_WORDS),
 }
 _PLACED: Mapping[str, Check] = {
     "external_id": fields.ID,
@@ -80,6 +82,7 @@ class Snapshot:
 
     attempts: dict[str, Attempt] = field(default_factory=dict)
     files: dict[str, list[PlacedFile]] = field(default_factory=dict)
+    finished: dict[str, list[PlacedFile]] = field(default_factory=dict)
     last_run: RunRow | None = None
     service: str | None = None
     manifest: str | None = None
@@ -104,6 +107,7 @@ def read_snapshot(out: Path) -> Snapshot:
         return Snapshot(
             attempts=_read_attempts(connection),
             files=_read_files(connection),
+            finished=_read_files(connection, finished=True),
             last_run=runs[0] if runs else None,
             service=_meta(connection, "service"),
             manifest=_meta(connection, "manifest"),
@@ -183,17 +187,33 @@ def _attempt(row: dict[str, Any]) -> Attempt:
     if units is None:
         raise _misplaced("units", row["units"])
     kind = row["kind"] or DEFAULT
-    return Attempt(**row | {"kind": kind, "stage": stage, "units": units, "final": bool(row["final"])})
+    recipe = _from_json(row, "recipe", fields.is_recipe) or {}
+    remarks = tuple(Remark(**each) for each in _from_json(row, "remarks", fields.are_remarks) or ())
+    told = {"kind": kind, "stage": stage, "units": units, "final": bool(row["final"])}
+    return Attempt(**row | told | {"recipe": recipe, "remarks": remarks})
 
 
-def _read_files(connection: sqlite3.Connection) -> dict[str, list[PlacedFile]]:
+def _from_json(row: Mapping[str, Any], name: str, check: Check) -> Any:
+    """Read a cell of JSON; None where it was never written."""
+    if row[name] is None:
+        return None
+    try:
+        value = json.loads(row[name])
+    except (ValueError, RecursionError):
+        value = None
+    if not check(value):
+        raise _misplaced(name, row[name])
+    return value
+
+
+def _read_files(connection: sqlite3.Connection, *, finished: bool = False) -> dict[str, list[PlacedFile]]:
     """Read every placed file, by the external id of its attempt."""
     files: dict[str, list[PlacedFile]] = {}
-    for row in _rows(connection, "all_files", _PLACED):
-        if file_problem(row["path"], row["format"]) is not None:
+    for row in _rows(connection, "all_finished" if finished else "all_files", _PLACED):
+        if file_problem(row["path"], row["format"], finished=finished) is not None:
             raise _misplaced("path", row["path"])
         external_id, mtime_ns = row.pop("external_id"), row.pop("mtime_ns")
-        file = PlacedFile(external_id=external_id, record=FileRecord(**row), mtime_ns=mtime_ns)
+        file = PlacedFile(external_id=external_id, record=FileRecord(**row), mtime_ns=mtime_ns, finished=finished)
         files.setdefault(external_id, []).append(file)
     return files
 

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import Enum, auto
 from pathlib import Path
 from stat import S_ISREG
+from typing import Any
 
 from kling_batch.disk import hash_file, look
 from kling_batch.identity import external_task_id
-from kling_batch.model import NOTHING, FileRecord, Take, TakeKey
+from kling_batch.model import NOTHING, FileRecord, Job, Remark, Take, TakeKey, rejecting
 from kling_batch.records.attempts import Attempt, PlacedFile, Stage
 from kling_batch.records.lock import Lock, LockEntry
 from kling_batch.records.snapshot import Snapshot
 
 _Past = Mapping[TakeKey, Sequence[LockEntry]]
 """Retired entries by take."""
+ON_ITS_WAY = {Stage.INTENT, Stage.CREATED, Stage.SUCCEEDED, Stage.DELIVERED}
+"""Stages of an attempt that is paid for, or may be, and whose sound may be had."""
 
 
 class Presence(Enum):
@@ -48,8 +51,12 @@ class TakeState:
     `attempt` is the journal's latest attempt of exactly this take; `entry` the lock's entry under its name, which may
     be of an earlier request; `finished` an entry of exactly this take, also a retired one; `moved` the entry of a job
     that is gone and asked for the same, whose sound can be taken over. `external_id` is the name of the latest attempt.
-    `known_files` are what the finished take's files were, by format; `presence` is how the wanted formats stand.
-    `earlier_units` were charged for attempts before the latest, which failed. `touched` tells that a file is what it
+    `known_files` are the finished take's files as they were delivered, by format; `recipe` is what was done to them,
+    `finished_files` what was made of them, where the recipe is still asked for, `made_before` all that ever was, and
+    `remarks` what the checks found.
+    `presence` is how the wanted formats stand, and `sources` how those of `known_files` do that are to stand beside
+    them. `earlier_units` were charged for attempts before the latest, which failed; `rolls_before` are sounds of the
+    take that were rejected, and the latest, where that is to be left so. `touched` tells that a file is what it
     should be, though its time is not that of its placing. `in_the_way` are paths of files of a person's that a coming
     sound takes the place of.
     """
@@ -62,9 +69,20 @@ class TakeState:
     moved: LockEntry | None = None
     known_files: Mapping[str, FileRecord]
     presence: Mapping[str, Presence]
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    finished_files: Mapping[str, FileRecord] = field(default_factory=dict)
+    made_before: tuple[FileRecord, ...] = ()
+    remarks: tuple[Remark, ...] = ()
+    sources: Mapping[str, Presence] = field(default_factory=dict)
     earlier_units: Decimal = NOTHING
+    rolls_before: tuple[LockEntry, ...] = ()
     touched: bool = False
     in_the_way: tuple[str, ...] = ()
+
+    @property
+    def rejected(self) -> tuple[Remark, ...]:
+        """What rejects its sound; nothing where it is to be looked at in another way now."""
+        return rejecting(self.remarks) if self.recipe == self.take.job.recipe else ()
 
     @property
     def edited(self) -> tuple[str, ...]:
@@ -111,7 +129,15 @@ def is_of(entry: LockEntry, take: Take) -> bool:
     return entry.external_id == external_task_id(take, entry.attempt)
 
 
-def read_states(takes: Sequence[Take], snapshot: Snapshot, lock: Lock, out: Path) -> list[TakeState]:
+def read_states(
+    takes: Sequence[Take],
+    snapshot: Snapshot,
+    lock: Lock,
+    out: Path,
+    *,
+    keep_sources: bool = False,
+    reroll_rejected: int = 0,
+) -> list[TakeState]:
     """Look at journal, lock and disk. A file is hashed only where its size and time say nothing.
 
     Args:
@@ -119,12 +145,78 @@ def read_states(takes: Sequence[Take], snapshot: Snapshot, lock: Lock, out: Path
         snapshot: What the journal says.
         lock: What the lock says.
         out: The output folder.
+        keep_sources: Whether sounds are to stand under `sources/` as they were delivered, where they are finished.
+        reroll_rejected: How many rejected sounds of a take another is made in place of.
 
     Raises:
         DiskUnusable: A file is there and cannot be read.
     """
     moves, past = _moves(takes, lock), _retired(lock)
-    return [_state(take, take.key, snapshot, lock, out, moves, past) for take in takes]
+    states = []
+    for take in takes:
+        rolled, before = _rolled(take, snapshot, lock, past, reroll_rejected) if take.job.recipe else (take, ())
+        state = _state(rolled, take.key, snapshot, lock, out, moves, past, keep_sources=keep_sources)
+        states.append(replace(state, rolls_before=before) if before else state)
+    return states
+
+
+def _rolled(take: Take, snapshot: Snapshot, lock: Lock, past: _Past, most: int) -> tuple[Take, tuple[LockEntry, ...]]:
+    """Go on to the roll of a take that counts: after a rejected one to the next that was begun, or is to be made.
+
+    Args:
+        take: The take, as the lock has it.
+        snapshot: What the journal says: it may have rolls that the lock does not know of.
+        lock: What the lock says.
+        past: What is retired.
+        most: How many rejected sounds another is made in place of.
+
+    Returns:
+        The roll, and those before it that were rejected; it, too, where no other is made.
+    """
+    entry = lock.entries.get(take.key)
+    locked = (*past.get(take.key, ()), *(() if entry is None else (entry,)))
+
+    def rejected(roll: Take, recipe: Mapping[str, Any] | None = None) -> list[LockEntry]:
+        known = [each for each in locked if is_of(each, roll)] or _of_journal(roll, snapshot)
+        found = (each for each in known if recipe is None or each.recipe == recipe)
+        return [each for each in found if rejecting(each.remarks)][:1]
+
+    earlier = (replace(take, edition=edition) for edition in range(take.job.edition, take.edition))
+    before = [each for roll in earlier for each in rejected(roll)]
+    while found := rejected(take, take.job.recipe):
+        before += found
+        again = replace(take, edition=take.edition + 1)
+        row = latest_attempt(again, snapshot.attempts)
+        if len(before) > most and (row is None or row.stage not in ON_ITS_WAY):
+            break
+        take = again
+    return take, tuple(before)
+
+
+def _of_journal(take: Take, snapshot: Snapshot) -> list[LockEntry]:
+    """Say as the lock does what the journal alone knows of a sound that was made."""
+    row = latest_attempt(take, snapshot.attempts)
+    if row is None or row.stage is not Stage.DELIVERED:
+        return []
+    entry = LockEntry(
+        job_id=take.job.id,
+        take=take.number,
+        edition=take.edition,
+        attempt=row.attempt,
+        kind=row.kind,
+        external_id=row.external_id,
+        task_id=row.task_id or "",
+        units=row.units + _earlier_units(take, row, snapshot.attempts),
+        request=take.job.request,
+        files=tuple(file.record for file in snapshot.files.get(row.external_id, ())),
+        rerolls=take.edition - take.job.edition,
+        rights_by=row.rights_by,
+        rights_at=row.rights_at,
+        voice_id=row.voice_id,
+        recipe=row.recipe,
+        remarks=row.remarks,
+    )
+    return [entry]
 
 
 def _state(
@@ -135,6 +227,8 @@ def _state(
     out: Path,
     moves: Mapping[TakeKey, LockEntry],
     past: _Past,
+    *,
+    keep_sources: bool,
 ) -> TakeState:
     attempt = latest_attempt(take, snapshot.attempts)
     entry = lock.entries.get(key)
@@ -153,15 +247,27 @@ def _state(
     if sound is not None:
         attempt = snapshot.attempts.get(sound.external_id, attempt)
         known = {record.format: record for record in sound.files}
+    made: list[PlacedFile] = []
+    done: list[tuple[Mapping[str, Any], Sequence[FileRecord], tuple[Remark, ...]]] = []
+    if sound is not None:
+        done.append((sound.recipe, sound.finished, sound.remarks))
     if attempt is not None and attempt.stage is Stage.DELIVERED:
         for file in snapshot.files.get(attempt.external_id, ()):
             placed[file.record.format] = file
             known[file.record.format] = file.record
-    presence: dict[str, Presence] = {}
-    touched = False
-    for name in take.job.formats:
-        presence[name], is_touched = _look(out, take.path(name), known.get(name), placed.get(name))
-        touched |= is_touched
+        made = snapshot.finished.get(attempt.external_id, [])
+        done.append((attempt.recipe, [file.record for file in made], attempt.remarks))
+    recipe, finished_files, remarks = _as_asked(done, take.job)
+    wanted = {name: (take.path(name), known.get(name), placed.get(name)) for name in take.job.outputs}
+    if take.job.finish:
+        at = {file.record.format: file for file in made if finished_files.get(file.record.format) == file.record}
+        wanted |= {
+            name: (take.path(name), finished_files.get(name), at.get(name)) for name in take.job.finish["formats"]
+        }
+    rejected = recipe == take.job.recipe and rejecting(remarks)
+    looks = {} if rejected else {name: _look(out, *files) for name, files in wanted.items()}
+    kept = take.job.formats if keep_sources and take.job.finish and not rejected else ()
+    beside = {name: _look(out, take.source_path(name), known.get(name), placed.get(name)) for name in kept}
     latest = sound or attempt
     return TakeState(
         take=take,
@@ -171,10 +277,29 @@ def _state(
         finished=finished,
         moved=moved,
         known_files=known,
-        presence=presence,
+        recipe=recipe,
+        finished_files=finished_files,
+        made_before=tuple(file for _, files, _ in done for file in files),
+        remarks=remarks,
+        presence={name: presence for name, (presence, _) in looks.items()},
+        sources={name: presence for name, (presence, _) in beside.items()},
         earlier_units=_earlier_units(take, attempt, snapshot.attempts),
-        touched=touched,
+        touched=any(touched for _, touched in (*looks.values(), *beside.values())),
     )
+
+
+def _as_asked(
+    done: Sequence[tuple[Mapping[str, Any], Sequence[FileRecord], tuple[Remark, ...]]], job: Job
+) -> tuple[Mapping[str, Any], dict[str, FileRecord], tuple[Remark, ...]]:
+    """Choose of what is known to have been done with a sound what is asked for, else what is known first.
+
+    Gives the recipe, the finished files by format, where they are those that are asked for, and the remarks.
+    """
+    if not done:
+        return {}, {}, ()
+    recipe, files, remarks = next((each for each in done if each[0] == job.recipe), done[0])
+    wanted = job.finish.get("formats", ()) if recipe.get("finish", {}) == job.finish else ()
+    return recipe, {file.format: file for file in files if file.format in wanted}, remarks
 
 
 def latest_attempt(take: Take, attempts: Mapping[str, Attempt]) -> Attempt | None:

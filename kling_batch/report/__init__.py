@@ -18,13 +18,13 @@ memory as one page. jinja2 and junitparser are imported when a report is written
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from stat import S_ISREG
 
 from kling_batch import __version__
 from kling_batch.disk import look
-from kling_batch.model import RunResult
+from kling_batch.model import RunResult, Shape
 from kling_batch.records.snapshot import read_shapes
 from kling_batch.report.disk import write_whole
 from kling_batch.report.facts import Summary, money, summary
@@ -56,10 +56,11 @@ def write_reports(result: RunResult, out: Path, *, last: str | None = None) -> s
     from kling_batch.report import json_
 
     digest = hashlib.sha256(repr(_beside(result)).encode())
-    write_whole(out, "report.json", _hashed(json_.pieces(result), digest))
+    shapes = read_shapes(out) if any(take.sources for take in result.takes) else {}
+    write_whole(out, "report.json", _hashed(json_.pieces(result, shapes), digest))
     states = _states(out)
     if None in states or last != f"{digest.hexdigest()} {states}":
-        _write_pages(result, out)
+        _write_pages(result, out, shapes or read_shapes(out))
     return f"{digest.hexdigest()} {_states(out)}"
 
 
@@ -93,10 +94,10 @@ def _states(out: Path) -> list[tuple[int, int] | None]:
     return [(state.st_mtime_ns, state.st_size) if state and S_ISREG(state.st_mode) else None for state in found]
 
 
-def _write_pages(result: RunResult, out: Path) -> None:
+def _write_pages(result: RunResult, out: Path, shapes: Mapping[str, Shape]) -> None:
     from kling_batch.report import csv_, html, junit, markdown
 
-    write_whole(out, "report.csv", csv_.pieces(result))
+    write_whole(out, "report.csv", csv_.pieces(result, shapes))
     write_whole(out, "report.md", markdown.pieces(result))
     write_whole(out, "junit.xml", junit.pieces(result))
-    write_whole(out, "report.html", html.pieces(result, read_shapes(out)))
+    write_whole(out, "report.html", html.pieces(result, shapes))

@@ -12,17 +12,18 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from kling_batch.catalog import LENGTH, WORDS, kind_of
 from kling_batch.clock import iso
-from kling_batch.model import RunResult, TakeResult
-from kling_batch.report.facts import as_paid, units_text
+from kling_batch.model import RunResult, Shape, TakeResult
+from kling_batch.report.facts import as_paid, levels, units_text
 
 COLUMNS = (
     "job_id", "take", "status", "origin", WORDS, LENGTH, "external_task_id", "task_id", "attempts", "units",
     "files", "sha256", "tags", "meta", "error_code", "error_message", "error_hint", "submitted_at", "finished_at",
     "warnings", "voice_id",
+    "sources", "loudness", "true_peak", "source_loudness", "source_true_peak", "remarks",
 )  # fmt: skip
 """The header, in order."""
 
@@ -32,15 +33,22 @@ _SIGNS = r"=+\-@＝＋－＠﹢﹣﹦﹫−"  # noqa: RUF001 - spreadsheets take
 _FORMULA = re.compile(rf"(^|;)(?=[{_INVISIBLE}]*[{_SIGNS}]|[\t\r\n])")
 
 
-def pieces(result: RunResult) -> Iterator[str]:
-    """Write the table, a row at a time. Every cell is quoted, so that a lone CR ends no row."""
+def pieces(result: RunResult, shapes: Mapping[str, Shape]) -> Iterator[str]:
+    """Write the table, a row at a time. Every cell is quoted, so that a lone CR ends no row.
+
+    Args:
+        result: The run.
+        shapes: How loud sounds are, by their hashes.
+    """
     line = io.StringIO()
     writer = csv.writer(line, quoting=csv.QUOTE_ALL, lineterminator="\n")
-    for row in (COLUMNS, *map(_row, as_paid(result).takes)):
-        writer.writerow(map(defused, row))
-        yield line.getvalue()
+    writer.writerow(COLUMNS)
+    yield line.getvalue()
+    for take in as_paid(result).takes:
         line.seek(0)
         line.truncate()
+        writer.writerow(defused(cell) if isinstance(cell, str) else cell for cell in _row(take, shapes))
+        yield line.getvalue()
 
 
 def defused(text: str) -> str:
@@ -48,7 +56,7 @@ def defused(text: str) -> str:
     return _FORMULA.sub(r"\1'", text)
 
 
-def _row(result: TakeResult) -> list[str]:
+def _row(result: TakeResult, shapes: Mapping[str, Shape]) -> list[str | float]:
     job, error = result.take.job, result.error
     return [
         job.id,
@@ -72,4 +80,7 @@ def _row(result: TakeResult) -> list[str]:
         iso(result.finished_at) or "",
         ";".join(result.warnings),
         result.voice_id or "",
+        ";".join(file.path for file in result.sources),
+        *("" if level is None else level for level in levels(result, shapes).values()),
+        ";".join(f"{remark.then}: {remark.words}" for remark in result.remarks),
     ]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TypedDict
 
-from kling_batch.model import NOTHING, Job, RunResult, Status, TakeKey, TakeResult
+from kling_batch.model import NOTHING, Job, RunResult, Shape, Status, TakeKey, TakeResult
 from kling_batch.text import counted
 
 PROBLEMS_FIRST = (Status.FAILED, Status.UNKNOWN, Status.PENDING)
@@ -130,6 +131,23 @@ def repair(take: TakeResult) -> str:
     if take.error is not None and take.error.hint:
         return take.error.hint
     return _REPAIRS.get(take.status, "")
+
+
+def levels(take: TakeResult, shapes: Mapping[str, Shape]) -> dict[str, float | None]:
+    """Say how loud a sound is that was finished, in LUFS and dBTP, and how loud it was; None where that is not known.
+
+    Args:
+        take: The take.
+        shapes: What sounds look like, by their hashes.
+    """
+    told: dict[str, float | None] = {}
+    for prefix, files in (("", take.files if take.sources else ()), ("source_", take.sources)):
+        shape = next((shapes[file.sha256] for file in files if file.sha256 in shapes), None)
+        peak = shape.true_peak if shape is not None else None
+        loudness = shape.loudness if shape is not None else None
+        told[f"{prefix}loudness"] = None if loudness is None else round(loudness, 1)
+        told[f"{prefix}true_peak"] = round(20 * math.log10(peak), 1) if peak else None
+    return told
 
 
 def units_text(units: Decimal) -> str:

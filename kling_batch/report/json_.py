@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from kling_batch.catalog import LENGTH, WORDS, kind_of
 from kling_batch.clock import iso
-from kling_batch.model import RunResult, TakeResult
-from kling_batch.report.facts import summary, units_text
+from kling_batch.model import FileRecord, RunResult, Shape, TakeResult
+from kling_batch.report.facts import levels, summary, units_text
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 """Made once: `json.dumps` makes it anew for every take."""
 
 
-def pieces(result: RunResult) -> Iterator[str]:
-    """Write the report, a take at a time."""
+def pieces(result: RunResult, shapes: Mapping[str, Shape]) -> Iterator[str]:
+    """Write the report, a take at a time. `shapes` say how loud sounds are, by their hashes."""
     head = {
         "schema_version": 1,
         "project": result.project,
@@ -30,11 +31,11 @@ def pieces(result: RunResult) -> Iterator[str]:
     }
     yield "{" + "".join(f"{_encode(name)}: {_encode(value)},\n " for name, value in head.items()) + '"takes": ['
     for index, take in enumerate(result.takes):
-        yield ("," if index else "") + "\n  " + _encode(_take(take))
+        yield ("," if index else "") + "\n  " + _encode(_take(take, shapes))
     yield "]}\n"
 
 
-def _take(result: TakeResult) -> dict[str, Any]:
+def _take(result: TakeResult, shapes: Mapping[str, Shape]) -> dict[str, Any]:
     job, error = result.take.job, result.error
     return {
         "job_id": job.id,
@@ -48,20 +49,24 @@ def _take(result: TakeResult) -> dict[str, Any]:
         "voice_id": result.voice_id,
         "attempts": result.attempts,
         "units": units_text(result.units),
-        "files": [
-            {
-                "path": file.path,
-                "format": file.format,
-                "sha256": file.sha256,
-                "bytes": file.bytes,
-                "duration": round(file.duration_s, 3),
-            }
-            for file in result.files
-        ],
+        "files": [_file(file) for file in result.files],
+        "sources": [_file(file) for file in result.sources],
+        **levels(result, shapes),
+        "remarks": [asdict(remark) for remark in result.remarks],
         "tags": list(job.tags),
         "meta": dict(job.meta),
         "warnings": list(result.warnings),
         "error": error and {"code": error.code, "message": error.message, "hint": error.hint},
         "submitted_at": iso(result.submitted_at),
         "finished_at": iso(result.finished_at),
+    }
+
+
+def _file(file: FileRecord) -> dict[str, Any]:
+    return {
+        "path": file.path,
+        "format": file.format,
+        "sha256": file.sha256,
+        "bytes": file.bytes,
+        "duration": round(file.duration_s, 3),
     }

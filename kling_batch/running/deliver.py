@@ -8,27 +8,31 @@ never generated again because its URL has expired.
 from __future__ import annotations
 
 import asyncio
-import shutil
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import assert_never
+from typing import Any, assert_never
 
 from kling_batch.catalog import Kind, kind_of
+from kling_batch.catalog.finish import lead_of
 from kling_batch.delivery.answer import Downloaded, DownloadFailed, UrlRefused
 from kling_batch.delivery.arrival import Arrived, Doubted, Target, take_in
-from kling_batch.delivery.place import coming_file, placed_now, replaced_copy
-from kling_batch.disk import disk_border, hash_file, is_file
-from kling_batch.errors import DiskUnusable, KlingBatchError
-from kling_batch.events import Warned
-from kling_batch.model import Audio, FileRecord, Origin, Status, TakeError, Task, TaskStatus
+from kling_batch.delivery.checks import Fingerprint
+from kling_batch.delivery.place import coming_file, place, placed_now
+from kling_batch.disk import is_file
+from kling_batch.errors import KlingBatchError
+from kling_batch.identity import external_task_id
+from kling_batch.model import Audio, Origin, Status, TakeError, Task, TaskStatus, rejecting
 from kling_batch.planning.edits import is_edited, made_here
+from kling_batch.planning.sources import source_paths
 from kling_batch.records.attempts import PlacedFile, Stage
 from kling_batch.records.state import Presence
-from kling_batch.records.store import Store
 from kling_batch.running.account import Shown
+from kling_batch.running.copies import Copies
 from kling_batch.running.decide import with_made
+from kling_batch.running.endings import rejection
+from kling_batch.running.finishing import Finishing, Siblings, bring
 from kling_batch.running.limits import wait_s
 from kling_batch.running.locking import LockKeeper, to_its_end
 from kling_batch.running.ports import Ports
@@ -41,6 +45,8 @@ WORKERS = 8
 _LEAST_TRIES = 3
 _FIRST_WAIT_S = 0.5
 _LONGEST_WAIT_S = 8.0
+_SIBLINGS_S = 0.5
+"""How often it is looked whether the takes have come that a sound is held against."""
 _SUPPORT = "Run again within 30 days of its generation, or ask the service's support with the task id."
 
 
@@ -75,17 +81,35 @@ _ANSWER_GONE = Undelivered(
 )
 
 
+_OTHER_BYTES = Undelivered(
+    reason="made again of its source, it has other bytes than the lock names, since the libraries have other versions",
+    passing=False,
+    repair="Run without --frozen, then commit the lock.",
+)
+
+
 _Fetched = PlacedFile | NotYet | Undelivered
 
 
 class Deliveries:
-    """A queue of finished tasks and the workers that bring their files home."""
+    """A queue of finished tasks and the workers that bring their files home.
 
-    def __init__(self, lock: LockKeeper, store: Store | None) -> None:
+    Args:
+        lock: Gathers what is finished.
+        copies: The store.
+        siblings: Other takes that a sound may be alike.
+        known: The external ids of all attempts that were made before this run.
+        offline: There is nobody to ask for a file.
+    """
+
+    def __init__(
+        self, lock: LockKeeper, copies: Copies, siblings: Siblings, *, known: Container[str], offline: bool
+    ) -> None:
         self.lock = lock
-        self.store = store
-        self.trouble: str | None = None
-        """What went wrong with the store, until it has been told. Set on a thread."""
+        self.copies = copies
+        self.siblings = siblings
+        self.known = known
+        self.offline = offline
         self.queue: asyncio.Queue[Work | _Delivery] = asyncio.Queue()
         self._unseen: set[str] = set()
         self._shown: Shown | None = None
@@ -118,7 +142,7 @@ class Deliveries:
                             waiting.create_task(self._again(delivery, pause_s), name=name)
                         if delivery.work.status is Status.SUCCEEDED:
                             self.lock.put(delivery.work)
-                    self._tell(ports)
+                    self.copies.tell(ports)
                     await self.lock.write_if_due()
                 except KlingBatchError as error:
                     scheduler.halt(error)
@@ -135,25 +159,6 @@ class Deliveries:
         task = await self._shown.find(work.external_id) if self._shown is not None else None
         return task if task is not None and work.row.task_id in {None, task.task_id} else None
 
-    def fetch_copy(self, sha256: str, coming: Path) -> bool:
-        """Take a sound out of the store. One that cannot be used is given up: the service may still have the file."""
-        if self.store is None:
-            return False
-        try:
-            return self.store.fetch(sha256, coming)
-        except DiskUnusable as error:
-            self.store, self.trouble = None, f"The store cannot be used: {error.message}"
-            return False
-
-    def put_copy(self, coming: Path, sha256: str) -> None:
-        """Put a sound into the store. A store that cannot be used is given up: it is only a copy."""
-        if self.store is None:
-            return
-        try:
-            self.store.put(coming, sha256)
-        except DiskUnusable as error:
-            self.store, self.trouble = None, f"Nothing more is kept in the store: {error.message}"
-
     def is_edited(self, out: Path, path: str) -> bool:
         """Whether a file that a new sound replaced was edited by a person. Blocks."""
         return is_edited(out, path, self._made)
@@ -162,25 +167,29 @@ class Deliveries:
     def _made(self) -> frozenset[str]:
         return made_here(self.lock.lock)
 
-    def _tell(self, ports: Ports) -> None:
-        if self.trouble is not None:
-            ports.observe(Warned(at=ports.clock.time(), message=self.trouble))
-            self.trouble = None
-
 
 @dataclass(eq=False)
 class _Delivery:
-    """One take's files. `doubted` is what is kept under `rejected/` of a file, by its path, until that is had whole."""
+    """One take's files, as they were delivered, and where they are: `at`, by format.
+
+    `doubted` is what is kept under `rejected/` of a file, by its path, until that is had whole.
+    """
 
     scheduler: Scheduler
     ports: Ports
     deliveries: Deliveries
     work: Work
     placed: dict[str, PlacedFile] = field(default_factory=dict, init=False)
+    at: dict[str, Path] = field(default_factory=dict, init=False)
+    finished: list[PlacedFile] | None = field(default=None, init=False)
     warnings: list[str] = field(default_factory=list, init=False)
     doubted: dict[str, list[Path]] = field(default_factory=dict, init=False)
     tries: int = field(default=0, init=False)
     latest: float = field(default=0.0, init=False)
+
+    def __post_init__(self) -> None:
+        copies, is_edited = self.deliveries.copies, self.deliveries.is_edited
+        self.finishing = Finishing(work=self.work, ports=self.ports, copies=copies, out=self.out, is_edited=is_edited)
 
     @property
     def out(self) -> Path:
@@ -191,7 +200,9 @@ class _Delivery:
         """Try once to bring home what is missing, and end the take; or say in how many seconds to try again."""
         match outcome := await self._deliver():
             case None:
-                self.scheduler.end(self.work, Status.SUCCEEDED)
+                self._end()
+            case Siblings():
+                return _SIBLINGS_S
             case Undelivered():
                 self._give_up(outcome)
             case NotYet():
@@ -199,6 +210,19 @@ class _Delivery:
             case _:
                 assert_never(outcome)
         return None
+
+    def _end(self) -> None:
+        """End the take, or have another sound made in place of one that was rejected."""
+        work, rejected = self.work, rejecting(self.work.row.remarks)
+        if not rejected:
+            self.scheduler.end(work, Status.SUCCEEDED)
+            return
+        self.deliveries.lock.put(work)
+        again = replace(work.take, edition=work.take.edition + 1)
+        if work.rolls > 0 and external_task_id(again) not in self.deliveries.known:
+            self.scheduler.roll_again(work, "; ".join(remark.words for remark in rejected))
+        else:
+            self.scheduler.end(work, Status.FAILED, rejection(work.row, rejected))
 
     def _pause_s(self, not_yet: NotYet) -> float | None:
         """Say how long to wait for the next try; None where it was tried for as long as it makes sense."""
@@ -211,28 +235,118 @@ class _Delivery:
             return None
         return wait_s(self.tries, self.ports.rng.random(), first_s=_FIRST_WAIT_S, longest_s=_LONGEST_WAIT_S)
 
-    async def _deliver(self) -> NotYet | Undelivered | None:
-        """Bring every wanted format home, then record it; the record comes last."""
-        work, formats = self.work, self.work.take.job.formats
+    async def _deliver(self) -> NotYet | Undelivered | Siblings | None:
+        """Bring home what is needed of the sound, finish it, then record it; the record comes last."""
+        job = self.work.take.job
+        if self.tries == 0 and not self.placed:
+            self.finished = await self.finishing.known()
+            if self.finished is not None:
+                self._restored()
+        needed = [name for name in job.formats if self._is_needed(name)]
+        missing = [name for name in needed if name not in self.placed]
         if self.tries == 0:
-            self.placed = {name: file for name in formats if (file := await self._known(name)) is not None}
-        missing = [name for name in formats if name not in self.placed]
+            self.placed |= {name: file for name in missing if (file := await self._known(name)) is not None}
+            missing = [name for name in missing if name not in self.placed]
         if missing:
-            lacking = _NOT_AT_HAND if self.scheduler.options.frozen else await self._from_service(missing)
+            at_hand = self.scheduler.options.frozen or self.deliveries.offline
+            lacking = _NOT_AT_HAND if at_hand else await self._from_service(missing)
             if lacking is not None:
                 return lacking
-        files = [self.placed[name] for name in formats]
-        work.files = tuple(file.record for file in files)
-        work.warnings = (*work.warnings, *self.warnings)
-        work.row = replace(work.row, stage=Stage.DELIVERED)
-        await self.ports.journal.save(work.row, files)
+        if self.finished is None and (halted := await self._finish()) is not None:
+            return halted
+        await self._record(self.finished or [])
         return None
+
+    async def _finish(self) -> Siblings | Undelivered | None:
+        """Look at the sound and finish it, as far as that is asked for."""
+        work, job, siblings = self.work, self.work.take.job, self.deliveries.siblings
+        if self._is_judged:
+            asked: Mapping[str, Any] = {"finish": job.finish} if job.finish else {}
+            others: Mapping[str, Fingerprint] = {}
+        elif siblings.missing(work.take):
+            return siblings
+        else:
+            asked = job.recipe
+            others = await siblings.fingerprints(work.take, self.ports, self.deliveries.copies, self.out)
+        exact = self.scheduler.options.frozen and self._is_judged
+        done, self.finished = await self.finishing.make(asked, self.at, others, exact=exact)
+        if self.finished is None:
+            return _OTHER_BYTES
+        siblings.note(work, done.fingerprint)
+        lead = lead_of(job.formats) or ""
+        if done.before is not None and lead in self.placed:
+            self.placed[lead] = replace(self.placed[lead], shape=done.before)
+        if not self._is_judged or rejecting(done.remarks):
+            work.row = replace(work.row, remarks=done.remarks)
+        return None
+
+    @property
+    def _is_judged(self) -> bool:
+        """Whether it is known already what the checks find."""
+        return self.work.row.recipe == self.work.take.job.recipe
+
+    def _restored(self) -> None:
+        if self.work.origin is not Origin.KEPT:
+            self.work.origin = Origin.RESTORED
+
+    def _is_needed(self, audio_format: str) -> bool:
+        """Whether a file of the sound is needed as it was delivered: to stand somewhere, or to be finished."""
+        work, take = self.work, self.work.take
+        known = work.known_files.get(audio_format)
+        if not take.job.finish or audio_format in take.job.as_delivered or not work.known_files:
+            return True
+        beside = work.beside.get(audio_format)
+        is_lead = audio_format == lead_of(take.job.formats) and self.finished is None
+        stands = known is not None and known.path != take.source_path(audio_format) and is_file(self.out, known.path)
+        return is_lead or stands or (beside is not None and beside.lacks)
+
+    async def _record(self, finished: Sequence[PlacedFile]) -> None:
+        """Put down what came of the take, once all of it stands where it shall."""
+        work, take = self.work, self.work.take
+        rejected = rejecting(work.row.remarks)
+        if not rejected:
+            await self._place_delivered()
+        sources = []
+        for name in take.job.formats:
+            if (file := self.placed.get(name)) is None and (known := work.known_files.get(name)) is not None:
+                record = replace(known, path=take.source_path(name))
+                file = PlacedFile(external_id=work.external_id, record=record, mtime_ns=0)
+            sources += [] if file is None else [file]
+        delivered = {file.record.format: file.record for file in sources}
+        files = delivered | {file.record.format: file.record for file in finished}
+        work.sources = tuple(delivered.values())
+        work.files = () if rejected else tuple(files[name] for name in take.job.outputs)
+        work.warnings = (*work.warnings, *self.warnings, *self.finishing.warnings)
+        work.row = replace(work.row, stage=Stage.DELIVERED, recipe=take.job.recipe)
+        await self.ports.journal.save(work.row, [*sources, *finished])
+
+    async def _place_delivered(self) -> None:
+        """Give a sound that was only looked at its final name, and forget copies of what the store has."""
+        for name, path in self.at.items():
+            target = self._target(name)
+            if path != self._partial(target):
+                continue
+            if target.path != self.work.take.path(name) or self.work.presence.get(name) is Presence.EDITED:
+                path.unlink(missing_ok=True)
+                continue
+            record = self.placed[name].record
+            shape = self.placed[name].shape
+            replaced = await to_its_end(
+                self.ports.offload(
+                    place, path, self.out / target.path, out=self.out, sha256=record.sha256, probe=self.ports.probe
+                )
+            )
+            await self._tell_replaced(target, replaced)
+            file = await self.ports.offload(placed_now, self.out, record, self.work.external_id)
+            self.placed[name] = replace(file, shape=shape)
 
     def _target(self, audio_format: str) -> Target:
         work, take, known = self.work, self.work.take, self.work.known_files.get(audio_format)
         kind = kind_of(take.job)
+        job = take.job
         return Target(
-            path=take.path(audio_format),
+            path=take.source_path(audio_format),
+            final=not job.recipe or audio_format in job.as_delivered or self.scheduler.options.keep_sources,
             audio_format=audio_format,
             requested_s=kind.length_of(take.job),
             external_id=work.external_id,
@@ -248,34 +362,21 @@ class _Delivery:
         known = work.known_files.get(audio_format)
         if known is None:
             return None
-        presence = work.presence.get(audio_format, Presence.NEVER)
-        if not presence.lacks:
-            record, edited = replace(known, path=target.path), presence is Presence.EDITED
-            return await self.ports.offload(placed_now, self.out, record, work.external_id, edited=edited)
-        coming = self._partial(target)
-        if not await self.ports.offload(self._bring_back, target, known, coming):
+        standing = work.presence if target.path == work.take.path(audio_format) else work.beside
+        presence = standing.get(audio_format, Presence.NEVER)
+        edited = presence is Presence.EDITED
+        if not presence.lacks and (self._is_judged or not edited):
+            self.at[audio_format] = self.out / target.path
+            record = replace(known, path=target.path)
+            return await self.ports.offload(placed_now, self.out, record, work.external_id, absent=edited)
+        coming, paths = self._partial(target), source_paths(work.take, known)
+        if not await self.ports.offload(bring, self.out, paths, known.sha256, coming, self.deliveries.copies):
             return None
-        finished = await self._finish(coming, known.sha256, target)
-        if not isinstance(finished, PlacedFile):
+        arrived = await self._take_in(coming, known.sha256, target)
+        if not isinstance(arrived, PlacedFile):
             return None
-        work.origin = Origin.RESTORED
-        return finished
-
-    def _bring_back(self, target: Target, known: FileRecord, coming: Path) -> bool:
-        """Copy a known file from where it stood before, or from the store; False where neither has it."""
-        with disk_border(coming):
-            old = self._here(target, known)
-            if old is None:
-                return self.deliveries.fetch_copy(known.sha256, coming)
-            shutil.copyfile(old, coming)
-            return True
-
-    def _here(self, target: Target, known: FileRecord) -> Path | None:
-        """Find a known file on this disk: under the path that it had, or among those that another has replaced."""
-        old = self.out / known.path
-        if known.path != target.path and is_file(self.out, known.path) and hash_file(old) == known.sha256:
-            return old
-        return replaced_copy(self.out, known.sha256)
+        self._restored()
+        return arrived
 
     async def _from_service(self, formats: Sequence[str]) -> NotYet | Undelivered | None:
         """Fetch files; None when all are in place. Another try is made with fresh URLs."""
@@ -309,7 +410,7 @@ class _Delivery:
         match outcome:
             case Downloaded(path=path, sha256=sha256):
                 exact = replace(target, stated_s=audio.durations_s.get(target.audio_format))
-                return await self._finish(path, sha256, exact)
+                return await self._take_in(path, sha256, exact)
             case UrlRefused(status=status):
                 return NotYet(reason=f"the file host refuses the URL (HTTP {status})")
             case DownloadFailed(reason=reason, passing=passing):
@@ -317,39 +418,41 @@ class _Delivery:
             case _:
                 assert_never(outcome)
 
-    async def _finish(self, coming: Path, sha256: str, target: Target) -> _Fetched:
-        """Verify and place a whole file, on a thread."""
+    async def _take_in(self, coming: Path, sha256: str, target: Target) -> _Fetched:
+        """Verify and keep a whole file, on a thread."""
         doubted = self.doubted.setdefault(target.path, [])
-        finishing = self.ports.offload(
+        taking = self.ports.offload(
             take_in,
             coming,
             sha256,
             target,
             out=self.out,
-            copy=self.deliveries.put_copy,
+            copy=self.deliveries.copies.put,
             doubted=tuple(doubted),
             probe=self.ports.probe,
         )
-        match await to_its_end(finishing):
-            case Arrived(file=file, warnings=warnings, replaced=replaced):
+        match await to_its_end(taking):
+            case Arrived(file=file, at=at, warnings=warnings, replaced=replaced):
                 doubted.clear()
+                self.at[target.audio_format] = at
                 self.warnings += warnings
-                if replaced is not None:
-                    where = replaced.relative_to(self.out).as_posix()
-                    presence = self.work.presence.get(target.audio_format, Presence.NEVER)
-                    if presence is Presence.MODIFIED:
-                        self.warnings.append(
-                            f"{target.path}: the original is back, and what stood there is kept as {where}"
-                        )
-                    elif presence is Presence.NEVER and await self.ports.offload(
-                        self.deliveries.is_edited, self.out, where
-                    ):
-                        self.warnings.append(f"{target.path}: replaced; what stood there is kept as {where}")
+                await self._tell_replaced(target, replaced)
                 return file
             case Doubted() as doubt:
                 if target.sha256 in {None, sha256}:
                     doubted.append(doubt.kept)
                 return self._lacking(doubt)
+
+    async def _tell_replaced(self, target: Target, replaced: Path | None) -> None:
+        """Name what stood where a file stands now, if a person may want to know."""
+        if replaced is None:
+            return
+        where = replaced.relative_to(self.out).as_posix()
+        presence = self.work.presence.get(target.audio_format, Presence.NEVER)
+        if presence is Presence.MODIFIED:
+            self.warnings.append(f"{target.path}: the original is back, and what stood there is kept as {where}")
+        elif presence is Presence.NEVER and await self.ports.offload(self.deliveries.is_edited, self.out, where):
+            self.warnings.append(f"{target.path}: replaced; what stood there is kept as {where}")
 
     def _lacking(self, doubt: Doubted) -> NotYet | Undelivered:
         """Decide whether a file that is not taken is fetched again."""

@@ -16,7 +16,7 @@ from kling_batch.errors import (
     ServiceStop,
     UsageError,
 )
-from kling_batch.model import Status, TakeError
+from kling_batch.model import Remark, Status, TakeError
 from kling_batch.planning.spending import Budget
 from kling_batch.records.attempts import Attempt, Stage
 from kling_batch.service.codes import hint
@@ -32,6 +32,17 @@ def failure(row: Attempt) -> TakeError:
         "Reword what the job asks for, or raise its edition." if row.final else "Run again with a higher --retries."
     )
     return TakeError(code=None, message=row.message or "The task failed without a reason.", hint=repair)
+
+
+def rejection(row: Attempt, remarks: Iterable[Remark]) -> TakeError:
+    """Word why a sound that was paid for is not good enough."""
+    words = "; ".join(remark.words for remark in remarks)
+    return TakeError(
+        code=None,
+        message=f"Rejected: {words} (task {row.task_id}).",
+        hint="Listen to it under rejected/. If it is good, change its `check` and run again, at no cost. If not, "
+        "--reroll-rejected N, or a higher edition, pays for another.",
+    )
 
 
 def unknown(row: Attempt, why: str) -> TakeError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Container, Iterable
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -45,6 +45,7 @@ class LockKeeper:
     frozen: bool = False
     share: Callable[[], None] | None = None
     _finished: dict[TakeKey, LockEntry] = field(default_factory=dict, init=False)
+    _rejected: dict[str, LockEntry] = field(default_factory=dict, init=False)
     _dropped: AbstractSet[TakeKey] = field(default=frozenset(), init=False)
     _lost: frozenset[str] = field(default=frozenset(), init=False)
     _changed: bool = field(default=False, init=False)
@@ -54,13 +55,26 @@ class LockKeeper:
 
     def __post_init__(self) -> None:
         self._base = self.lock
+        self._base_ids = {entry.external_id for entry in self.lock.everything()}
 
     def put(self, work: Work) -> None:
-        """Keep a finished take, unless the lock said the same of it when the run was planned."""
+        """Keep a finished take, unless the lock said the same of it when the run was planned.
+
+        A sound of this run that it takes the place of was rejected, and is kept as retired.
+        """
         entry = _entry_of(work, self._base)
+        before = self._finished.get(entry.key)
+        if before is not None and before.external_id != entry.external_id:
+            self._rejected[before.external_id] = replace(before, picked=False)
         if entry not in (self._base.entries.get(entry.key), self._finished.get(entry.key)):
             self._finished[entry.key] = entry
             self._changed = True
+
+    def keep_rejected(self, entries: Iterable[LockEntry], *, but: str) -> None:
+        """Keep rejected sounds, but for one, of earlier runs that may have ended before the lock was told of them."""
+        unknown = [entry for entry in entries if entry.external_id != but and entry.external_id not in self._base_ids]
+        self._rejected |= {entry.external_id: entry for entry in unknown}
+        self._changed |= bool(unknown)
 
     def drop(self, keys: Iterable[TakeKey]) -> None:
         """Retire takes that are no longer asked for."""
@@ -122,7 +136,13 @@ class LockKeeper:
 
     async def _write(self) -> None:
         async with self._writing:
-            changes = Changes(base=self._base, finished=dict(self._finished), dropped=self._dropped, lost=self._lost)
+            changes = Changes(
+                base=self._base,
+                finished=dict(self._finished),
+                dropped=self._dropped,
+                lost=self._lost,
+                rejected=dict(self._rejected),
+            )
             if changes == Changes(base=self._base):
                 return
             if self.frozen:
@@ -184,7 +204,7 @@ def _entry_of(work: Work, base: Lock) -> LockEntry:
         external_id=row.external_id,
         task_id=row.task_id or "",
         units=work.units,
-        files=work.files,
+        files=work.sources,
         picked=said is not None and said.picked,
         note="" if same is None else same.note,
         rerolls=take.edition - take.job.edition,
@@ -192,4 +212,7 @@ def _entry_of(work: Work, base: Lock) -> LockEntry:
         rights_by=row.rights_by,
         rights_at=row.rights_at,
         voice_id=row.voice_id,
+        recipe=row.recipe,
+        finished=work.all_files[len(work.sources) :],
+        remarks=row.remarks,
     )

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Literal
 
 RETRIES = (0, 20)
+REROLLS = (0, 20)
 BOUNDS: dict[str, tuple[float, float | None]] = {
     "concurrency": (1, 1000),
     "retries": RETRIES,
+    "reroll_rejected": REROLLS,
     "poll_interval_s": (0.05, 3600.0),
     "settle_time_s": (0.0, 3600.0),
     "wait_s": (0.0, None),
@@ -36,6 +38,8 @@ class Options:
         locked: Ends with `Drift`, before anything, where a call would have to be paid.
         frozen: Uses lock, disk and store alone: the service is asked nothing, and the lock is left as it is.
         restore_edited: Puts the original back where a person edited a file; the edit is kept aside.
+        keep_sources: Also has finished sounds stand under `sources/`, as they were delivered.
+        reroll_rejected: How many rejected sounds of a take another is made in place of, each at a price.
         hold_unclear: Leaves unknown what may be paid for, and never sends it again.
         rebind: Takes over a folder that belongs to another account, or to one that cannot be recognised any more.
         uploads: Where files are put that the service shall read: the URL of object storage. None has nowhere.
@@ -63,6 +67,8 @@ class Options:
     locked: bool = False
     frozen: bool = False
     restore_edited: bool = False
+    keep_sources: bool = False
+    reroll_rejected: int = 0
     hold_unclear: bool = False
     rebind: bool = False
     uploads: str | None = None

@@ -74,7 +74,8 @@ class Reconciler:
         """
         scheduler, empty = self.scheduler, self.scheduler.options.empty_account
         unsettled = any(work.row.stage is Stage.INTENT for work in scheduler.works)
-        if (scheduler.waiting() or unsettled) and not empty:
+        may_roll = any(work.rolls for work in scheduler.works)
+        if (scheduler.waiting() or unsettled or may_roll) and not empty:
             await self._hear(controls)
         while unseen := [work for work in scheduler.waiting() if not (work.looked_for or empty)]:
             await self.look_up(unseen, seconds=0.0 if scheduler.proven else self.scheduler.options.settle_time_s)

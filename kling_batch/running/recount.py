@@ -65,7 +65,7 @@ def _result(step: Step, latest_run: int) -> TakeResult:
         work.row = facts.attempt
         work.error = failure(work.row)
     work.status = status_of(facts)
-    if work.status is Status.SUCCEEDED:
+    if work.status is Status.SUCCEEDED or facts.rejected:
         work.origin = Origin.GENERATED if work.row.run_id == latest_run and latest_run else Origin.KEPT
-        work.files = tuple(work.known_files[name] for name in work.take.job.formats if name in work.known_files)
+        work.as_known()
     return work.result()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,6 @@ from kling_batch.delivery.place import placed_now
 from kling_batch.errors import DiskUnusable, KlingBatchError, LockInvalid
 from kling_batch.events import RunEnded, RunStarted, Warned
 from kling_batch.model import (
-    FileRecord,
     LimitPoint,
     Manifest,
     Origin,
@@ -35,9 +34,11 @@ from kling_batch.records.attempts import Attempt, PlacedFile, Stage
 from kling_batch.records.lock import Lock
 from kling_batch.records.state import Presence, TakeState, with_rerolls
 from kling_batch.running.account import Account
+from kling_batch.running.copies import Copies
 from kling_batch.running.deliver import WORKERS, Deliveries
 from kling_batch.running.endings import OVER, deadline_passed, exit_status_of, failure, no_callback
 from kling_batch.running.engine import Engine
+from kling_batch.running.finishing import Siblings
 from kling_batch.running.hints import Hints
 from kling_batch.running.knowledge import controls_of, durations_of, is_proven, known_of
 from kling_batch.running.limits import Limit
@@ -125,6 +126,7 @@ class Run:
         vouched_for: Whether the lease proves that this journal is the one that sent last, and that none other can.
         memory: What this machine knows of the account.
         stopper: Through which somebody outside stops the run.
+        offline: There is nobody to ask for anything: all that is to be done is done with what is at hand.
     """
 
     manifest: Manifest
@@ -140,12 +142,13 @@ class Run:
     vouched_for: bool
     memory: AccountMemory
     stopper: Stopper
+    offline: bool = False
 
     def __post_init__(self) -> None:
         ports, project = self.ports, self.manifest.project
         self._started_at = ports.clock.time()
         self._run_id = 0
-        self._store = ports.store
+        self._copies = Copies(ports.store)
         self._limits: list[LimitPoint] = []
         self._heard = False
         self._note: str | None = None
@@ -191,6 +194,9 @@ class Run:
             for order, step in enumerate(plan.steps)
             if step.facts is not None
         }
+        for step in plan.steps:
+            self._keeper.keep_rejected(step.facts.rolls_before if step.facts is not None else (), but=step.external_id)
+        self._siblings = Siblings(works.values(), self.lock)
         active = [works[step.key] for step in plan.steps if step.key in works and step.action is not Action.KEEP]
         await self._keep(works)
         if any(work.row.stage is not Stage.DELIVERED for work in active):
@@ -262,7 +268,8 @@ class Run:
         limit, held = self._pool(of_kind)
         for work in works:
             held.free(work.name_in_flight)
-        deliveries = Deliveries(self._keeper, self._store)
+        known = {*self.known, *(entry.external_id for entry in self.lock.everything())}
+        deliveries = Deliveries(self._keeper, self._copies, self._siblings, known=known, offline=self.offline)
         wakes = (asyncio.Event(), asyncio.Event())
         account = Account(self.reader, of_kind)
         account.query_heard = account.live = options.empty_account
@@ -312,7 +319,6 @@ class Run:
             await ports.journal.save_all([(work.row, ()) for work in scheduler.dearer()])
         self._looked_through[of_kind.name] = account.heard and scheduler.sending
         self._limits += scheduler.limits
-        self._store = deliveries.store
 
     def _tell_of_callbacks(self, works: Iterable[Work]) -> None:
         """Warn where callbacks were asked for, tasks of this run ended, and none came."""
@@ -334,14 +340,17 @@ class Run:
                 work.error = failure(work.row)
                 continue
             take = work.take
-            work.status = Status.SUCCEEDED
+            work.row = replace(work.row, recipe=take.job.recipe, remarks=work.row.remarks if take.job.recipe else ())
+            work.as_known()
+            work.sources = tuple(replace(file, path=take.source_path(file.format)) for file in work.sources)
+            work.files = tuple(replace(file, path=take.path(file.format)) for file in work.files)
+            work.status = Status.SUCCEEDED if work.error is None else Status.FAILED
             work.origin = Origin.KEPT
-            work.files = tuple(replace(work.known_files[name], path=take.path(name)) for name in take.job.formats)
             if not _is_locked(work, step.facts):
                 self._keeper.put(work)
             known = step.facts.attempt is not None and step.facts.attempt.stage is Stage.DELIVERED
             if not known or step.facts.touched:
-                news.append((work.row, [_placed(self.options.out, record, work) for record in work.files]))
+                news.append((work.row, list(_placed(self.options.out, work))))
         if news:
             await self.ports.journal.save_all(news)
 
@@ -352,9 +361,9 @@ class Run:
             keeper.drop(step.key for step in self.plan.steps if step.action is Action.DROP)
         try:
             await keeper.write()
-            if whole and self._store is not None and self.stopper.error is None:
+            if whole and self._copies.store is not None and self.stopper.error is None:
                 delivered = {name for name, row in self.known.items() if row.stage is Stage.DELIVERED}
-                await keeper.forget_lost(self._store, delivered)
+                await keeper.forget_lost(self._copies.store, delivered)
                 await keeper.write()
         except DiskUnusable as error:
             self.stopper.stop(error)
@@ -387,14 +396,21 @@ def _started(at: float, works: Iterable[Work], plan: Plan) -> RunStarted:
     )
 
 
-def _placed(out: Path, record: FileRecord, work: Work) -> PlacedFile:
-    return placed_now(out, record, work.external_id, edited=work.presence[record.format] is Presence.EDITED)
+def _placed(out: Path, work: Work) -> Iterator[PlacedFile]:
+    """Note how the files of a kept take stand."""
+    for record in work.all_files:
+        finished = record not in work.sources
+        standing = work.presence if finished or record in work.files else work.beside
+        absent = standing.get(record.format) is not Presence.PRESENT
+        yield replace(placed_now(out, record, work.external_id, absent=absent), finished=finished)
 
 
 def _is_locked(work: Work, facts: TakeState) -> bool:
     """Whether the lock says of a kept take what is so. Its name stands for what was asked for."""
     entry = facts.entry
-    return entry is not None and entry is facts.finished and (entry.files, entry.units) == (work.files, work.units)
+    if entry is None or entry is not facts.finished or entry.recipe != work.row.recipe:
+        return False
+    return (entry.all_files, entry.units, entry.remarks) == (work.all_files, work.units, work.row.remarks)
 
 
 def _undelivered(works: Iterable[Work]) -> list[tuple[str, str]]:

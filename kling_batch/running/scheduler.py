@@ -551,6 +551,16 @@ class Scheduler:
             return
         self.emit(work, "retrying", work.row.message)
         work.next_attempt(self.run_id)
+        self._send_anew(work)
+
+    def roll_again(self, work: Work, why: str) -> None:
+        """Have another sound made in place of one that was rejected."""
+        self.emit(work, "rolling again", why)
+        work.next_roll(self.run_id)
+        self._send_anew(work)
+        self.moved()
+
+    def _send_anew(self, work: Work) -> None:
         if work.looked_for or self.proven or self.options.empty_account or not self.sending:
             self.enqueue(work)
         else:  # another machine may have sent this attempt

@@ -179,6 +179,7 @@ class Session:
                 vouched_for=self._lease is not None and self._lease.vouches_for(self._journal.token()),
                 memory=self._asked.memory,
                 stopper=stopper,
+                offline=self._asked is self.nobody,
             )
             outcome = await run.execute()
             self._knows_all = run.knows_all()
@@ -237,6 +238,8 @@ class Session:
             snapshot=snapshot,
             prices=self._known_prices(),
             restore_edited=self.options.restore_edited,
+            keep_sources=self.options.keep_sources,
+            reroll_rejected=self.options.reroll_rejected,
         )
         if self.only is not None:
             chosen = tuple(step for step in plan.steps if self.only(step))
@@ -324,12 +327,17 @@ class Session:
             self.plan = self._made(self._snapshot)
 
     def _asks_the_service(self) -> bool:
-        """Whether there is anything to ask: a finished batch needs no keys."""
-        return self.project.sandbox or any(step.action not in {Action.KEEP, Action.DROP} for step in self.plan.steps)
+        """Whether there is anything to ask: a finished batch needs no keys, nor does one to be finished from here."""
+        return self.project.sandbox or any(map(self._asks, self.plan.steps))
+
+    def _asks(self, step: Step) -> bool:
+        if step.action is Action.FINISH and not step.may_pay:
+            return SERVICE in sources(step, self.project.out, self.store)
+        return step.action not in {Action.KEEP, Action.DROP}
 
     def _make_gone_ones_anew(self) -> None:
         """Make anew what an earlier sandbox made and nobody kept: that sandbox is gone, and nothing was paid."""
-        restored = (step for step in self.plan.steps if step.action is Action.RESTORE)
+        restored = (step for step in self.plan.steps if step.action in {Action.RESTORE, Action.FINISH})
         lost = (step for step in restored if SERVICE in sources(step, self.project.out, self.store))
         gone = {step.key: step.external_id for step in lost}
         if not gone:

@@ -7,13 +7,25 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from kling_batch.identity import external_task_id
-from kling_batch.model import NOTHING, FileRecord, Job, Origin, Source, Status, Take, TakeError, TakeResult, Task
+from kling_batch.model import (
+    NOTHING,
+    FileRecord,
+    Job,
+    Origin,
+    Source,
+    Status,
+    Take,
+    TakeError,
+    TakeResult,
+    Task,
+    rejecting,
+)
 from kling_batch.planning.plan import Action, Step
 from kling_batch.records.attempts import Attempt, Stage
 from kling_batch.records.lock import LockEntry
 from kling_batch.records.state import Presence, TakeState
 from kling_batch.running.decide import withdrawn
-from kling_batch.running.endings import unknown
+from kling_batch.running.endings import rejection, unknown
 
 
 @dataclass(slots=True, eq=False)
@@ -23,10 +35,12 @@ class Work:
     `looked_for` tells that this run has looked for this attempt on the account, or made the one before itself.
     `posted` tells that this run made the call that the task came from; `task` is what the service last said;
     `earlier_units` were charged for attempts that failed; `in_flight_since` is when its task was made, on the monotonic
-    clock. `known_files` are what the files have to be where they were made before, by format; `presence` is how the
-    wanted formats stood; `moved` is the lock's entry of the renamed job whose sound it takes over. An `orphan`
-    is not asked for this time: it is only watched, since it holds a slot. `unsettled` says why it is not known whether
-    its call made a task.
+    clock. `known_files` are what the files have to be where they were delivered before, by format, `finished_files`
+    what was made of them, as it is asked for, and `made_before` all that was; `presence` is how the wanted formats
+    stood, and `beside` how the sources did that are to stand beside them; `moved` is the lock's entry of the renamed
+    job whose sound it takes over. `files` are what came of it, and `sources` the same as it was delivered. `rolls` is
+    how often another sound may be made in place of a rejected one. An `orphan` is not asked for this time: it is only
+    watched, since it holds a slot. `unsettled` says why it is not known whether its call made a task.
     """
 
     take: Take
@@ -41,9 +55,14 @@ class Work:
     in_flight_since: float = 0.0
     task: Task | None = None
     known_files: Mapping[str, FileRecord] = field(default_factory=dict)
+    finished_files: Mapping[str, FileRecord] = field(default_factory=dict)
+    made_before: tuple[FileRecord, ...] = ()
     presence: Mapping[str, Presence] = field(default_factory=dict)
+    beside: Mapping[str, Presence] = field(default_factory=dict)
     moved: LockEntry | None = None
+    rolls: int = 0
     files: tuple[FileRecord, ...] = ()
+    sources: tuple[FileRecord, ...] = ()
     warnings: tuple[str, ...] = ()
     status: Status | None = None
     error: TakeError | None = None
@@ -69,6 +88,11 @@ class Work:
         """Why it has no sound; while it is unclear whether a task was made, with what is reserved for it by now."""
         return self.error or (unknown(self.row, self.unsettled) if self.row.stage is Stage.INTENT else None)
 
+    @property
+    def all_files(self) -> tuple[FileRecord, ...]:
+        """The files as they were delivered, and those that were made of them."""
+        return (*self.sources, *(file for file in self.files if file not in self.sources))
+
     def waits_for(self, name: str) -> bool:
         """Whether the POST of the attempt of this name is still open; a late answer may be to an earlier attempt."""
         return self.status is None and self.row.stage is Stage.INTENT and self.row.external_id == name
@@ -81,6 +105,28 @@ class Work:
         self.looked_for = self.posted
         self.posted = False
         self.resends = 0
+
+    def next_roll(self, run_id: int) -> None:
+        """Go on to another sound, in place of one that was rejected."""
+        self.take = replace(self.take, edition=self.take.edition + 1)
+        self.row = first_row(self.take, run_id)
+        self.rolls -= 1
+        self.origin = Origin.GENERATED
+        self.posted = self.looked_for = False
+        self.resends, self.earlier_units, self.task = 0, NOTHING, None
+        self.known_files, self.finished_files, self.made_before = {}, {}, ()
+        self.presence, self.beside, self.moved = {}, {}, None
+        self.sources = self.files = self.warnings = ()
+
+    def as_known(self) -> None:
+        """Take what is known of the files for what came of it."""
+        job, rejected = self.take.job, rejecting(self.row.remarks)
+        known = dict(self.known_files)
+        if job.finish:
+            known |= {file.format: file for file in self.made_before} | dict(self.finished_files)
+        self.sources = tuple(self.known_files[name] for name in job.formats if name in self.known_files)
+        self.files = () if rejected else tuple(known[name] for name in job.outputs if name in known)
+        self.error = rejection(self.row, rejected) if rejected else None
 
     def result(self) -> TakeResult:
         """Word what came of it. A take without a final status is pending, or unknown where it may be paid for."""
@@ -97,7 +143,9 @@ class Work:
             reserved=row.counted if row.stage in {Stage.INTENT, Stage.CREATED} else NOTHING,
             undelivered=row.counted if row.stage is Stage.SUCCEEDED else NOTHING,
             files=self.files,
-            warnings=self.warnings,
+            sources=self.sources if self.take.job.finish or rejecting(row.remarks) else (),
+            remarks=row.remarks,
+            warnings=(*self.warnings, *(remark.words for remark in row.remarks if remark.then == "warn")),
             error=self.reason,
             submitted_at=row.sent_at,
             finished_at=row.ended_at,
@@ -137,13 +185,20 @@ def work_of(step: Step, facts: TakeState, *, run_id: int, order: int) -> Work:
         row = replace(row, units=max(Decimal(0), row.units - earlier_units))
     else:
         row = first_row(take, run_id)
+    if row.stage is Stage.DELIVERED:
+        row = replace(row, recipe=facts.recipe, remarks=facts.remarks)
     return Work(
         take=take,
         row=row,
         order=order,
         earlier_units=earlier_units,
         known_files=facts.known_files,
+        finished_files=facts.finished_files,
+        made_before=facts.made_before,
         presence=facts.presence,
+        beside=facts.sources,
+        rolls=step.rolls,
+        origin=Origin.KEPT if step.action is Action.FINISH else Origin.GENERATED,
         warnings=tuple(
             f"{path}: edited; it is kept, and --restore-edited puts the original back" for path in facts.edited
         ),

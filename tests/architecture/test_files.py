@@ -20,6 +20,7 @@ IN_THE_OUTPUT_FOLDER = {
     "delivery/arrival": "inside",
     "planning/picks": "coming_file",
     "running/deliver": "coming_file",
+    "running/finishing": "coming_file",
     "report/disk": "inside",
     "cli/github": "inside",
 }

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kling_batch.errors import DiskUnusable, LockInvalid
-from kling_batch.model import FileRecord, TakeKey
+from kling_batch.model import FileRecord, Remark, TakeKey
 from kling_batch.records.fields import fits
 from kling_batch.records.lock import _ALL_FIELDS, _FIELDS, Lock, LockEntry, _as_json, read_lock, write_lock
 from kling_batch.resources import schema
@@ -49,6 +49,16 @@ entries = st.builds(
     picked=st.booleans(),
     rerolls=st.integers(min_value=0, max_value=9),
     moved_from=st.none() | job_ids,
+    recipe=st.dictionaries(
+        st.sampled_from(["finish", "check"]), st.dictionaries(st.text(max_size=9), values, max_size=3), max_size=2
+    ),
+    finished=st.lists(files, max_size=2).map(tuple),
+    remarks=st.lists(
+        st.builds(
+            Remark, check=st.just("silent"), then=st.sampled_from(["warn", "fail"]), words=st.just("-71.3 dBFS at most")
+        ),
+        max_size=2,
+    ).map(tuple),
 )
 
 
@@ -178,6 +188,12 @@ def test_a_lock_of_which_nothing_is_retired_is_as_before(path: Path) -> None:
     assert "retired" not in path.read_text()
 
 
+def test_a_take_that_nobody_finished_has_a_line_as_before(path: Path) -> None:
+    """What is not there is not written: programs that know no finishing read it."""
+    write_lock(path, lock_of(entry()))
+    assert not any(f'"{name}":' in path.read_text() for name in ("recipe", "finished", "remarks"))
+
+
 def test_the_lock_says_what_it_does_not_do(text: str) -> None:
     """It pins bytes, not the power to make them again; prompts stay readable."""
     assert "not the power to make them again: the service has no seed" in text
@@ -302,6 +318,8 @@ def test_another_projects_lock_is_refused(text: str, refusal: Any) -> None:
         ('"0.25"', '"0.25\\n"', "this is not|`units`"),
         ('"901234567890123456"', "901234567890123456", "`task_id`"),
         ('"wav"', '"flac"', "`files`: `flac` is not one of"),
+        ('"take": 2', '"take": 2, "recipe": {"mix": {}}', "`recipe`: Additional properties"),
+        ('"take": 2', '"take": 2, "remarks": [{"check": "silent", "then": "off", "words": "x"}]', "`remarks.0.then`"),
         ("abab", "ABAB", "`files.0.sha256`"),
         ("door-02.wav", "../../door.wav", "`files.0.path`"),
         ("door-02.wav", "/etc/passwd", "`files.0.path`"),

@@ -10,7 +10,7 @@ import pytest
 
 from kling_batch.model import FileRecord, TakeKey
 from kling_batch.records.lock import Lock, LockEntry
-from kling_batch.records.merging import Changes, merge
+from kling_batch.records.merging import Changes, merge, merge_branches
 
 
 def entry(words: str, **facts: Any) -> LockEntry:
@@ -108,6 +108,28 @@ def test_what_the_run_finished_is_what_the_file_says_of_the_sound() -> None:
     ours = entry("door:1 e1", units=Decimal("0.50"))
     merged = merge(lock("door:1 e1 picked"), Changes(base=lock(), finished={ours.key: ours}))
     assert merged.entries == {ours.key: replace(ours, picked=True)}
+
+
+def test_a_rejected_sound_that_another_took_the_place_of_is_kept() -> None:
+    """Every roll is paid for; where the lock was written in between, it is the same."""
+    again = entry("door:1 e2 r1")
+    changes = Changes(base=lock(), finished={again.key: again}, rejected={"door:1/1": entry("door:1 e1")})
+    assert lines(merge(lock(), changes)) == lines(merge(lock("door:1 e1"), changes)) == {
+        "door:1 e2 r1", "door:1 e1 retired"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("finisher", ["mine", "other"])
+def test_two_branches_of_which_one_finished_a_sound_are_one(finisher: str) -> None:
+    """What the other says of it stays."""
+    base, said = lock("door:1 e1"), lock("door:1 e1 picked")
+    done = lock("door:1 e1")
+    one = entry("door:1 e1", recipe={"finish": {"loudness": -18}}, finished=base.entries[TakeKey("door", 1)].files)
+    done = replace(done, entries={one.key: one})
+    ours, theirs = (done, said) if finisher == "mine" else (said, done)
+    merged = merge_branches(base, ours, theirs)
+    assert merged.lock.entries == {one.key: replace(one, picked=True)}
+    assert not merged.both
 
 
 @pytest.mark.parametrize(

@@ -40,9 +40,9 @@ def test_no_journal_and_an_older_one_know_no_shapes(open_journal: Any, out: Path
     assert read_shapes(out) == {}
     assert not out.exists()
     journal = open_journal()
-    later = ("kind", "answer", "rights_by", "rights_at", "voice_id")
+    later = ("kind", "answer", "rights_by", "rights_at", "voice_id", "recipe", "remarks")
     dropped = "".join(f"ALTER TABLE attempts DROP COLUMN {name};" for name in later)
-    journal._connection.executescript(f"DROP TABLE shapes; {dropped} PRAGMA user_version = 2;")
+    journal._connection.executescript(f"DROP TABLE shapes; DROP TABLE finished; {dropped} PRAGMA user_version = 2;")
     assert read_shapes(out) == {}
 
 

@@ -6,12 +6,14 @@ import asyncio
 import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from kling_batch.errors import DiskUnusable
+from kling_batch.model import Remark
 from kling_batch.records.attempts import Stage
 from kling_batch.records.snapshot import read_snapshot
 
@@ -48,13 +50,16 @@ def test_an_attempt_comes_back_as_it_was(
     """Every field, in either way of writing."""
     full = attempt(
         stage=Stage.DELIVERED, task_id="804296831530094592", code=1301, message="no\nway", final=True, sent_at=1.5,
-        created_at=2.25, ended_at=3.125,
+        created_at=2.25, ended_at=3.125, recipe={"finish": {"loudness": -18}},
+        remarks=(Remark(check="silent", then="warn", words="-71.3 dBFS at most"),),
     )  # fmt: skip
     files = [placed("kb-1", "wav"), placed("kb-1", "mp3")]
+    finished = replace(placed("kb-1", "wav"), finished=True)
     journal = open_journal(threaded=threaded)
-    asyncio.run(journal.save(full, files))
+    asyncio.run(journal.save(full, [*files, finished]))
     journal.close()
     again = open_journal(threaded=threaded)
+    assert read_snapshot(out).finished == {"kb-1": [finished]}
     assert read_snapshot(again.folder.parent).attempts == {"kb-1": full}
     assert sorted(read_snapshot(out).files["kb-1"], key=lambda file: file.record.format) == [files[1], files[0]]
 

@@ -37,7 +37,7 @@ def test_a_row_holds_all_of_a_take(rows: Rows, run: RunResult) -> None:
     assert row.pop("sha256") == run.takes[1].files[0].sha256
     assert ",".join(row.values()) == (
         "door-creak,1,succeeded,generated,Old oak door creaks open slowly,5.0,838475928374659072,1,0.25,"
-        'door-creak-01.wav,foley,{"scene": "entrance"},,,,2026-01-31T08:15:02.120Z,2026-01-31T08:15:14.620Z,,'
+        'door-creak-01.wav,foley,{"scene": "entrance"},,,,2026-01-31T08:15:02.120Z,2026-01-31T08:15:14.620Z,,,,,,,,'
     )
 
 

@@ -42,7 +42,7 @@ def test_a_changed_sound_is_louder_or_quieter(
     """From half a loudness unit on, where both are known."""
     take = make_take()
     before = make_run(replace(take, files=(replace(take.files[0], sha256="0" * 64),)))
-    (tmp_path / "old.json").write_text("".join(json_.pieces(before)))
+    (tmp_path / "old.json").write_text("".join(json_.pieces(before, {})))
     after = make_run(take)
     found = compare(tmp_path / "old.json", after, with_loudness(after, "0" * 64, levels))
     assert change_of(take.take.key, found) == words
@@ -52,7 +52,7 @@ def test_a_changed_sound_is_louder_or_quieter(
 def test_another_format_of_the_same_sound_is_no_change(make_run: Any, make_take: Any, tmp_path: Path) -> None:
     """Nor is a take that had no sound before and has none now."""
     take = make_take()
-    (tmp_path / "old.json").write_text("".join(json_.pieces(make_run(take, make_take(number=2, files=())))))
+    (tmp_path / "old.json").write_text("".join(json_.pieces(make_run(take, make_take(number=2, files=())), {})))
     more = (take.files[0], replace(take.files[0], format="mp3", sha256="1" * 64))
     found = compare(tmp_path / "old.json", make_run(replace(take, files=more), make_take(number=2, files=())), {})
     assert (found.new, found.gone, found.changed) == (frozenset(), (), {})

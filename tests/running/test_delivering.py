@@ -23,7 +23,9 @@ from kling_batch.errors import DiskUnusable
 from kling_batch.model import Audio, FileRecord, Job, Source, Status, Take, Task, TaskStatus
 from kling_batch.records.attempts import Stage
 from kling_batch.records.lock import Lock
+from kling_batch.running.copies import Copies
 from kling_batch.running.deliver import Deliveries
+from kling_batch.running.finishing import Siblings
 from kling_batch.running.locking import LockKeeper
 from kling_batch.running.work import Work, first_row
 from kling_batch.service.outcomes import Absent, Found
@@ -146,7 +148,7 @@ class Home:
                 offload=asyncio.to_thread,
                 probe=ports.probe,
             )
-            deliveries = Deliveries(keeper, None)
+            deliveries = Deliveries(keeper, Copies(None), Siblings((), keeper.lock), known=(), offline=False)
             for work in works:
                 deliveries.add(work)
             tasks = [asyncio.create_task(deliveries.work(scheduler, ports)) for _ in range(workers)]
@@ -386,7 +388,8 @@ def test_a_worker_that_meets_a_full_disk_ends(parts_of: Any, journal: Any, work:
 
     async def go() -> bool:
         parts = parts_of([work], journal())
-        deliveries = Deliveries(cast("Any", None), None)
+        siblings = Siblings((), Lock(project="p"))
+        deliveries = Deliveries(cast("Any", None), Copies(None), siblings, known=(), offline=False)
         deliveries.add(cast("Any", _FullOnTheWayOut()))
         await asyncio.wait_for(deliveries.work(parts.scheduler, parts.ports), timeout=5)
         return isinstance(parts.scheduler.stopped, DiskUnusable)

@@ -100,7 +100,7 @@ def _move(project: Project, chosen: Mapping[str, TakeKey], cleared: AbstractSet[
     entries = project.lock.entries
     for job in project.manifest.jobs:
         if job.id in cleared:
-            records = (file for key, entry in entries.items() if key.job_id == job.id for file in entry.files)
+            records = (file for key, entry in entries.items() if key.job_id == job.id for file in entry.all_files)
             for file in drop_picks(job, records, project.out, taken_names(project.manifest.takes)):
                 say(f"{file} was edited, and stays.", err=True)
     fresh = [one for one in picks_of(project.manifest.takes, project.lock).chosen if one.take.job.id in chosen]

@@ -11,9 +11,11 @@ import click
 from kling_batch.api.project import plan as make_plan
 from kling_batch.cli.options import (
     concurrency_option,
+    keep_sources_option,
     max_total_units_option,
     max_units_option,
     project_options,
+    reroll_rejected_option,
     retries_option,
     select_option,
     store_options,
@@ -28,6 +30,8 @@ from kling_batch.planning.spending import budget
 @project_options
 @select_option
 @retries_option
+@reroll_rejected_option
+@keep_sources_option
 @concurrency_option
 @max_units_option
 @max_total_units_option
@@ -44,6 +48,8 @@ def command(
     project: Project,
     select: tuple[str, ...],
     retries: int,
+    reroll_rejected: int,
+    keep_sources: bool,
     concurrency: int | str | None,
     max_units: Decimal | None,
     max_total_units: Decimal | None,
@@ -55,7 +61,8 @@ def command(
     Needs no keys and no network: it goes by manifest, journal, lock, store and disk.
     """
     snapshot = project.snapshot()
-    plan = make_plan(project, select=select, retries=retries, store=store, snapshot=snapshot)
+    asked = {"retries": retries, "reroll_rejected": reroll_rejected}
+    plan = make_plan(project, select=select, keep_sources=keep_sources, store=store, snapshot=snapshot, **asked)
     spent = budget(project.lock, snapshot, inf, run=max_units, whole=max_total_units)
     outlook = project.outlook(snapshot, concurrency if isinstance(concurrency, int) else None, spent)
     if output == "json":

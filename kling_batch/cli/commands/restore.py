@@ -128,7 +128,7 @@ def _notes(lost: Sequence[Lost], stopped: KlingBatchError | None) -> Iterator[No
 
 def _had(step: Step) -> bool:
     """Whether a take's sound was made and is known: it is in place, or can be looked for."""
-    return step.action is Action.RESTORE or (step.action is Action.KEEP and not step.failed)
+    return step.action in {Action.RESTORE, Action.FINISH} or (step.action is Action.KEEP and not step.failed)
 
 
 def _line(lost: Lost, price: Decimal) -> str:

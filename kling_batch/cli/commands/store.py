@@ -128,7 +128,7 @@ def _named_by(locks: Sequence[Path]) -> frozenset[str]:
             hint="Nothing was removed. Mend the lock first (kling-batch plan says how), or name the right file: "
             "it stands beside the manifest, as MANIFEST.lock.",
         ) from error
-    return frozenset(file.sha256 for lock in read for entry in lock.everything() for file in entry.files)
+    return frozenset(file.sha256 for lock in read for entry in lock.everything() for file in entry.all_files)
 
 
 def _show(gone: Sequence[StoreEntry], *, kept: int, dry_run: bool, output: str) -> None:

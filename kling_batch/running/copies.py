@@ -1,0 +1,50 @@
+"""The store as a run uses it: one that cannot be used is given up, and told of once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from kling_batch.errors import DiskUnusable
+from kling_batch.events import Warned
+from kling_batch.records.store import Store
+from kling_batch.running.ports import Ports
+
+
+@dataclass(eq=False)
+class Copies:
+    """Copies of sounds, in `store`; None keeps none. `trouble` is what went wrong, until it has been told."""
+
+    store: Store | None
+    trouble: str | None = None
+
+    def fetch(self, sha256: str, coming: Path) -> bool:
+        """Take a sound out of the store. Blocks. Where that cannot be used, the service may still have the file."""
+        if self.store is None:
+            return False
+        try:
+            return self.store.fetch(sha256, coming)
+        except DiskUnusable as error:
+            self.give_up(f"The store cannot be used: {error.message}")
+            return False
+
+    def put(self, coming: Path, sha256: str) -> bool:
+        """Put a sound into the store, and say whether it is there. Blocks."""
+        if self.store is None:
+            return False
+        try:
+            self.store.put(coming, sha256)
+        except DiskUnusable as error:
+            self.give_up(f"Nothing more is kept in the store: {error.message}")
+            return False
+        return True
+
+    def give_up(self, trouble: str) -> None:
+        """Use the store no more."""
+        self.store, self.trouble = None, trouble
+
+    def tell(self, ports: Ports) -> None:
+        """Tell of what went wrong."""
+        if self.trouble is not None:
+            ports.observe(Warned(at=ports.clock.time(), message=self.trouble))
+            self.trouble = None
