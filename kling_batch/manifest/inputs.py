@@ -38,8 +38,8 @@ class Inputs:
         return self._read[name, wanted]
 
     def _checked(self, name: str, wanted: Input) -> InputFile | str:
-        if name.startswith(("/", "~")) or PureWindowsPath(name).drive:
-            return f"it is the path {name}; write it relative to this manifest, so that it works everywhere"
+        if (elsewhere := _elsewhere(name, wanted)) is not None:
+            return elsewhere
         path = self._folder / name
         try:
             if self._stay_in is not None:
@@ -64,6 +64,15 @@ class Inputs:
             return f"{name} cannot be read: {error.strerror or error}"
         except ValueError as error:  # a NUL in the path
             return f"{name!r} is no path: {error}"
+
+
+def _elsewhere(name: str, wanted: Input) -> str | None:
+    """Say why a text is no path from the manifest; None where it is one."""
+    if "://" in name:
+        return f"it is an address; write it as `{wanted.sent_as}`"
+    if name.startswith(("/", "~")) or PureWindowsPath(name).drive:
+        return f"it is the path {name}; write it relative to this manifest, so that it works everywhere"
+    return None
 
 
 def _sound_s(data: bytes) -> float | None:

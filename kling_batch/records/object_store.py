@@ -10,6 +10,7 @@ are none asks the machine's own metadata service, as programs in a cloud do. It 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -49,6 +50,7 @@ _NO_RETRIES: RetryConfig = {"max_retries": 0}
 _PAGE = 1000
 _SIGNED_FOR = timedelta(days=1)
 """How long the service may read an upload: far longer than a task takes."""
+_READ_ANEW = "Run again once it is as it shall be: what it is by then is a take of its own."
 _VARIABLES = {
     "s3": "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and, for another service than Amazon's, "
     "AWS_ENDPOINT_URL (with AWS_ALLOW_HTTP=true if that begins with http://)",
@@ -73,7 +75,7 @@ def object_border(url: str) -> Iterator[None]:
     except FileNotFoundError as error:
         raise DiskUnusable(
             f"{url}: there is no such bucket or container",
-            hint="Correct the name in --store, or make the bucket, then run again.",
+            hint="Correct its name, or make the bucket, then run again.",
         ) from error
     except (PermissionDeniedError, UnauthenticatedError) as error:
         raise DiskUnusable(
@@ -110,7 +112,7 @@ class ObjectUploads:
         """Put a file there, unless it is there, and give a signed address of it that lasts for a day.
 
         Raises:
-            DiskUnusable: The file cannot be read, or the storage cannot be used.
+            DiskUnusable: The file cannot be read or is another by now, or the storage cannot be used.
         """
         return await asyncio.to_thread(self._address, file)
 
@@ -118,6 +120,8 @@ class ObjectUploads:
         key = f"{file.sha256}{file.path.suffix.lower()}"
         with disk_border(file.path):
             data = file.path.read_bytes()
+        if hashlib.sha256(data).hexdigest() != file.sha256:
+            raise DiskUnusable(f"{file.path} was changed while this run was under way.", hint=_READ_ANEW)
         with object_border(self._url):
             try:
                 there = obstore.head(self._client, key)["size"] == len(data)

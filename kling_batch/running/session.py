@@ -214,7 +214,7 @@ class Session:
         if self.team is not None:
             service = FencedService(service, self._lease, offload=ports.offload, stop=stopper.stop)
         if uploads is not None and files:
-            service = UploadingService(service, uploads, files)
+            service = UploadingService(service, uploads, files, stop=stopper.stop)
         share = self.team.lock.push if self.team is not None and self._lease is not None else None
         return replace(ports, service=service, share=share)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from kling_batch.catalog import Kind
@@ -50,18 +50,29 @@ class PassedOn:
 
 
 class UploadingService(PassedOn):
-    """A service whose create calls hand files over as addresses. A file that cannot be uploaded is nothing sent.
+    """A service whose create calls hand files over as addresses.
+
+    Where a file cannot be uploaded, nothing is sent, and the run is stopped: a person has to mend that.
 
     Args:
         service: The service.
         uploads: Where files are put.
         files: Every file that may be asked for.
+        stop: Stops the run.
     """
 
-    def __init__(self, service: Service, uploads: Uploads, files: Iterable[InputFile]) -> None:
+    def __init__(
+        self,
+        service: Service,
+        uploads: Uploads,
+        files: Iterable[InputFile],
+        *,
+        stop: Callable[[KlingBatchError], None],
+    ) -> None:
         super().__init__(service)
         self._uploads = uploads
         self._files = {file.identity: file for file in files}
+        self._stop = stop
 
     async def create(self, kind: Kind, request: Mapping[str, Any], external_id: str) -> CreateOutcome:
         """See `Service.create`."""
@@ -70,5 +81,6 @@ class UploadingService(PassedOn):
             for name in kind.inputs.keys() & request.keys():
                 sent[kind.inputs[name].sent_as] = await self._uploads.address(self._files[sent.pop(name)])
         except KlingBatchError as error:
+            self._stop(error)
             return NotSent(reason=error.message)
         return await self._service.create(kind, sent, external_id)

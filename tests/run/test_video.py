@@ -156,6 +156,19 @@ def test_a_file_is_uploaded_once_and_known_by_its_content(footage: Any, serve: A
     assert server.world.ledger.posts.total() == 2
 
 
+def test_what_cannot_be_uploaded_stops_the_run(
+    footage: Any, serve: Any, bucket: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A person has to mend it, and other bytes than were read are never paid for in their name."""
+    server = serve()
+    assert footage.run("--uploads", "s3://nowhere/clips") == 6
+    assert "there is no such bucket" in capsys.readouterr().err
+    monkeypatch.setattr("kling_batch.manifest.inputs.hash_file", lambda _: 64 * "0")
+    assert footage.run("--uploads", f"s3://{bucket}/clips") == 6
+    assert "intro.mp4 was changed while this run was under way" in capsys.readouterr().err
+    assert not server.world.ledger.posts
+
+
 def test_without_a_place_for_it_nothing_is_sent(footage: Any, serve: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """What to do is said before anything is paid; in the sandbox of the process there is a place."""
     server = serve()
@@ -169,6 +182,7 @@ def test_without_a_place_for_it_nothing_is_sent(footage: Any, serve: Any, capsys
     ("name", "data", "words"),
     [
         ("none.mp4", None, "cannot be read: No such file"),
+        ("https://example.com/a.mp4", None, "write it as `video_url`"),
         ("text.mp4", b"<html>", "is no MP4 or MOV"),
         ("cut.mp4", "cut", "is no MP4 or MOV, or not a whole one"),
         ("short.mp4", "short", "the service takes 3 to 20 s"),
