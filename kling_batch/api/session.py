@@ -130,7 +130,7 @@ def team_of(store: str | Path | None, project: Project) -> Team:
 def _team_at(store: str | Path | None, project: Project) -> Team | None:
     if project.sandbox or store is None:
         return None
-    documents, hurried = documents_at(str(store)), documents_at(str(store), retries=False)
+    documents, hurried = documents_at(str(store)), documents_at(str(store), hurried=True)
     if documents is None or hurried is None:
         return None
     name = project.manifest.project

@@ -201,8 +201,10 @@ class Lease:
             UsageError: The storage ignores the conditions of a write, so that it can keep nobody out.
             DiskUnusable: It cannot be used.
         """
-        until, told = self._clock() + wait_s, False
-        while (holder := self._try()) is not None:
+        until, holder = self._clock() + wait_s, self._try()
+        if holder is not None and wait_s > 0:
+            tell(f"Waiting up to {wait_s:.0f} s for another run of this set ({holder}).")
+        while holder is not None:
             left = until - self._clock()
             if left <= 0:
                 raise LeaseHeld(
@@ -210,10 +212,9 @@ class Lease:
                     hint=f"Let it end, or queue with --wait S: from S = {self._claim.life_s * 1.5:.0f} on, a run that "
                     "died is succeeded. Where it is known to be gone: kling-batch unlock.",
                 )
-            if not told:
-                tell(f"Waiting up to {wait_s:.0f} s for another run of this set ({holder}).")
-                told = True
             sleep(min(left, self._claim.life_s / _LOOKS))
+            with suppress(DiskUnusable):  # it is looked at again
+                holder = self._try()
         try:
             self._check_storage()
         except BaseException:

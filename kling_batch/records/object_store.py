@@ -44,8 +44,7 @@ if TYPE_CHECKING:
 _RETRIES: RetryConfig = {"max_retries": 3, "retry_timeout": timedelta(seconds=30)}
 """Short: a store is only a copy, and a run goes on without it."""
 
-_NO_RETRIES: RetryConfig = {"max_retries": 0}
-"""A request takes half a minute at most. (What obstore is told of timeouts, it forgets the environment for.)"""
+_HURRIED: RetryConfig = {"max_retries": 2, "retry_timeout": timedelta(seconds=5)}
 
 _PAGE = 1000
 _SIGNED_FOR = timedelta(days=1)
@@ -137,15 +136,15 @@ class ObjectDocuments:
 
     Args:
         url: As of an `ObjectStore`.
-        retries: Whether a passing fault is waited out; else the caller tries again.
+        hurried: Gives up after seconds where a fault does not pass: the caller tries again.
 
     Raises:
         UsageError: Something in the environment is missing or wrong. Nothing is asked of the storage yet.
     """
 
-    def __init__(self, url: str, *, retries: bool = True) -> None:
+    def __init__(self, url: str, *, hurried: bool = False) -> None:
         self.location = url.rstrip("/")
-        self._client = _client(url, url, option="--store", retries=_RETRIES if retries else _NO_RETRIES)
+        self._client = _client(url, url, option="--store", retries=_HURRIED if hurried else _RETRIES)
 
     def read(self, name: str) -> Document | None:
         """See `Documents.read`."""

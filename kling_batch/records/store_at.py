@@ -39,7 +39,7 @@ def store_at(location: str, *, namespace: Namespace) -> Store:
     return ObjectStore(location, namespace=namespace)
 
 
-def documents_at(location: str, *, retries: bool = True) -> ObjectDocuments | None:
+def documents_at(location: str, *, hurried: bool = False) -> ObjectDocuments | None:
     """Open object storage for what machines agree by; None where a store is a folder. Nothing is asked of it yet.
 
     Raises:
@@ -50,7 +50,7 @@ def documents_at(location: str, *, retries: bool = True) -> ObjectDocuments | No
     _check(location, urlsplit(location))
     with _extra("--store", location):
         from kling_batch.records.object_store import ObjectDocuments
-    return ObjectDocuments(location, retries=retries)
+    return ObjectDocuments(location, hurried=hurried)
 
 
 def uploads_at(location: str) -> ObjectUploads:

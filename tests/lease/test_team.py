@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from kling_batch.errors import DiskUnusable
 from kling_batch.records import lease as leases
 from kling_batch.records.documents import Tag
 from kling_batch.records.lease import Lease
@@ -69,9 +70,11 @@ def test_a_run_holds_the_lease_and_ends_it(
 
 
 def test_a_second_run_says_who_works(machines: Machines, service: Service, store: str, held: Lease) -> None:
-    """It ends with exit status 6 before anything, and sends nothing."""
-    done = machines().run("--yes", "--store", store)
+    """It ends with exit status 6 before anything, and sends nothing. A sandbox of its own disturbs nobody."""
+    machine = machines()
+    done = machine.run("--yes", "--store", store)
     assert done.status == 6
+    assert machine.run("--sandbox", "--store", store, out="played").status == 0
     assert str(held.look()) in done.said
     assert service.tasks == []
 
@@ -129,6 +132,33 @@ def test_a_run_that_was_taken_over_sends_nothing_more(
     assert "a thief" in done.said
     assert service.tasks == []
     assert set(done.statuses) == {"pending"}
+
+
+@pytest.mark.parametrize("passing", [True, False])
+def test_a_lease_that_cannot_be_renewed(
+    machines: Machines, service: Service, store: str, monkeypatch: pytest.MonkeyPatch, passing: bool
+) -> None:
+    """Trouble of the storage that passes is waited out; where it lasts, nothing is sent while the lease may be over."""
+    monkeypatch.setattr(leases, "LIFE_S", LIFE_S)
+    real, looked, failed = ObjectDocuments.write, [0], [0]
+    service.meddle = lambda call: looked.__setitem__(0, looked[0] + (call.kind == "list"))
+
+    def write(self: ObjectDocuments, name: str, data: bytes, *, after: Tag | None) -> Tag | None:
+        if looked[0] and name.startswith("leases/") and not (passing and failed[0] > 2):
+            failed[0] += 1
+            raise DiskUnusable("the storage is away")
+        return real(self, name, data, after=after)
+
+    monkeypatch.setattr(ObjectDocuments, "write", write)
+    done = machines().run("--yes", "--store", store)
+    assert failed[0] > 2
+    if passing:
+        assert done.done
+        assert service.paid_once(2)
+    else:
+        assert (done.status, service.tasks) == (6, [])
+        assert "could not be renewed" in done.said
+        assert set(done.statuses) == {"pending"}
 
 
 def test_storage_that_ignores_conditions_is_refused(

@@ -10,7 +10,7 @@ import pytest
 
 from kling_batch.model import FileRecord, TakeKey
 from kling_batch.records.lock import Lock, LockEntry
-from kling_batch.records.merging import Changes, merge, merge_branches
+from kling_batch.records.merging import Changes, merge, merge_branches, merge_unasked
 
 
 def entry(words: str, **facts: Any) -> LockEntry:
@@ -163,3 +163,28 @@ def test_what_is_lost_is_forgotten_only_where_it_is_retired() -> None:
 
 def _each(text: str) -> list[str]:
     return text.split(", ") if text else []
+
+
+@pytest.mark.parametrize(
+    ("base", "ours", "theirs", "expected"),
+    [
+        pytest.param("", "door:1 e1", "rain:1 e1", "door:1 e1, rain:1 e1", id="what each added"),
+        pytest.param("door:1 e1", "door:1 e3", "door:1 e2", "door:1 e3, door:1 e2 retired",
+                     id="the later edition is ours"),
+        pytest.param("door:1 e1", "door:1 e2", "door:1 e3", "door:1 e3, door:1 e2 retired",
+                     id="the later edition is theirs"),
+        pytest.param("door:1 e1 picked", "door:1 e1", "door:1 e1 picked", "door:1 e1", id="a pick taken back"),
+        pytest.param("door:1 e1", "door:1 e1 retired", "door:1 e1", "door:1 e1 retired", id="what was retired"),
+        pytest.param("door:1 e1, rain:1 e1", "door:1 e1, rain:1 e1", "door:1 e1", "door:1 e1, rain:1 e1 retired",
+                     id="what an older lock put back forgot is kept"),
+        pytest.param("", "door:1 e1, rain:1 e1 retired", "rain:1 e1", "door:1 e1, rain:1 e1",
+                     id="where nobody knows what came first, what is asked for counts"),
+    ],
+)  # fmt: skip
+def test_two_machines_are_merged_and_nothing_is_forgotten(base: str, ours: str, theirs: str, expected: str) -> None:
+    """Nobody is asked: the later edition of a take stays, and the other is retired."""
+    sides = [lock(*filter(None, side.split(", "))) for side in (base, ours, theirs)]
+    merged = merge_unasked(*sides)
+    assert lines(merged) == set(expected.split(", "))
+    known = {one.external_id for one in merged.everything()}
+    assert known >= {one.external_id for side in sides[1:] for one in side.everything()}
