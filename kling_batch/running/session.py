@@ -21,7 +21,7 @@ from kling_batch.events import Observer, best_effort
 from kling_batch.model import InputFile, RunResult
 from kling_batch.planning.drift import frozen_drift, locked_drift
 from kling_batch.planning.outlook import Outlook
-from kling_batch.planning.plan import PAYING, Action, Plan, Step, clones
+from kling_batch.planning.plan import Action, Plan, Step, clones
 from kling_batch.planning.project import Project
 from kling_batch.planning.sources import SERVICE, sources
 from kling_batch.planning.spending import Budget, budget, spending
@@ -194,7 +194,7 @@ class Session:
     def _may_send(self) -> bool:
         """Whether a paid call may come of the plan, also where a task fails that was sent before."""
         never = self.options.locked or self.options.frozen or self.only is not None
-        return not never and any(step.action in {*PAYING, Action.RESUME} for step in self.plan.steps)
+        return not never and any(step.may_pay or step.action is Action.RESUME for step in self.plan.steps)
 
     @contextmanager
     def _alone(self, team: Team) -> Iterator[None]:
