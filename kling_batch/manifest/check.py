@@ -37,13 +37,15 @@ class Checker:
     def check(self, node: Node, page: Page, *, excused: frozenset[str] = frozenset()) -> tuple[Any, frozenset[str]]:
         """Give the node's value and the names of its fields that are wrong; tell the page what is wrong.
 
-        The fields in `excused` may be missing, and count as wrong then. A value that is not even a mapping has
+        The fields in `excused` may be missing, and count as wrong then. Of a kind that is not known, nothing else is
+        said: which fields are right follows from it. A value that is not even a mapping has
         the one wrong field `""`.
         """
         data = plain(node, self._texts)
         if self._is_fine(data):
             return data, frozenset()
         errors = list(self._validator.iter_errors(data))
+        errors = [error for error in errors if error.absolute_path and error.absolute_path[0] == "kind"] or errors
         return data, frozenset().union(*(report(error, node, page, excused=excused) for error in errors))
 
     @cached_property

@@ -105,7 +105,7 @@ class Expansion:
         if of_kind not in self._checkers:
             self._checkers[of_kind] = Checker("job", of_kind)
         data, wrong = self._checkers[of_kind].check(node, page, excused=excused)
-        if not isinstance(node, MapNode) or "matrix" in wrong:
+        if not isinstance(node, MapNode) or wrong & {"kind", "matrix"}:
             return
         settings = settings.under(data, wrong, node, page)
         finishing = self._finishing(settings)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 _COLUMNS = manifest_schema()["definitions"][DEFAULT]["from"]["properties"]["columns"]
 FIELDS = tuple(_COLUMNS["properties"])
 _LISTS = frozenset({"formats", "tags"})
+_FLAGS = frozenset(
+    name for each in kinds().values() for name, field in each.fields.items() if field.get("type") == "boolean"
+)
 _META = "meta."
 
 
@@ -122,12 +125,23 @@ def _job(row: Node, names: Mapping[str, str], lists: Collection[str]) -> Node:
         name = field.removeprefix(_META)
         if column in row.items:
             value = row.items[column]
-            into.items[name] = _list(value) if name in lists else value
+            if name in lists:
+                value = _list(value)
+            elif lists and name in _FLAGS:
+                value = _flag(value)
+            into.items[name] = value
         if column in row.keys and (into is job or column in row.items):
             into.keys[name] = row.keys[column]
     if meta.items:
         job.items["meta"] = meta
     return job
+
+
+def _flag(cell: Node) -> Node:
+    """Read `true` and `false`, as spreadsheets write them; anything else stays as it is."""
+    if isinstance(cell, Scalar) and (word := cell.text.strip().lower()) in {"true", "false"}:
+        return Scalar(word == "true", cell.text, cell.at)
+    return cell
 
 
 def _list(cell: Node) -> Node:

@@ -247,11 +247,13 @@ class _Delivery:
         if self.tries == 0:
             self.placed |= {name: file for name in missing if (file := await self._known(name)) is not None}
             missing = [name for name in missing if name not in self.placed]
-        if missing:
+        if missing or self._lacks_an_id:
             at_hand = self.scheduler.options.frozen or self.deliveries.offline
             lacking = _NOT_AT_HAND if at_hand else await self._from_service(missing)
             if lacking is not None:
                 return lacking
+        if self._lacks_an_id:
+            return NotYet(reason="the service does not say the id of what it made")
         if self.finished is None and (halted := await self._finish()) is not None:
             return halted
         await self._record(self.finished or [])
@@ -279,6 +281,12 @@ class _Delivery:
         if not self._is_judged or rejecting(done.remarks):
             work.row = replace(work.row, remarks=done.remarks)
         return None
+
+    @property
+    def _lacks_an_id(self) -> bool:
+        """Whether it is not known what was made beside files, such as a voice, by which it is used."""
+        row = self.work.row
+        return self.scheduler.kind.makes is not None and row.stage is Stage.SUCCEEDED and row.voice_id is None
 
     @property
     def _is_judged(self) -> bool:

@@ -32,6 +32,13 @@ def test_a_csv_has_every_field_of_a_job(write: Write) -> None:
     assert (rain.request["duration"], rain.takes, rain.formats, rain.tags, rain.meta) == (5.0, 1, ("wav",), (), {})
 
 
+def test_a_cell_may_say_true_or_false(write: Write) -> None:
+    """Spreadsheets write it in capitals."""
+    rows = "kind,id,video_id,asmr_mode\nvideo-to-audio,a,1,TRUE\nvideo-to-audio,b,2,false\nvideo-to-audio,c,3,\n"
+    asked = [job.request["asmr_mode"] for job in load(write("m.csv", rows)).jobs]
+    assert asked == [True, False, False]
+
+
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 @pytest.mark.parametrize("mark", ["", "\ufeff"])

@@ -52,6 +52,20 @@ def test_no_voice_is_cloned_unless_somebody_agrees(
     assert "voice_rights" in said or ("barkeeper:1 (Barkeeper)" in said and "--voice-rights WHO" in said)
 
 
+def test_a_voice_without_an_id_is_not_done(voices: Any, serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The id is what was paid for: without it the take is pending, and asked for again until the service says it."""
+    server = serve()
+    with monkeypatch.context() as patch:
+        patch.setattr("kling_batch.sandbox.rows.voice_id", lambda _: "")
+        assert voices.run("--voice-rights", "Ada, by contract", "--settle-time", "1") == 6
+    (take,) = voices.report()["takes"]
+    assert (take["status"], take["voice_id"]) == ("pending", None)
+    assert "does not say the id of what it made" in take["error"]["message"]
+    assert voices.run("--voice-rights", "Ada, by contract") == 0
+    assert voices.report()["takes"][0]["voice_id"]
+    assert server.world.ledger.posts.total() == 1
+
+
 def test_a_voice_is_cloned_and_kept(voices: Any, serve: Any) -> None:
     """The lock and the report have its id, the lock who agreed and when; nothing is sent again."""
     server = serve()
