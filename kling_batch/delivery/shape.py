@@ -29,6 +29,8 @@ _MEMORY_S = 0.06
 _COARSE, _FINE = 12, 24
 """Samples that a value between two of them is worked out from."""
 _CLOSE = 0.85
+_USUAL_RATE, _TRUE_RATE = 48_000, 192_000
+"""Values a second among which a true peak is looked for: four times the rate of 48 kHz, as BS.1770-4 has it."""
 _STRETCH = 4096
 """Samples at once: they stay in the processor's cache."""
 
@@ -54,24 +56,25 @@ def shape_of(samples: NDArray[np.float32], rate: int) -> Shape:
         peak=peak,
         loudness=_loudness(_powers(samples, rate)),
         waveform=drawn.tobytes(),
-        true_peak=_true_peak(samples, peak),
+        true_peak=_true_peak(samples, rate, peak),
         rate=rate,
         channels=channels,
     )
 
 
-def _true_peak(samples: NDArray[np.float32], peak: float) -> float:
-    """Find the largest value of a sound also between its samples, at eight times their rate.
+def _true_peak(samples: NDArray[np.float32], rate: int, peak: float) -> float:
+    """Find the largest value of a sound also between its samples.
 
-    BS.1770-4 asks for four times. Most of a sound needs no look, or but a coarse one: what lies between samples is less
-    than 2.5 times as large as the largest of those around it, and not much larger than the coarse look says.
+    Most of a sound needs no look, or but a coarse one: what lies between samples is less
+    than 2.5 times as large as the largest of those around it, and not much larger than the coarse look says. Before
+    its start and after its end, a sound is taken to be its own mirror image, as ffmpeg takes it.
     """
     import numpy as np
 
-    coarse, fine = _between(_COARSE, 4), _between(_FINE, 8)
+    coarse, fine = _between(_COARSE, 4), _between(_FINE, 8 if rate < _USUAL_RATE else max(2, _TRUE_RATE // rate))
     highest = peak
     for channel in samples.T:
-        line = np.pad(channel, _FINE)
+        line = np.pad(channel, _FINE, mode="reflect")
         for first in range(0, len(channel) + _FINE, _STRETCH):
             near = line[first : first + _STRETCH + _FINE]
             if 2.5 * max(near.max(), -near.min()) > highest and _largest(near, coarse) > _CLOSE * highest:

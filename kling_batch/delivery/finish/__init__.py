@@ -34,7 +34,7 @@ __all__ = ["Made", "MadeFile", "Unfinishable", "finish_sound", "read_sound", "ta
 
 _DEFAULT_BITS = 16
 _WORTH_SAYING_DB = 0.1
-_OFF_DB = 0.25
+_OFF_DB = 0.15
 """By so much an encoder may change the loudness, else the sound is encoded once more."""
 _LITTLE_MORE_DB = 0.04
 """By how much more than its overshoot a lossy file is lowered: the next encoding is a little different."""
