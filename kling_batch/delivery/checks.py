@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -113,8 +114,10 @@ def fingerprint(samples: NDArray[np.float32], rate: int) -> Fingerprint:
     import numpy as np
 
     line = samples[: round(_LIKENESS_S * rate)].mean(axis=1)
-    length = max(1, len(line) * _LIKENESS_RATE // rate)
-    low = np.fft.irfft(np.fft.rfft(line - line.mean())[: length // 2 + 1], length)
+    line -= line.mean()
+    line = np.pad(line, (0, -len(line) % (rate // math.gcd(rate, _LIKENESS_RATE))))  # to a whole number of samples
+    length = len(line) * _LIKENESS_RATE // rate
+    low = np.fft.irfft(np.fft.rfft(line)[: length // 2 + 1], length)
     energy = float(np.sqrt(np.square(low).sum()))
     return Fingerprint((low / (energy or 1.0)).astype(np.float32).tobytes())
 
@@ -126,7 +129,11 @@ def likeness(one: Fingerprint, other: Fingerprint) -> float:
     first, second = (np.frombuffer(each.samples, np.float32) for each in (one, other))
     size = 1 << (len(first) + len(second)).bit_length()
     product = np.fft.rfft(first, size) * np.fft.rfft(second, size).conj()
-    return min(1.0, float(np.abs(np.fft.irfft(product, _FINER * size)).max()) * _FINER)
+    by_shift = np.abs(np.fft.irfft(product, _FINER * size)) * _FINER
+    top = int(by_shift.argmax())
+    before, most, after = (float(by_shift[each % len(by_shift)]) for each in (top - 1, top, top + 1))
+    bend = 2 * most - before - after  # the top of the parabola through the three
+    return min(1.0, most + (after - before) ** 2 / (8 * bend) if bend else most)
 
 
 def alike(one: Fingerprint, other: Fingerprint, check: Mapping[str, Any], *, name: str) -> Remark | None:

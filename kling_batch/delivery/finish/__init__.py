@@ -34,7 +34,7 @@ __all__ = ["Made", "MadeFile", "Unfinishable", "finish_sound", "read_sound", "ta
 
 _DEFAULT_BITS = 16
 _WORTH_SAYING_DB = 0.1
-_OFF_DB = 0.15
+_OFF_DB = 0.25
 """By so much an encoder may change the loudness, else the sound is encoded once more."""
 _LITTLE_MORE_DB = 0.04
 """By how much more than its overshoot a lossy file is lowered: the next encoding is a little different."""
@@ -136,10 +136,10 @@ def _written(
     import numpy as np
 
     bits = recipe.get("bits", _DEFAULT_BITS)
+    if sound.shape.peak > 1.0 and (audio_format in LOSSY or bits != "float"):
+        over = f"{decibels(sound.shape.peak):.1f} dB over full scale"
+        notes.append(f"{audio_format}: its peaks are {over}, where they are clipped; a true_peak prevents that")
     if audio_format not in LOSSY:
-        if sound.shape.peak > 1.0 and bits != "float":
-            over = f"{decibels(sound.shape.peak):.1f} dB over full scale"
-            notes.append(f"{audio_format}: its peaks are {over} and were clipped; a true_peak of -1 prevents that")
         return encode(sound.samples, sound.rate, audio_format, bits, tags), sound.shape
     gain, first, held = 0.0, True, False
     while True:
@@ -148,9 +148,10 @@ def _written(
         shape = shape_of(decode(data)[0], sound.rate)
         over = decibels(shape.true_peak or _SILENCE) - recipe.get("true_peak", math.inf)
         off = (shape.loudness or 0.0) - (sound.shape.loudness or 0.0) if first and "loudness" in recipe else 0.0
-        if over <= 0 and abs(off) <= _OFF_DB:
+        change = min(-off, -over - _LITTLE_MORE_DB) if over - off > 0 else -off
+        if over <= 0 and abs(change) <= _OFF_DB:
             break
-        gain -= max(off, over + _LITTLE_MORE_DB) if over > 0 else off
+        gain += change
         first, held = False, held or over > 0
     if held and gain < -_WORTH_SAYING_DB:
         notes.append(f"{audio_format}: lowered by {-gain:.1f} dB, since its encoder adds to the peaks")
