@@ -11,6 +11,7 @@ from typing import Any
 from benchmarks import locked
 from benchmarks.cost import cpu_a_take, memory
 from benchmarks.downloads import downloads
+from benchmarks.finish import finishing
 from benchmarks.listening import listening
 from benchmarks.local import as_table, start_up, validating
 from benchmarks.page import chart, page, read, write
@@ -19,8 +20,8 @@ from benchmarks.shared import shared
 from benchmarks.simulated import simulated
 from benchmarks.span import cases, measure
 
-PARTS = ("startup", "validate", "locked", "cpu", "downloads", "shared", "span", "simulated", "memory", "page")
-_LIBRARIES = ("kling-batch", "httpx", "soundfile", "jsonschema", "pandas")
+PARTS = ("startup", "validate", "locked", "cpu", "downloads", "shared", "span", "simulated", "memory", "page", "finish")
+_LIBRARIES = ("kling-batch", "httpx", "soundfile", "soxr", "jsonschema", "pandas")
 
 
 def main() -> None:
@@ -48,7 +49,7 @@ def _word(value: object) -> str:
     return "" if value is None else str(value)
 
 
-def _part(part: str, *, quick: bool) -> list[dict[str, Any]]:
+def _part(part: str, *, quick: bool) -> list[dict[str, Any]]:  # noqa: C901 - a case a part
     match part:
         case "startup":
             return start_up()
@@ -71,6 +72,8 @@ def _part(part: str, *, quick: bool) -> list[dict[str, Any]]:
             return shared()
         case "page":
             return listening()
+        case "finish":
+            return finishing(quick=quick)
         case "simulated":
             return simulated(quick=quick)
         case _:

@@ -66,16 +66,16 @@ def _true_peak(samples: NDArray[np.float32], rate: int, peak: float) -> float:
     """Find the largest value of a sound also between its samples.
 
     Most of a sound needs no look, or but a coarse one: what lies between samples is less
-    than 2.5 times as large as the largest of those around it, and not much larger than the coarse look says. Before
-    its start and after its end, a sound is taken to be its own mirror image, as ffmpeg takes it.
+    than 2.5 times as large as the largest of those around it, and not much larger than the coarse look says. At its
+    ends it does as ffmpeg: before the start is a mirror image of it, and between its last samples is no look.
     """
     import numpy as np
 
     coarse, fine = _between(_COARSE, 4), _between(_FINE, 8 if rate < _USUAL_RATE else max(2, _TRUE_RATE // rate))
     highest = peak
     for channel in samples.T:
-        line = np.pad(channel, _FINE, mode="reflect")
-        for first in range(0, len(channel) + _FINE, _STRETCH):
+        line = np.pad(channel, (_FINE, 0), mode="reflect")
+        for first in range(0, len(channel), _STRETCH):
             near = line[first : first + _STRETCH + _FINE]
             if 2.5 * max(near.max(), -near.min()) > highest and _largest(near, coarse) > _CLOSE * highest:
                 highest = max(highest, _largest(near, fine))

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+import shutil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyloudnorm
 import pytest
 import soundfile
 
+from benchmarks.finish import measured
 from kling_batch.delivery.shape import BUCKETS, biquads, shape_of
 from kling_batch.delivery.verify import Verified, verify_audio
 
@@ -81,6 +85,24 @@ def test_loudness_is_that_of_the_standard(name: str) -> None:
     found = shape_of(samples, RATE).loudness
     assert found is not None
     assert abs(found - loudness_by_the_book(samples, RATE)) < 0.01
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed, the judge of sound")
+@pytest.mark.parametrize("name", ["middle", "noise", "fading", "pause", "two", "rumble"])
+@pytest.mark.parametrize("rate", [44_100, 48_000])
+def test_other_meters_agree(name: str, rate: int, tmp_path: Path) -> None:
+    """Within 0.1 LU of pyloudnorm and of ffmpeg's `ebur128`, whose true peak is within 0.2 dB."""
+    spectrum = np.fft.rfft(np.cumsum(CHANCE.standard_normal(len(TIME))))
+    rumble = np.fft.irfft(np.where(np.arange(len(spectrum)) < 9, 0, spectrum), len(TIME))
+    samples = columns(rumble / 2000 if name == "rumble" else SOUNDS[name])[: 2 * rate]
+    samples[-4410:] *= np.linspace(1, 0, 4410, dtype=np.float32)[:, None]
+    found = shape_of(samples, rate)
+    assert found.loudness == pytest.approx(pyloudnorm.Meter(rate).integrated_loudness(samples), abs=0.1)
+    path = tmp_path / "sound.wav"
+    soundfile.write(path, samples, rate, "FLOAT")
+    loudness, true_peak = measured(path)
+    assert found.loudness == pytest.approx(loudness, abs=0.1)
+    assert 20 * math.log10(found.true_peak or 1) == pytest.approx(true_peak, abs=0.2)
 
 
 def test_the_filters_are_those_that_the_standard_prints() -> None:
