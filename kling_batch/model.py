@@ -252,6 +252,11 @@ def rejecting(remarks: Iterable[Remark]) -> tuple[Remark, ...]:
     return tuple(remark for remark in remarks if remark.then == "fail")
 
 
+def is_unfinished(remarks: Iterable[Remark]) -> bool:
+    """Whether a sound could not be finished: no check found fault with it, and another need not be better."""
+    return any(remark.check == "finish" for remark in rejecting(remarks))
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TakeError:
     """Why a take has no sound: the service's code (None when it gave none), its words, and what to do."""

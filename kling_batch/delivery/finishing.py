@@ -74,7 +74,12 @@ def finish(sound: Sound, *, store: Store | None, probe: Probe = no_probe) -> Fin
             probe("finish write")
             made = _made(sound, found)
     except Unfinishable as error:
-        found.append(_remark("finish", f"it can be neither looked at nor finished: {error.reason}", then="fail"))
+        asked = [check["then"] for check in sound.recipe.get("check", {}).values()]
+        if "finish" in sound.recipe:
+            found.append(_remark("finish", f"it cannot be finished: {error.reason}", then="fail"))
+        else:
+            then = "fail" if "fail" in asked else "warn"
+            found.append(_remark("check", f"it cannot be looked at: {error.reason}", then=then))
     remarks = tuple(found)
     if made is None:
         return Finished(remarks=remarks, fingerprint=fingerprint)

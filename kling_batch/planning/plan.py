@@ -179,7 +179,8 @@ def _step(facts: TakeState, retries: int, price: Decimal, rolls: int) -> Step:
 
 def _with_rolls(step: Step, facts: TakeState, price: Decimal, most: int) -> Step:
     """Add what may be paid where the sound of a step is rejected, and another is made in its place."""
-    rolls = most - len(facts.rolls_before) if facts.take.job.recipe and step.action in _JUDGING else 0
+    may_fail = any(check["then"] == "fail" for check in facts.take.job.check.values())
+    rolls = most - len(facts.rolls_before) if may_fail and step.action in _JUDGING else 0
     return replace(step, rolls=rolls, units=step.units + rolls * price) if rolls > 0 else step
 
 
@@ -208,7 +209,8 @@ def _made(facts: TakeState) -> Step:
     lacking = {name: state for name, state in facts.presence.items() if state.lacks}
     if job.recipe and (facts.recipe != job.recipe or facts.finished_files.keys() < {*job.finish.get("formats", ())}):
         changes = _recipe_changes(facts.recipe, job.recipe)
-        return _step_of(facts, Action.FINISH, "; ".join(map(str, changes)) or "not all was finished", changes=changes)
+        why = [*map(str, changes)] or [remark.words for remark in rejecting(facts.remarks)]
+        return _step_of(facts, Action.FINISH, "; ".join(why) or "not all was finished", changes=changes)
     if lacking or any(state.lacks for state in facts.sources.values()):
         reason = "; ".join([*_lacking_reasons(facts, lacking), *_edited(facts)])
         return _step_of(facts, Action.RESTORE, reason, changes=_file_changes(facts, lacking))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 from kling_batch.errors import UsageError
-from kling_batch.model import Status, TakeKey
+from kling_batch.model import Status, TakeKey, rejecting
 from kling_batch.planning.plan import Action, Plan
 from kling_batch.records.attempts import Stage
 from kling_batch.records.state import TakeState
@@ -19,7 +19,7 @@ def status_of(facts: TakeState) -> Status:
     stage = facts.attempt.stage if facts.attempt is not None else None
     if facts.moved is not None:
         return Status.PENDING
-    if facts.rejected:
+    if rejecting(facts.remarks):
         return Status.FAILED
     if facts.finished is not None or stage is Stage.DELIVERED:
         return Status.SUCCEEDED

@@ -32,7 +32,7 @@ from typing import Any, NoReturn
 from kling_batch.disk import MOST_BYTES, disk_border, open_file, sync_folder
 from kling_batch.effects import Probe, no_probe
 from kling_batch.errors import LockInvalid, UsageError
-from kling_batch.model import FileRecord, Job, Remark, TakeKey
+from kling_batch.model import FileRecord, Job, Remark, TakeKey, rejecting
 from kling_batch.records.fields import (
     COUNT,
     FILE,
@@ -150,6 +150,8 @@ class LockEntry:
 
     def shipped(self, job: Job) -> dict[str, FileRecord]:
         """Give the files, by format, that stand under the take's own name, of those that its job asks for."""
+        if rejecting(self.remarks):
+            return {}
         delivered = job.as_delivered if job.finish else job.formats
         wanted = {file.format: file for file in self.files if file.format in delivered}
         finished = self.finished if self.recipe.get("finish", {}) == job.finish else ()

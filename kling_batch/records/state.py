@@ -13,7 +13,7 @@ from typing import Any
 
 from kling_batch.disk import hash_file, look
 from kling_batch.identity import external_task_id
-from kling_batch.model import NOTHING, FileRecord, Job, Remark, Take, TakeKey, rejecting
+from kling_batch.model import NOTHING, FileRecord, Job, Remark, Take, TakeKey, is_unfinished, rejecting
 from kling_batch.records.attempts import Attempt, PlacedFile, Stage
 from kling_batch.records.lock import Lock, LockEntry
 from kling_batch.records.snapshot import Snapshot
@@ -81,8 +81,9 @@ class TakeState:
 
     @property
     def rejected(self) -> tuple[Remark, ...]:
-        """What rejects its sound; nothing where it is to be looked at in another way now."""
-        return rejecting(self.remarks) if self.recipe == self.take.job.recipe else ()
+        """What rejects its sound; nothing where it is to be looked at in another way now, or finished again."""
+        is_open = self.recipe != self.take.job.recipe or is_unfinished(self.remarks)
+        return () if is_open else rejecting(self.remarks)
 
     @property
     def edited(self) -> tuple[str, ...]:
@@ -179,7 +180,7 @@ def _rolled(take: Take, snapshot: Snapshot, lock: Lock, past: _Past, most: int) 
     def rejected(roll: Take, recipe: Mapping[str, Any] | None = None) -> list[LockEntry]:
         known = [each for each in locked if is_of(each, roll)] or _of_journal(roll, snapshot)
         found = (each for each in known if recipe is None or each.recipe == recipe)
-        return [each for each in found if rejecting(each.remarks)][:1]
+        return [each for each in found if rejecting(each.remarks) and not is_unfinished(each.remarks)][:1]
 
     earlier = (replace(take, edition=edition) for edition in range(take.job.edition, take.edition))
     before = [each for roll in earlier for each in rejected(roll)]
@@ -264,7 +265,7 @@ def _state(
         wanted |= {
             name: (take.path(name), finished_files.get(name), at.get(name)) for name in take.job.finish["formats"]
         }
-    rejected = recipe == take.job.recipe and rejecting(remarks)
+    rejected = recipe == take.job.recipe and rejecting(remarks) and not is_unfinished(remarks)
     looks = {} if rejected else {name: _look(out, *files) for name, files in wanted.items()}
     kept = take.job.formats if keep_sources and take.job.finish and not rejected else ()
     beside = {name: _look(out, take.source_path(name), known.get(name), placed.get(name)) for name in kept}

@@ -23,7 +23,7 @@ from kling_batch.delivery.place import coming_file, place, placed_now
 from kling_batch.disk import is_file
 from kling_batch.errors import KlingBatchError
 from kling_batch.identity import external_task_id
-from kling_batch.model import Audio, Origin, Status, TakeError, Task, TaskStatus, rejecting
+from kling_batch.model import Audio, Origin, Status, TakeError, Task, TaskStatus, is_unfinished, rejecting
 from kling_batch.planning.edits import is_edited, made_here
 from kling_batch.planning.sources import source_paths
 from kling_batch.records.attempts import PlacedFile, Stage
@@ -219,7 +219,7 @@ class _Delivery:
             return
         self.deliveries.lock.put(work)
         again = replace(work.take, edition=work.take.edition + 1)
-        if work.rolls > 0 and external_task_id(again) not in self.deliveries.known:
+        if work.rolls > 0 and not is_unfinished(rejected) and external_task_id(again) not in self.deliveries.known:
             self.scheduler.roll_again(work, "; ".join(remark.words for remark in rejected))
         else:
             self.scheduler.end(work, Status.FAILED, rejection(work.row, rejected))
@@ -291,7 +291,8 @@ class _Delivery:
     @property
     def _is_judged(self) -> bool:
         """Whether it is known already what the checks find."""
-        return self.work.row.recipe == self.work.take.job.recipe
+        row = self.work.row
+        return row.recipe == self.work.take.job.recipe and not is_unfinished(row.remarks)
 
     def _restored(self) -> None:
         if self.work.origin is not Origin.KEPT:
@@ -377,7 +378,7 @@ class _Delivery:
             self.at[audio_format] = self.out / target.path
             record = replace(known, path=target.path)
             return await self.ports.offload(placed_now, self.out, record, work.external_id, absent=edited)
-        coming, paths = self._partial(target), source_paths(work.take, known)
+        coming, paths = self._partial(target), [*source_paths(work.take, known), work.take.path(audio_format)]
         if not await self.ports.offload(bring, self.out, paths, known.sha256, coming, self.deliveries.copies):
             return None
         arrived = await self._take_in(coming, known.sha256, target)

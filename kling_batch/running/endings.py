@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from decimal import Decimal
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from kling_batch.errors import (
     ServiceStop,
     UsageError,
 )
-from kling_batch.model import Remark, Status, TakeError
+from kling_batch.model import Remark, Status, TakeError, is_unfinished
 from kling_batch.planning.spending import Budget
 from kling_batch.records.attempts import Attempt, Stage
 from kling_batch.service.codes import hint
@@ -34,12 +34,16 @@ def failure(row: Attempt) -> TakeError:
     return TakeError(code=None, message=row.message or "The task failed without a reason.", hint=repair)
 
 
-def rejection(row: Attempt, remarks: Iterable[Remark]) -> TakeError:
+def rejection(row: Attempt, remarks: Collection[Remark]) -> TakeError:
     """Word why a sound that was paid for is not good enough."""
     words = "; ".join(remark.words for remark in remarks)
+    message = f"Rejected: {words} (task {row.task_id})."
+    if is_unfinished(remarks):
+        again = "Listen to it under rejected/, and change its `finish`. It is tried again by every run, at no cost."
+        return TakeError(code=None, message=message, hint=again)
     return TakeError(
         code=None,
-        message=f"Rejected: {words} (task {row.task_id}).",
+        message=message,
         hint="Listen to it under rejected/. If it is good, change its `check` and run again, at no cost. If not, "
         "--reroll-rejected N, or a higher edition, pays for another.",
     )

@@ -92,7 +92,7 @@ def _fingerprint(
     lead = known.get(lead_of(known) or "")
     if lead is None:
         return None
-    here = bring(out, [*source_paths(take, lead), lead.path], lead.sha256, coming, copies)
+    here = bring(out, [*source_paths(take, lead), take.path(lead.format)], lead.sha256, coming, copies)
     found = fingerprint_of(coming) if here else None
     coming.unlink(missing_ok=True)
     return found
@@ -146,7 +146,7 @@ class Finishing:
         paths = [] if known.path == path else [known.path]
         if not bring(self.out, paths, known.sha256, coming, self.copies):
             return None
-        self._place(coming, path, known.sha256)
+        self._place(coming, path, known.sha256, in_place_of=work.made_before)
         return self._placed(record)
 
     async def make(
@@ -168,13 +168,13 @@ class Finishing:
         if lead is None or not recipe:
             return Finished(remarks=()), []
         coming = [self._coming(name) for name in (job.finish.get("formats") or [lead])]
-        words = kind_of(job).words_of(job)
+        tags = tags_of(work.take, kind_of(job).words_of(job), work.row.task_id)
         sound = Sound(
             source=at[lead],
             recipe=recipe,
             folder=coming[0].parent,
             name=coming[0].stem,
-            tags=tags_of(work.take, words, work.row.task_id),
+            tags={name: text for name, text in tags.items() if text},
             others=others,
         )
         making = self.ports.offload(finish, sound, store=self.copies.store, probe=self.ports.probe)
@@ -197,6 +197,11 @@ class Finishing:
         files = [self._placed_made(file) for file in finished.files]
         if files:
             self._clear(but={file.record.path for file in files})
+        for file in self.work.known_files.values():
+            kept = rejected_path(self.work.take.path(file.format), file.sha256)
+            for path in (kept, f"{kept}.txt"):
+                if is_file(self.out, path):
+                    (self.out / path).unlink()
         return files
 
     def _placed_made(self, file: MadeFile) -> PlacedFile:
@@ -209,22 +214,22 @@ class Finishing:
             duration_s=round(file.duration_s, 3),
         )
         if presence is not Presence.EDITED:
-            self._place(file.path, path, file.sha256)
+            self._place(file.path, path, file.sha256, in_place_of=self._before())
         return replace(self._placed(record, absent=presence is Presence.EDITED), shape=file.shape)
 
     def _placed(self, record: FileRecord, *, absent: bool = False) -> PlacedFile:
         return replace(placed_now(self.out, record, self.work.external_id, absent=absent), finished=True)
 
-    def _place(self, coming: Path, path: str, sha256: str) -> None:
-        """Give a file its final name, in place of what can be had again."""
-        kept = {file.sha256 for file in self._before()}
+    def _place(self, coming: Path, path: str, sha256: str, *, in_place_of: Iterable[FileRecord]) -> None:
+        """Give a file its final name, in place of what is kept elsewhere or can be made again."""
+        kept = {file.sha256 for file in in_place_of}
         replaced = place(coming, self.out / path, out=self.out, sha256=sha256, kept=kept, probe=self.ports.probe)
         where = "" if replaced is None else replaced.relative_to(self.out).as_posix()
         if where and self.is_edited(self.out, where):
             self.warnings.append(f"{path}: replaced; what stood there is kept as {where}")
 
     def _before(self) -> list[FileRecord]:
-        """Name the files of this very sound that stood in the folder: copies, or what can be made again."""
+        """Name the files of this very sound that stood in the folder: those as delivered are kept elsewhere by now."""
         return [*self.work.known_files.values(), *self.work.made_before]
 
     def _clear(self, *, but: set[str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kling_batch.model import Origin, RunResult, Status, TakeResult
+from kling_batch.model import Origin, RunResult, Status, TakeResult, rejecting
 from kling_batch.planning.earlier import earlier_sounds
 from kling_batch.planning.picks import notes_of, recorded
 from kling_batch.planning.plan import Step
@@ -65,7 +65,7 @@ def _result(step: Step, latest_run: int) -> TakeResult:
         work.row = facts.attempt
         work.error = failure(work.row)
     work.status = status_of(facts)
-    if work.status is Status.SUCCEEDED or facts.rejected:
+    if work.status is Status.SUCCEEDED or rejecting(facts.remarks):
         work.origin = Origin.GENERATED if work.row.run_id == latest_run and latest_run else Origin.KEPT
         work.as_known()
     return work.result()

@@ -307,7 +307,11 @@ class Session:
         if agreed is None or self.plan.units > agreed.units or (self.plan.needs_consent and not agreed.needs_consent):
             self._ask(self.plan, self._snapshot)
         if not self.options.frozen and self._asks_the_service():
-            self._asked = self.access()
+            try:
+                self._asked = self.access()
+            except UsageError:
+                if any(map(self._needs_the_service, self.plan.steps)):
+                    raise
 
     async def _bind(self, reader: Reader, stopper: Stopper) -> None:
         """Have the folder belong to the account that is asked, by its tasks or by consent."""
@@ -328,10 +332,12 @@ class Session:
 
     def _asks_the_service(self) -> bool:
         """Whether there is anything to ask: a finished batch needs no keys, nor does one to be finished from here."""
-        return self.project.sandbox or any(map(self._asks, self.plan.steps))
+        steps = self.plan.steps
+        return self.project.sandbox or any(s.action is Action.RESTORE or self._needs_the_service(s) for s in steps)
 
-    def _asks(self, step: Step) -> bool:
-        if step.action is Action.FINISH and not step.may_pay:
+    def _needs_the_service(self, step: Step) -> bool:
+        """Whether a step cannot be done with what is on the disk and in the store, as far as that can be seen."""
+        if step.action in {Action.RESTORE, Action.FINISH} and not step.may_pay:
             return SERVICE in sources(step, self.project.out, self.store)
         return step.action not in {Action.KEEP, Action.DROP}
 

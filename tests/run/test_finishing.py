@@ -124,6 +124,10 @@ def test_another_target_costs_nothing(made: Studio, capsys: pytest.CaptureFixtur
     written = {path: path.stat().st_mtime_ns for path in made.out.glob("door*")}
     assert made.run() == 0
     assert written == {path: path.stat().st_mtime_ns for path in made.out.glob("door*")}
+    whole = made.sounds()
+    shutil.rmtree(made.out)
+    assert made.run() == 0
+    assert made.sounds() == whole
     assert main(["verify", str(made.tavern.manifest)]) == 0
     Draft7Validator(schema("report")).validate(made.tavern.report())
     Draft7Validator(schema("lock")).validate(json.loads(Path(f"{made.tavern.manifest}.lock").read_text()))
@@ -205,7 +209,6 @@ def test_a_check_rejects_what_is_paid_for(made: Studio, capsys: pytest.CaptureFi
     assert "below -3 LUFS counts as quiet" in (made.out / "junit.xml").read_text()
     assert (made.take()["status"], made.take()["remarks"][0]["then"]) == ("failed", "fail")
     assert made.entry().remarks[0].then == "fail"
-    shutil.rmtree(made.out)
     assert made.run() == 1
     assert main(["verify", str(made.tavern.manifest)]) == 3
     made.write("check: {quiet: {below: -3, then: warn}}, finish: {peak: -1}")
@@ -213,6 +216,7 @@ def test_a_check_rejects_what_is_paid_for(made: Studio, capsys: pytest.CaptureFi
     assert "check quiet: fail -> warn" in capsys.readouterr().out
     assert made.run() == 0
     assert "quiet" in made.take()["warnings"][0]
+    assert not list((made.out / "rejected").iterdir())
 
 
 def test_takes_that_are_the_same_sound_are_told_of(studio: Studio, serve: Any) -> None:
