@@ -248,7 +248,13 @@ class Run:
             row, of_kind = work.row, kind(work.row.kind)
             sent = clock.monotonic() - max(0.0, clock.time() - (row.sent_at or clock.time()))
             _, held = self._pool(of_kind)
-            held.hold(work.name_in_flight, sent, longest_s[of_kind.name], slots=of_kind.slots)
+            held.hold(
+                work.name_in_flight,
+                sent,
+                longest_s[of_kind.name],
+                slots=of_kind.slots,
+                answers_at_once=of_kind.synchronous,
+            )
         asked_for = {work.row.kind for work in works if not work.orphan}
         return dict.fromkeys(work.row.kind for work in (*in_flight, *works) if work.row.kind in asked_for)
 

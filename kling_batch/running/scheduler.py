@@ -448,7 +448,13 @@ class Scheduler:
         """Watch a task no longer. Its slot stays taken for as long as it may run."""
         self._release(work)
         sent = self.clock.monotonic() - self.seconds_since_sending(work)
-        self.held.hold(work.name_in_flight, sent, self.knowledge.longest_s, slots=self.kind.slots)
+        self.held.hold(
+            work.name_in_flight,
+            sent,
+            self.knowledge.longest_s,
+            slots=self.kind.slots,
+            answers_at_once=self.kind.synchronous,
+        )
         self.wake()
 
     def lost(self, work: Work) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from kling_batch.service.client import CALL_TIMEOUT_S
+
 _TIMES_THE_LONGEST = 6
 """A task that takes so many times the longest generation seen would surely have ended."""
 _TIMES_SETTLING = 3
@@ -34,7 +36,9 @@ class HeldSlots:
     def __repr__(self) -> str:
         return f"{len(self)} held"
 
-    def hold(self, task: str, since: float, longest_s: float | None, *, slots: int = 1) -> None:
+    def hold(
+        self, task: str, since: float, longest_s: float | None, *, slots: int = 1, answers_at_once: bool = False
+    ) -> None:
         """Hold the slots of a task that was sent at `since`.
 
         Args:
@@ -42,9 +46,11 @@ class HeldSlots:
             since: When it was sent.
             longest_s: The longest generation that was seen, in seconds; see `surely_ended_s`.
             slots: How many it takes.
+            answers_at_once: Whether its end was waited for in the call itself: it may take as long as that may.
         """
         self._slots[task] = slots
-        self._until[task] = since + surely_ended_s(longest_s, self._settle_time_s)
+        least_s = CALL_TIMEOUT_S if answers_at_once else 0.0
+        self._until[task] = since + max(least_s, surely_ended_s(longest_s, self._settle_time_s))
 
     def free(self, task: str) -> None:
         """Free the slots of a task that is watched from now on."""

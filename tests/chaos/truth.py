@@ -80,7 +80,7 @@ class Truth:
     def knows_what_runs(self) -> bool:
         """Whether a journal can know all that runs: one that begins looks for what another has sent kind by kind.
 
-        Speech whose call is given up may take longer than anybody could guess.
+        Speech whose call is given up may take longer than anybody could guess, or begin when nobody waits any more.
         """
         begun_anew = self.machine.journals > 1 and len(self.history.kinds) + len(self.texts) > 1
         spoken = (task for task in self.ledger.tasks if task.external_id in self.texts)

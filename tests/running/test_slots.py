@@ -30,6 +30,15 @@ def test_the_time_counts_from_the_sending() -> None:
     assert (repr(held), held.free_at()) == ("1 held", 3605.0)
 
 
+def test_a_call_that_waits_for_its_result_may_take_a_minute() -> None:
+    """However soon others were answered, and however short the settle time is: it says nothing of such a call."""
+    held = HeldSlots(8.0)
+    held.hold("kb-1", 0.0, 2.0)
+    held.hold("kb-2", 0.0, 2.0, answers_at_once=True)
+    held.release(59.0)
+    assert (len(held), held.free_at()) == (1, 60.0)
+
+
 def test_a_task_holds_one_slot_however_often_it_is_lost() -> None:
     """And the next to be freed is the one that was sent first."""
     held = HeldSlots(20.0)
