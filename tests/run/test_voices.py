@@ -61,6 +61,8 @@ def test_a_voice_without_an_id_is_not_done(voices: Any, serve: Any, monkeypatch:
     (take,) = voices.report()["takes"]
     assert (take["status"], take["voice_id"]) == ("pending", None)
     assert "does not say the id of what it made" in take["error"]["message"]
+    words = {"behaviour": {"success_word": "succeeded"}}  # another answer than the one that the sandbox has ready
+    httpx.post(f"{server.url}/sandbox/settings", json=words, trust_env=False).raise_for_status()
     assert voices.run("--voice-rights", "Ada, by contract") == 0
     assert voices.report()["takes"][0]["voice_id"]
     assert server.world.ledger.posts.total() == 1
