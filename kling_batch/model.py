@@ -227,7 +227,8 @@ class Shape:
 
     `peak` is its largest sample, 1.0 being full scale. `loudness` is in LUFS, None for silence. `waveform` is the
     largest sample of each of its equal parts, a byte each, 255 being the peak. `true_peak` is the largest value of the
-    sound, also between samples. What has a default is not known of sounds that an older program looked at.
+    sound, also between samples. What has a default is not known of sounds that an older program looked at. `start_s`
+    is where in its source a finished sound begins, in seconds.
     """
 
     peak: float
@@ -236,6 +237,7 @@ class Shape:
     true_peak: float | None = None
     rate: int | None = None
     channels: int | None = None
+    start_s: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -71,9 +71,9 @@ DELETE FROM attempts WHERE external_id = :external_id;
 
 -- name: save_shape
 -- Keep what a sound looks like.
-INSERT OR REPLACE INTO shapes (sha256, peak, loudness, waveform, true_peak, rate, channels)
-VALUES (:sha256, :peak, :loudness, :waveform, :true_peak, :rate, :channels);
+INSERT OR REPLACE INTO shapes (sha256, peak, loudness, waveform, true_peak, rate, channels, start_s)
+VALUES (:sha256, :peak, :loudness, :waveform, :true_peak, :rate, :channels, :start_s);
 
 -- name: all_shapes
 -- What every sound looks like.
-SELECT sha256, peak, loudness, waveform, true_peak, rate, channels FROM shapes;
+SELECT sha256, peak, loudness, waveform, true_peak, rate, channels, start_s FROM shapes;

@@ -68,6 +68,7 @@ _SHAPE: Mapping[str, Check] = {
     "true_peak": fields.optional(fields.number(float, least=0)),
     "rate": fields.optional(fields.COUNT),
     "channels": fields.optional(fields.COUNT),
+    "start_s": fields.optional(fields.number(float, least=0)),
 }
 
 

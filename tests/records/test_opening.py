@@ -98,11 +98,11 @@ def test_what_another_account_made_is_nobodys_here(open_journal: Any, attempt: A
     assert (snapshot.account, snapshot.attempts) == (None, {"kb-1": attempt(run_id=0)})
 
 
-@pytest.mark.parametrize("first", range(10))
+@pytest.mark.parametrize("first", range(11))
 def test_every_layout_is_brought_up_to_the_newest(open_journal: Any, file: Path, first: int) -> None:
     """A journal of whichever older program has the tables of a fresh one, each made by its migration in turn."""
     migrations = sorted((Path(records.__file__).parent / "migrations").glob("*.sql"))
-    assert [migration.stem for migration in migrations] == [f"{number:04}" for number in range(1, 11)]
+    assert [migration.stem for migration in migrations] == [f"{number:04}" for number in range(1, 12)]
     file.parent.mkdir(parents=True)
     with closing(sqlite3.connect(file)) as old:
         for migration in migrations[:first]:
@@ -163,7 +163,7 @@ DAMAGE = {
     "garbage": (_garbage, "not a database", "move it away"),
     "torn": (_torn, "malformed", "move it away"),
     "scribbled over": (_scribbled, "cannot be used", "move it away"),
-    "newer": (_newer, r"newer kling-batch \(layout 99, not 10\)", "Upgrade kling-batch"),
+    "newer": (_newer, r"newer kling-batch \(layout 99, not 11\)", "Upgrade kling-batch"),
     "an unknown stage": (_unknown_stage, "'elsewhere'", "move it away"),
     "units in words": (_no_number, "'many'", "move it away"),
 }

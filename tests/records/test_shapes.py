@@ -15,7 +15,7 @@ from kling_batch.records.attempts import Stage
 from kling_batch.records.snapshot import read_shapes, read_snapshot
 
 SHAPE = Shape(peak=0.5, loudness=-18.25, waveform=bytes(range(120)))
-SILENCE = Shape(peak=0.0, loudness=None, waveform=bytes(120), true_peak=0.0, rate=48_000, channels=2)
+SILENCE = Shape(peak=0.0, loudness=None, waveform=bytes(120), true_peak=0.0, rate=48_000, channels=2, start_s=0.25)
 
 
 @pytest.mark.parametrize("shape", [SHAPE, SILENCE])

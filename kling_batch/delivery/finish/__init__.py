@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +67,7 @@ class _Sound:
     samples: NDArray[np.float32]
     rate: int
     shape: Shape
+    start_s: float
 
 
 def finish_sound(source: Path, recipe: Mapping[str, Any], *, folder: Path, name: str, tags: Mapping[str, str]) -> Made:
@@ -104,7 +105,7 @@ def finish_sound(source: Path, recipe: Mapping[str, Any], *, folder: Path, name:
                 sha256=hashlib.sha256(data).hexdigest(),
                 bytes=len(data),
                 duration_s=len(sounds[to].samples) / to,
-                shape=shape,
+                shape=replace(shape, start_s=sounds[to].start_s),
             )
         )
     return Made(files=tuple(files), notes=tuple(dict.fromkeys(notes)), before=shape_of(samples, rate))
@@ -115,8 +116,9 @@ def _steps(samples: NDArray[np.float32], rate: int, to: int, recipe: Mapping[str
     if "channels" in recipe:
         samples = with_channels(samples, recipe["channels"])
     samples = at_rate(samples, rate, to)
+    start = 0
     if "trim" in recipe:
-        samples, note = trimmed(samples, to, **recipe["trim"])
+        samples, start, note = trimmed(samples, to, **recipe["trim"])
         notes += [note] if note else []
     if "loop" in recipe:
         samples, note = looped(samples, to, **recipe["loop"])
@@ -126,7 +128,7 @@ def _steps(samples: NDArray[np.float32], rate: int, to: int, recipe: Mapping[str
         notes += [note] if note else []
     samples, shape, more = levelled(samples, to, recipe)
     notes += more
-    return _Sound(samples=samples, rate=to, shape=shape)
+    return _Sound(samples=samples, rate=to, shape=shape, start_s=start / to)
 
 
 def _written(

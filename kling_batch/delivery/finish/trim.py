@@ -20,10 +20,14 @@ def heard(samples: NDArray[np.float32], below: float) -> slice:
 
 def trimmed(
     samples: NDArray[np.float32], rate: int, *, below: float, keep: float
-) -> tuple[NDArray[np.float32], str | None]:
-    """Cut from both ends what is not louder than `below` dBFS, but for `keep` seconds. Gives a note where all is."""
+) -> tuple[NDArray[np.float32], int, str | None]:
+    """Cut from both ends what is not louder than `below` dBFS, but for `keep` seconds.
+
+    Gives how many samples were cut from the start as well, and a note where nothing is louder.
+    """
     part = heard(samples, below)
     if part.stop == 0:
-        return samples, f"trim: nothing in it is louder than {below:g} dBFS, so nothing was cut"
+        return samples, 0, f"trim: nothing in it is louder than {below:g} dBFS, so nothing was cut"
     more = round(keep * rate)
-    return samples[max(0, part.start - more) : part.stop + more], None
+    start = max(0, part.start - more)
+    return samples[start : part.stop + more], start, None
