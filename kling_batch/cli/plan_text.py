@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-from kling_batch.catalog import kind_of
+from kling_batch.catalog import kind, kind_of
 from kling_batch.cli.output import Line, Tone, Toned
 from kling_batch.planning.drift import locked_drift
 from kling_batch.planning.outlook import Outlook
@@ -159,7 +159,7 @@ def summary_lines(plan: Plan, outlook: Outlook, *, sandbox: bool) -> list[str]:
             f"{name}: {counted(takes, 'take')}, {units_text(units)} units" for name, (takes, units) in costs.items()
         )
         lines.append(f"By kind: {'; '.join(parts)}.")
-    elif plan.pays and not sandbox and outlook.units != outlook.list_units:
+    elif any(outlook.units != outlook.list_units == kind(name).units for name in costs):
         lines.append(
             f"Price: {units_text(outlook.units)} units a take, by what {counted(outlook.samples, 'take')} "
             f"of this project cost; the list says {units_text(outlook.list_units)}."

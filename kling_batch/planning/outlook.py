@@ -64,8 +64,7 @@ def outlook(snapshot: Snapshot, lock: Lock, *, list_units: Decimal, concurrency:
     charged |= {entry.external_id: entry.units for entry in lock.entries.values()}
     units = list_units
     if charged:
-        average = sum(charged.values(), Decimal(0)) / len(charged)
-        units = average.quantize(_FINEST, rounding=ROUND_HALF_UP).normalize()
+        units = rounded(sum(charged.values(), Decimal(0)) / len(charged))
     spans = [span for row in done if (span := _span(row)) is not None]
     latest = max((row.run_id for row in done), default=0)
     return Outlook(
@@ -76,6 +75,11 @@ def outlook(snapshot: Snapshot, lock: Lock, *, list_units: Decimal, concurrency:
         at_once=concurrency or _most_at_once([span for row in done if row.run_id == latest and (span := _span(row))]),
         generation_s=median(end - start for start, end in spans) if spans else None,
     )
+
+
+def rounded(average: Decimal) -> Decimal:
+    """Round an average of prices to what is worth saying."""
+    return average.quantize(_FINEST, rounding=ROUND_HALF_UP).normalize()
 
 
 def highest_price(kind: Kind, rows: Iterable[Attempt], lock: Lock) -> Decimal:

@@ -45,8 +45,9 @@ async def made_all(reader: Reader, rows: Iterable[Attempt]) -> bool:
     """Whether the account that is asked shows one of these attempts' tasks, so that it has made them.
 
     The same name is no proof: another account may have made a task of the same take. So its number has to be shown.
+    What a synchronous call made is shown by none.
     """
-    own = [row for row in rows if row.is_own and row.task_id]
+    own = [row for row in rows if row.is_own and row.task_id and not kind(row.kind).synchronous]
     for name in dict.fromkeys(row.kind for row in own):
         account = Account(reader, kind(name))
         controls = controls_of([row for row in own if row.kind == name])

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tests.promises.machine import Machine
-from tests.promises.service import Service
+from tests.promises.service import Service, refuse
 
 Row = dict[str, Any]
 
@@ -56,3 +57,15 @@ def test_one_that_has_not_ended_holds_nothing_up(machine: Machine, service: Serv
         assert (ended.status, sorted(ended.statuses)) == (6, ["succeeded", "succeeded", "unknown"])
         assert any(first[0] in str(take["error"]) for take in ended.takes.values())
     assert service.paid_once(3)
+
+
+def test_another_key_of_the_account_is_no_reason_to_lose_it(machine: Machine, service: Service) -> None:
+    """No account shows what was spoken: whose the folder is is left to a person, and what is paid for is fetched."""
+    service.meddle = lambda call: refuse(503, 5001) if call.kind == "file" else None
+    assert machine.speak("one").run("--yes", "--patience", "1").status == 6
+    service.meddle = lambda _: None
+    other = replace(machine, environment={"KLING_API_KEY": "a-newer-key-of-the-account"})
+    asked = other.run("--yes")
+    assert (asked.status, "--rebind" in asked.said) == (2, True), asked.said
+    assert other.run("--yes", "--rebind").done
+    assert service.paid_once(1)

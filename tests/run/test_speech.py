@@ -157,3 +157,14 @@ def test_the_plan_tells_the_price_of_each_kind(spoken: Any, capsys: pytest.Captu
     }  # fmt: skip
     assert main(["plan", str(spoken.manifest)]) == 0
     assert "text-to-speech: 4 takes, 0.20 units" in capsys.readouterr().out
+
+
+def test_a_price_is_compared_with_the_list_of_its_kind_alone(
+    spoken: Any, serve: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What sounds cost says nothing of speech, and no average of both is a price."""
+    serve()
+    assert spoken.run("--select", "door") == 0
+    capsys.readouterr()
+    assert main(["plan", str(spoken.manifest), "--select", "greeting-*"]) == 0
+    assert "the list says" not in capsys.readouterr().out
