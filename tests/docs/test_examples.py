@@ -29,12 +29,13 @@ NOT_RUN_IN_A_TEST = {
     "pipx install .": "it installs, and the tests have the program",
     "make floors": "it installs, and has its own place in CI",
     "bash .ci/run": "it would run this test",
+    "make chaos ROUNDS=100": "it takes half an hour; two rounds are a test",
     "make chaos POINTS=1": "it takes minutes; a sample of it is a test",
     "make chaos": "it takes minutes; a sample of it is a test",
     "pip install 'kling-batch[s3]'": "it needs the network; the extra is installed",
 }
 """Commands with the reason why a test does not type them. Every other one is run."""
-FEWER = {"SEEDS=10000": "SEEDS=2", "KILLS=200": "KILLS=1", "HOSTILE=300": "HOSTILE=2"}
+FEWER = {"SEEDS=10000": "SEEDS=2", "LEASES=3000": "LEASES=100", "KILLS=200": "KILLS=1", "HOSTILE=300": "HOSTILE=2"}
 """Counts that take minutes, and the ones that a test types in their place."""
 FIRST = {"kling-batch demo", "make demo"}
 """The first commands of the README; other pages that begin with them are typed without."""

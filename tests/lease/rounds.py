@@ -197,7 +197,9 @@ class _Round:
         self._tally.stops += 1
         self._stopped.add(holder.pid)
         paid, wanted = self._charges, self._rng.randint(0, 4)
-        while not self._was_succeeded(holder) or (self._charges < paid + wanted and self._holder() is not None):
+        while len(self._running) > 1:  # else nobody is left who could take over
+            if self._was_succeeded(holder) and (self._charges >= paid + wanted or self._holder() is None):
+                break
             self._look()
             self._bounded()
         os.kill(holder.pid, signal.SIGCONT)
