@@ -88,6 +88,13 @@ def test_other_programs_read_what_is_made(audio_format: str, tmp_path: Path, fin
     assert made.files[0].duration_s == 3.0
 
 
+@pytest.mark.parametrize("text", ["扉" * 5000, "torn \ud800 half", "null\0 and\nline"])
+def test_any_text_can_stand_in_a_tag(text: str, finish: Finish) -> None:
+    """However long it is, and whatever a program put there: the sound is read all the same."""
+    for file in finish(NOISE[:9000], {"formats": FORMATS}, comment=text).files:
+        assert soundfile.info(file.path).frames > 8000
+
+
 def test_tags_are_left_out_where_that_is_wanted(finish: Finish) -> None:
     """All of them, or what made the file alone."""
     told = tags_of(TAKE, PROMPT, None)

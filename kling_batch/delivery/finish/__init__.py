@@ -86,7 +86,8 @@ def finish_sound(source: Path, recipe: Mapping[str, Any], *, folder: Path, name:
     """
     samples, rate = read_sound(source)
     left_out = () if recipe.get("made_by", True) else (MADE_BY,)
-    texts = {key: text for key, text in tags.items() if recipe.get("tags", True) and key not in left_out}
+    kept = [name for name in tags if recipe.get("tags", True) and name not in left_out]
+    texts = {name: tags[name].encode(errors="replace").decode() for name in kept}
     sounds: dict[int, _Sound] = {}
     notes: list[str] = []
     files = []
@@ -148,13 +149,15 @@ def _written(
         samples = sound.samples if first else sound.samples * np.float32(10 ** (gain / 20))
         data = encode(samples, sound.rate, audio_format, bits, tags)
         shape = shape_of(decode(data)[0], sound.rate)
-        over = decibels(shape.true_peak or _SILENCE) - recipe.get("true_peak", math.inf)
-        off = (shape.loudness or 0.0) - (sound.shape.loudness or 0.0) if first and "loudness" in recipe else 0.0
-        change = min(-off, -over - _LITTLE_MORE_DB) if over - off > 0 else -off
-        if over <= 0 and abs(change) <= _OFF_DB:
+        room = recipe.get("true_peak", math.inf) - decibels(shape.true_peak or _SILENCE)
+        lost = (sound.shape.loudness or 0.0) - (shape.loudness or sound.shape.loudness or 0.0)
+        wanted = lost if first and "loudness" in recipe else 0.0
+        held = held or room < wanted
+        change = wanted if wanted <= room else room - _LITTLE_MORE_DB
+        if room >= 0 and abs(change) <= _OFF_DB:
             break
-        gain += change
-        first, held = False, held or over > 0
-    if held and gain < -_WORTH_SAYING_DB:
-        notes.append(f"{audio_format}: lowered by {-gain:.1f} dB, since its encoder adds to the peaks")
+        gain, first = gain + change, False
+    quieter = lost if "loudness" in recipe else -gain
+    if held and quieter > _WORTH_SAYING_DB:
+        notes.append(f"{audio_format}: quieter by {quieter:.1f} dB, since its encoder adds to the peaks")
     return data, shape
