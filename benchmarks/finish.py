@@ -25,7 +25,7 @@ from kling_batch.sandbox.sound import synthesise
 
 LUFS, DBTP = -18.0, -1.0
 _RATE = 44_100
-_ROUNDS = 3
+_ROUNDS = 5
 _PROMPTS = (
     "heavy rain on a tin roof", "church bell far away", "door creak", "laser beep", "ocean waves and wind",
     "fire crackling", "footsteps on gravel", "engine hum", "bird chirps", "glass breaking",
@@ -33,7 +33,6 @@ _PROMPTS = (
 _FORMATS = ("ogg", "flac")
 _RECIPE = {"loudness": LUFS, "true_peak": DBTP, "bits": 16, "sample_rate": 48_000, "formats": _FORMATS}
 _LOUDNORM = f"loudnorm=I={LUFS:g}:TP={DBTP:g}:LRA=11"
-_WORKERS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +112,7 @@ def heard(number: int, folder: Path, formats: tuple[str, ...] = ("wav", "ogg", "
 
 
 def _levels(folder: Path, sounds: int) -> dict[str, Any]:
-    with ThreadPoolExecutor(_WORKERS) as pool:
+    with ThreadPoolExecutor(2) as pool:
         found = [one for each in pool.map(lambda number: list(heard(number, folder)), range(sounds)) for one in each]
     free = [abs(one.loudness - LUFS) for one in found if not one.held]
     return {
@@ -141,9 +140,11 @@ def _speed(folder: Path) -> Iterator[dict[str, Any]]:
     for words, seconds in took.items():
         over = seconds / took["ffmpeg loudnorm, two passes"]
         yield {"case": words, "cpu_s_a_sound": round(seconds, 3), "over_loudnorm": round(over, 3)}
-    for pool, words in ((ThreadPoolExecutor, "threads"), (ProcessPoolExecutor, "processes")):
-        with pool(_WORKERS) as workers:
-            yield {"case": f"kling-batch, {_WORKERS} {words}", "sounds_a_second": _sounds_a_second(workers, sources)}
+    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(2) as threads, ProcessPoolExecutor(2) as processes:
+        pools: dict[str, Executor] = {"a thread": one, "2 threads": threads, "2 processes": processes}
+        rounds = [[_sounds_a_second(pool, sources) for pool in pools.values()] for _ in range(_ROUNDS)]
+    for words, rates in zip(pools, zip(*rounds, strict=True), strict=True):
+        yield {"case": f"kling-batch, on {words}", "sounds_a_second": round(statistics.median(rates), 2)}
 
 
 def _cpu_s(work: Callable[[Path], None], sources: list[Path]) -> float:
@@ -160,14 +161,10 @@ def _cpu() -> float:
     return sum(one.ru_utime + one.ru_stime for one in used)
 
 
-def _sounds_a_second(workers: Executor, sources: list[Path]) -> float:
-    def once() -> float:
-        began = time.perf_counter()
-        list(workers.map(_finish, sources))
-        return len(sources) / (time.perf_counter() - began)
-
-    once()
-    return round(statistics.median(once() for _ in range(_ROUNDS)), 2)
+def _sounds_a_second(pool: Executor, sources: list[Path]) -> float:
+    began = time.perf_counter()
+    list(pool.map(_finish, sources))
+    return len(sources) / (time.perf_counter() - began)
 
 
 def _finish(source: Path) -> None:

@@ -1,4 +1,4 @@
-"""The results as a table in CSV, and what people read of it: ten ratios and a chart."""
+"""The results as a table in CSV, and what people read of it: eleven ratios and a chart."""
 
 from __future__ import annotations
 
@@ -71,6 +71,11 @@ RATIOS = (
         words="A run with nothing to do, over reading the lock of 100,000 takes",
         where={"part": "locked", "takes": "100000", "case": "run, nothing to do"},
         figure="times_reading_the_lock",
+    ),
+    Ratio(
+        words="CPU to finish a sound as OGG and FLAC, over `ffmpeg -af loudnorm` in two passes",
+        where={"part": "finish", "case": "kling-batch"},
+        figure="over_loudnorm",
     ),
 )
 
