@@ -240,8 +240,11 @@ class Lease:
 
     def call_s(self) -> float:
         """How long a call that costs money may take from this moment; 0 where none may be begun."""
-        now = self._clock()
-        return self._claim.call_s(now) if self._claim.may_send(now) else 0.0
+        return self.lasts_s() if self._claim.may_send(self._clock()) else 0.0
+
+    def lasts_s(self) -> float:
+        """How long a call that was begun may go on from this moment; see `Claim.call_s`."""
+        return self._claim.call_s(self._clock())
 
     def renew(self) -> None:
         """Renew the lease.

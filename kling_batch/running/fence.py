@@ -20,7 +20,8 @@ _TRIES = 3
 class FencedService(PassedOn):
     """A service whose create calls are made while a lease lasts, and not otherwise: then the run is stopped.
 
-    A call is given up as unclear before another run could have taken over, and is looked for as any.
+    A call goes on for as long as the lease is renewed meanwhile: some kinds answer with the sound itself, after
+    minutes. Else it is given up as unclear before another run could have taken over, and is looked for as any.
 
     Args:
         service: The service.
@@ -44,11 +45,17 @@ class FencedService(PassedOn):
         except KlingBatchError as error:
             self._stop(error if isinstance(error, LeaseHeld) else _not_renewed(error))
             return NotSent(reason=error.message)
+        call = asyncio.ensure_future(self._service.create(kind, request, external_id))
         try:
-            async with asyncio.timeout(seconds):
-                return await self._service.create(kind, request, external_id)
-        except TimeoutError:
+            while seconds > 0:
+                await asyncio.wait([call], timeout=seconds)
+                if call.done():
+                    return call.result()
+                seconds = 0.0 if self._lease is None else self._lease.lasts_s()
             return Unclear(reason="no answer while the lease was sure to last")
+        finally:
+            if call.cancel():
+                await asyncio.wait([call])
 
     async def _seconds(self) -> float:
         """Say how long a call may take that is begun now. Nothing is waited for between the last look and the return.

@@ -1,0 +1,66 @@
+"""A paid call under a lease: it goes on for as long as the lease is renewed, and no longer."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+import pytest
+
+from kling_batch.catalog import kind
+from kling_batch.records.lease import Lease
+from kling_batch.running.fence import FencedService
+from kling_batch.service.client import Service
+from kling_batch.service.outcomes import NotSent, Unclear
+
+_LOOK_S = 0.01
+
+
+class SlowService:
+    """A service that answers when it is let."""
+
+    def __init__(self) -> None:
+        self.answer = asyncio.Event()
+        self.given_up = False
+
+    async def create(self, *_: Any) -> NotSent:
+        """Wait for the answer."""
+        try:
+            await self.answer.wait()
+        except asyncio.CancelledError:
+            self.given_up = True
+            raise
+        return NotSent(reason="the answer")
+
+
+class LeaseOfLooks:
+    """A lease that is found renewed at so many looks."""
+
+    def __init__(self, renewed: int, service: SlowService) -> None:
+        self._left = renewed
+        self._service = service
+
+    def call_s(self) -> float:
+        """A moment."""
+        return _LOOK_S
+
+    def lasts_s(self) -> float:
+        """A moment more at each look; then the answer comes."""
+        self._left -= 1
+        if self._left == 0:
+            self._service.answer.set()
+        return _LOOK_S if self._left >= 0 else 0.0
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("renewed", "answered"), [(5, True), (0, False)])
+async def test_a_call_goes_on_while_the_lease_is_renewed(renewed: int, answered: bool) -> None:
+    """Speech is the answer itself and may take minutes; without a lease the call is ended, and is unclear."""
+    service = SlowService()
+    lease = LeaseOfLooks(renewed, service)
+    fenced = FencedService(
+        cast("Service", service), cast("Lease", lease), offload=asyncio.to_thread, stop=lambda _: None
+    )
+    outcome = await fenced.create(kind("text-to-speech"), {}, "kb-1")
+    assert isinstance(outcome, NotSent if answered else Unclear)
+    assert service.given_up is not answered
