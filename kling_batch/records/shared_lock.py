@@ -8,7 +8,7 @@ from pathlib import Path
 
 from kling_batch.disk import disk_border, inside
 from kling_batch.errors import DiskUnusable, LockInvalid
-from kling_batch.records.documents import Documents, Tag
+from kling_batch.records.documents import Document, Documents, Tag
 from kling_batch.records.layout import FOLDER
 from kling_batch.records.lock import Lock, lock_text, parse_lock, read_lock, update_lock, write_lock
 from kling_batch.records.merging import merge_unasked
@@ -34,6 +34,7 @@ class SharedLock:
         self._project = project
         self._path = lock_path
         self._out = out
+        self._merged: Tag | None = None
 
     @property
     def place(self) -> str:
@@ -57,12 +58,14 @@ class SharedLock:
             DiskUnusable: The storage or the disk cannot be used.
         """
         for _ in range(_TRIES):
-            tag, theirs = self._pull()
+            found = self._pull()
             ours = read_lock(self._path, project=self._project)
-            if ours == theirs:
+            data = lock_text(ours)
+            if found is not None and found.data == data:
                 return
-            if self._documents.write(self._name, lock_text(ours), after=tag) is not None:
-                self._keep(ours)
+            tag = self._documents.write(self._name, data, after=None if found is None else found.tag)
+            if tag is not None:
+                self._keep(ours, tag)
                 return
         raise DiskUnusable(f"{self.place} changes with every look.", hint="Run `kling-batch lock push` in a minute.")
 
@@ -76,20 +79,22 @@ class SharedLock:
             return read_lock(self._last, project=self._project)
         return Lock(project=self._project)
 
-    def _keep(self, lock: Lock) -> None:
+    def _keep(self, lock: Lock, tag: Tag) -> None:
+        self._merged = tag
         with disk_border(self._last):
             self._last.parent.mkdir(parents=True, exist_ok=True)
         write_lock(self._last, lock)
 
-    def _pull(self) -> tuple[Tag | None, Lock]:
+    def _pull(self) -> Document | None:
+        """Merge what is there, unless that was done, and give it."""
         found = self._documents.read(self._name)
-        if found is None:
-            return None, Lock(project=self._project)
+        if found is None or found.tag == self._merged:
+            return found
         try:
             theirs = parse_lock(self.place, found.data, project=self._project)
         except LockInvalid as error:
             error.hint = "Where the lock is right, remove that object and run `kling-batch lock push`."
             raise
         update_lock(self._path, self._project, partial(merge_unasked, self._base(), theirs=theirs))
-        self._keep(theirs)
-        return found.tag, theirs
+        self._keep(theirs, found.tag)
+        return found
