@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from decimal import Decimal
 from enum import StrEnum
@@ -31,6 +31,20 @@ _KINDS = (
     "voice-clone",
 )
 _VIDEO_FORMATS = (("wav",), ("mp3", "wav"), ("wav",), ("wav", "mp4"))
+RECIPES: tuple[Mapping[str, Any], ...] = (
+    {},
+    {"fade": {"in": 0.01, "out": 0.05}, "formats": ["wav"]},
+    {"trim": {"below": -60.0, "keep": 0.05}, "loudness": -18.0, "true_peak": -1.0, "formats": ["flac"]},
+    {"peak": -3.0, "true_peak": -1.0, "channels": 1, "formats": ["wav", "ogg"]},
+)
+_CHECKS: tuple[Mapping[str, Any], ...] = (
+    {},
+    {"silent": {"below": -60.0, "then": "fail"}},
+    {"quiet": {"below": -1.0, "then": "warn"}, "clipped": {"over": 0.0, "then": "fail"}},
+    {"quiet": {"below": -1.0, "then": "fail"}},
+)
+"""Those that all sounds pass, that warn of all, and that reject all."""
+_FINISHED = 0.35
 _SOUNDS_ALONE = 0.25
 _RIGHTS = 0.75
 _CALLS_BACK = 0.25
@@ -133,6 +147,7 @@ class History:
     intrudes: bool = False
     writes_reports: bool = False
     calls_back: bool = False
+    keeps_sources: bool = False
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
@@ -175,6 +190,7 @@ class History:
         names += ["a colleague writes the lock"] * any(life.colleague_at is not None for life in self.lives)
         names += ["no rights given"] * any(not life.rights for life in self.lives)
         names += [f"kind {kind.name}" for kind in self.kinds]
+        names += [f"{part} of a sound" for job in self.manifest.jobs for part in job.recipe]
         if self.calls_back:
             told, habits = self.settings.callbacks, Callbacks()
             names += [
@@ -187,7 +203,7 @@ class History:
 
 def draw(seed: int) -> History:
     """Draw a history. The same seed gives the same one."""
-    return _with_callbacks(with_kinds(draw_sounds(seed)))
+    return _with_callbacks(with_recipes(with_kinds(draw_sounds(seed))))
 
 
 def with_kinds(history: History) -> History:
@@ -214,6 +230,21 @@ def of_kind(name: str, job: Job, *, video_formats: tuple[str, ...] = ("wav",)) -
     }
     formats = {"text-to-audio": job.formats, "video-to-audio": video_formats}
     return replace(job, kind=name, request=requests[name], formats=formats.get(name, ("mp3",)))
+
+
+def with_recipes(history: History) -> History:
+    """Have half of the jobs of every third history be finished by recipes, and looked at with checks."""
+    rng = random.Random(f"recipes {history.seed}")
+    if rng.random() >= _FINISHED:
+        return history
+    jobs = [_with_recipe(job, rng) if rng.random() < 0.5 else job for job in history.manifest.jobs]
+    return replace(history, manifest=manifest_of(history.manifest.project, jobs), keeps_sources=rng.random() < 0.3)
+
+
+def _with_recipe(job: Job, rng: random.Random) -> Job:
+    if kind(job.kind).rights:
+        return job
+    return replace(job, finish=rng.choice(RECIPES), check=rng.choice(_CHECKS))
 
 
 def _with_callbacks(history: History) -> History:

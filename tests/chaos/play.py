@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import random
 import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 
 from kling_batch.model import Origin, Status
@@ -19,7 +22,7 @@ from kling_batch.sandbox.quick import quick_clip
 from kling_batch.sandbox.settings import Span
 from kling_batch.sandbox.wire import Request
 from kling_batch.sandbox.world import TASKS_PATH, World
-from tests.chaos.history import End, History, Kept, Life, Place
+from tests.chaos.history import RECIPES, End, History, Kept, Life, Place, manifest_of
 from tests.chaos.process import SOUND, Machine, Parts, Program, back_up, forget
 from tests.chaos.truth import OTHERS, Truth, always, finished, merged, named, text_of, told
 from tests.chaos.virtual import Time, VirtualClock
@@ -29,6 +32,8 @@ _PEACEFUL_RUNS = 5
 _REST_S = 3600.0
 """Time between them, in which what nobody could see has surely ended."""
 _SHM = Path("/dev/shm")  # noqa: S108 - a folder in memory, where there is one; each simulation makes its own in it
+_ANEW = 1000
+"""The number of the first program that is asked for other recipes."""
 _BY_ITSELF = Life(end=End.ITSELF)
 
 
@@ -150,6 +155,8 @@ def in_peace(history: History, machine: Machine, record: Record, parts: Parts) -
     if history.deaf:
         return
     yield from _nothing_to_do(calm, machine, number, parts, outcome)
+    if any(job.finish for job in calm.manifest.jobs):
+        yield from _finished_anew(calm, machine, parts, outcome)
     yield from _bare(calm, machine, number + 1, parts)
 
 
@@ -188,6 +195,26 @@ def _nothing_to_do(history: History, machine: Machine, number: int, parts: Parts
         yield "a further run reports something else"
     if any(each.origin not in {Origin.KEPT, None} for each in outcome.result.takes) and not truth.forgets:
         yield "a further run did something"
+
+
+def _finished_anew(history: History, machine: Machine, parts: Parts, before: Outcome) -> Iterator[str]:
+    """Ask for other recipes, be killed, and go on: all of it is made of what is paid for."""
+    turn = {json.dumps(one): other for one, other in pairwise((*RECIPES[1:], RECIPES[1]))}
+    jobs = [replace(job, finish=turn.get(json.dumps(job.finish), job.finish)) for job in history.manifest.jobs]
+    changed = replace(history, manifest=manifest_of(history.manifest.project, jobs))
+    truth = Truth(changed, machine, before=history.manifest)
+    posts = truth.posts()
+    killed = Life(end=End.EFFECT, at=float(random.Random(f"anew {history.seed}").randint(1, 200)))
+    Program(machine, changed, killed, number=_ANEW, parts=parts).live()
+    yield from always(truth)
+    outcome = _by_itself(changed, machine, _ANEW + 1, parts)
+    yield from always(truth)
+    yield from told(truth, outcome, changed.manifest.takes)
+    if truth.posts() != posts and not truth.forgets:
+        yield "another recipe was paid for"
+    for one, other in zip(before.result.takes, outcome.result.takes, strict=True):
+        if one.status is Status.SUCCEEDED and not (other.status is Status.SUCCEEDED or truth.cannot_be_had(other)):
+            yield f"{other.take.key} was there, and is {other.status} for another recipe: {other.error}"
 
 
 def _bare(history: History, machine: Machine, number: int, parts: Parts) -> Iterator[str]:

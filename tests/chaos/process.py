@@ -111,7 +111,15 @@ def _refuse_write(effect: str) -> None:
     """Refuse what a full disk refuses, in the words of whoever would have written."""
     if effect == "journal commit":
         raise sqlite3.OperationalError("database or disk is full")
-    if effect in {"partial open", "partial write", "partial note", "fsync file", "store write", "lock write"}:
+    if effect in {
+        "partial open",
+        "partial write",
+        "partial note",
+        "fsync file",
+        "store write",
+        "lock write",
+        "finish write",
+    }:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
@@ -548,6 +556,7 @@ def _options(machine: Machine, history: History, life: Life) -> Options:
         deadline_s=life.at if life.end is End.DEADLINE else None,
         patience_s=history.patience_s,
         voice_rights="their owner" if life.rights else None,
+        keep_sources=history.keeps_sources,
     )
 
 
@@ -572,7 +581,7 @@ def _offload(
 def _cut_power(machine: Machine, place: Place, rng: random.Random) -> None:
     """Tear what nobody has asked the disk to make last: partial files, and copies in the store."""
     partials = machine.out(place) / ".kling-batch" / "partial"
-    torn = [path for ending in ("wav", "mp3", "mp4") for path in partials.glob(f"*.{ending}")]
+    torn = [path for ending in ("wav", "mp3", "mp4", "flac", "ogg") for path in partials.glob(f"*.{ending}")]
     for path in sorted([*torn, *machine.home(place).glob("store/*/sha256/*/*")]):
         note = path.with_name(path.name + ".etag")
         lasting = int(note.read_text().split("\n")[1]) if note.is_file() else 0

@@ -7,11 +7,11 @@ from dataclasses import replace
 from decimal import Decimal
 from itertools import cycle
 
-from kling_batch.catalog import kinds
+from kling_batch.catalog import kind, kinds
 from kling_batch.model import Job, Source
 from kling_batch.sandbox.faults import ALL_CALLS, API_CALLS, Call, Effect, Rule
 from kling_batch.sandbox.settings import Behaviour, Span, WorldSettings
-from tests.chaos.history import SAMPLE_RATE, End, History, Kept, Life, Place, draw_sounds, manifest_of, of_kind
+from tests.chaos.history import RECIPES, SAMPLE_RATE, End, History, Kept, Life, Place, draw_sounds, manifest_of, of_kind
 
 _CREATE = frozenset({Call.CREATE})
 _DOWNLOAD = frozenset({Call.DOWNLOAD})
@@ -54,8 +54,11 @@ def reference(life: Life | None = None) -> History:
 
 
 def of_every_kind() -> History:
-    """Give the reference batch with a job of each kind, and one kind twice."""
-    return _of_kinds(reference(), *(each.name for each in kinds().values()))
+    """Give the reference batch with a job of each kind, and one kind twice; three of the jobs are finished."""
+    mixed = _of_kinds(reference(), *(each.name for each in kinds().values()))
+    recipes = zip(cycle(RECIPES), mixed.manifest.jobs, strict=False)
+    finished = [job if kind(job.kind).rights else replace(job, finish=recipe) for recipe, job in recipes]
+    return replace(mixed, manifest=manifest_of(mixed.manifest.project, finished))
 
 
 def killed_at(effect: int, kept: Kept, batch: History | None = None) -> History:

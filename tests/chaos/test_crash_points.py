@@ -42,7 +42,7 @@ def test_a_death_at_any_effect_of_any_kind_costs_no_more_than_what_was_lost() ->
     records = [play(killed_at(point, Kept.ALL, batch)) for point in points]
     assert [record.violations for record in records if record.violations] == []
     assert {record.delivered for record in records} <= set(range(16, 21))
-    assert {record.kills for record in records} == {1}
+    assert all(record.kills for record in records)
 
 
 @pytest.mark.parametrize("block", range(_BLOCKS))

@@ -8,25 +8,26 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from functools import lru_cache
+from itertools import product
 from typing import Any
 
 from kling_batch.catalog import kind
+from kling_batch.catalog.finish import lead_of
 from kling_batch.errors import AccountStop, BudgetStop, Interrupted, NotFinished
 from kling_batch.identity import external_task_id
-from kling_batch.model import Status, Take, TakeResult
+from kling_batch.model import Manifest, Status, Take, TakeResult
 from kling_batch.records.lock import read_lock
 from kling_batch.running.run import Outcome
-from kling_batch.sandbox.careless import careless
 from kling_batch.sandbox.clips import ClipSpec
-from kling_batch.sandbox.filehost import _corrupted
 from kling_batch.sandbox.ledger import Ledger, LedgerTask
-from kling_batch.sandbox.quick import quick_clip
 from kling_batch.sandbox.rows import voice_id
 from kling_batch.sandbox.settings import DAY_S, NO_TIME
 from kling_batch.sandbox.world import World
 from kling_batch.service.client import LONGEST_CALL_S
 from tests.chaos.history import End, History, Place
 from tests.chaos.process import COLLEAGUE, Machine
+from tests.chaos.studio import bytes_of
+from tests.chaos.studio import finished as finished_by
 
 _DAMAGES = {"corrupt", "wrong-type", "wrong-format", "wrong-length", "cut"}
 OTHERS = "other-"
@@ -41,7 +42,11 @@ def text_of(take: Take) -> str | None:
 class Truth:
     """The books of one history."""
 
-    def __init__(self, history: History, machine: Machine, place: Place = Place.FOLDER) -> None:
+    def __init__(
+        self, history: History, machine: Machine, place: Place = Place.FOLDER, *, before: Manifest | None = None
+    ) -> None:
+        self.before = {take.key: take for take in (before.takes if before is not None else ())}
+        """The takes as they were asked for before."""
         self.history = history
         self.machine = machine
         self.place = place
@@ -132,22 +137,28 @@ class Truth:
 
     def sounds_of(self, task_id: str | None, audio_format: str) -> set[str]:
         """Give the hashes of every version of a task's sound."""
+        return {_sound(spec, damage) for spec, damage in self._versions(task_id, audio_format)}
+
+    def outputs_of(self, take: Take, task_id: str | None, audio_format: str) -> set[str]:
+        """Give the hashes of what may stand under a name of a take, of every version: finished, or as delivered."""
+        if audio_format not in take.job.finish.get("formats", ()):
+            return self.sounds_of(task_id, audio_format)
+        versions = self._versions(task_id, lead_of(take.job.formats) or "")
+        made = (finished_by(take, task_id or "", spec, damage) for spec, damage in versions)
+        return {files[audio_format] for files in made if files}
+
+    def _versions(self, task_id: str | None, audio_format: str) -> Iterator[tuple[ClipSpec, int]]:
         task = self.world._shelf.find(task_id or "", float("inf"))
         if task is None:
-            return set()
+            return
         output = kind(task.kind).outputs[audio_format]
         seeds = [task.seed, *(f"{task.seed}:{revision}" for revision in range(1, task.revision + 1))]
         settings = self.world.settings
         clips = [replace(task, revision=0).clip(name, settings) for name in (audio_format, *output.also)]
         lengths = {clips[0].duration_s * factor for factor in (1.0, *self._values_of("wrong-length"))}
-        damages = (0, *self._values_of("corrupt"))
-        return {
-            _sound(replace(made, seed=seed, duration_s=length), damage)
-            for made in clips
-            for seed in seeds
-            for length in lengths
-            for damage in damages
-        }
+        for made, seed, length in product(clips, seeds, lengths):
+            for damage in (0, *self._values_of("corrupt")):
+                yield replace(made, seed=seed, duration_s=length), damage
 
     def _values_of(self, effect: str) -> set[Any]:
         """Give what the faults of one name do: a program cannot tell the same damage twice from what was made."""
@@ -156,7 +167,7 @@ class Truth:
 
 @lru_cache(maxsize=4096)
 def _sound(spec: ClipSpec, damage: int) -> str:
-    return hashlib.sha256(_corrupted(careless(quick_clip(spec), spec), damage)).hexdigest()
+    return hashlib.sha256(bytes_of(spec, damage)).hexdigest()
 
 
 def always(truth: Truth) -> Iterator[str]:
@@ -233,7 +244,7 @@ def _charged(ledger: Ledger) -> Decimal:
 def _final_names(truth: Truth) -> Iterator[str]:
     """Look at every file under a final name: it has to be a whole sound of its take."""
     for take in truth.history.manifest.takes:
-        for audio_format in take.job.formats:
+        for audio_format in take.job.outputs:
             path = truth.machine.out(truth.place) / take.path(audio_format)
             if path.is_file() and not _is_sound(truth, take, audio_format):
                 yield f"{path.name} is not the sound of its task"
@@ -241,7 +252,9 @@ def _final_names(truth: Truth) -> Iterator[str]:
 
 def _is_sound(truth: Truth, take: Take, audio_format: str) -> bool:
     found = hashlib.sha256((truth.machine.out(truth.place) / take.path(audio_format)).read_bytes()).hexdigest()
-    return any(found in truth.sounds_of(task.task_id, audio_format) for task in truth.tasks_of(take))
+    asked = [take, *(each for each in [truth.before.get(take.key)] if each and audio_format in each.job.outputs)]
+    tasks = truth.tasks_of(take)
+    return any(found in truth.outputs_of(one, task.task_id, audio_format) for one in asked for task in tasks)
 
 
 def merged(truth: Truth) -> Iterator[str]:
@@ -333,15 +346,23 @@ def _delivered(truth: Truth, each: TakeResult) -> Iterator[str]:
         charged = each.units  # which of the text's failed tasks were its own is not in the books
     if each.units != charged and not any(truth.is_forgotten(each.external_id) for each in tasks.values()):
         yield f"{key} is said to have cost {each.units}, and was charged {charged}"
-    if [file.format for file in each.files] != list(each.take.job.formats):
-        yield f"{key} lacks a format"
+    yield from _files(truth, each)
+
+
+def _files(truth: Truth, each: TakeResult) -> Iterator[str]:
+    """Check the files of a take that is said to have succeeded."""
+    if [file.format for file in each.files] != list(each.take.job.outputs):
+        yield f"{each.take.key} lacks a format"
     for file in each.files:
         path = truth.machine.out(truth.place) / file.path
         data = path.read_bytes() if path.is_file() else b""
         if hashlib.sha256(data).hexdigest() != file.sha256 or len(data) != file.bytes:
             yield f"{file.path} is not on the disk as it is reported"
-        if file.sha256 not in truth.sounds_of(each.task_id, file.format):
+        if file.sha256 not in truth.outputs_of(each.take, each.task_id, file.format):
             yield f"{file.path} is not the sound of task {each.task_id}"
+    for file in each.sources:
+        if file.sha256 not in truth.sounds_of(each.task_id, file.format):
+            yield f"{file.path} is not the sound of task {each.task_id} as it was delivered"
 
 
 def finished(truth: Truth, outcome: Outcome) -> Iterator[str]:
@@ -354,7 +375,8 @@ def finished(truth: Truth, outcome: Outcome) -> Iterator[str]:
     for each in outcome.result.takes:
         entry = lock.entries.get(each.take.key)
         if each.status is Status.SUCCEEDED:
-            if entry is None or entry.files != each.files or entry.task_id != each.task_id:
+            delivered = each.sources or each.files
+            if entry is None or entry.files != delivered or entry.task_id != each.task_id:
                 yield f"{each.take.key}: the lock does not say what the report says"
         elif each.status is Status.FAILED:
             yield from _rightly_failed(truth, each)
@@ -381,6 +403,10 @@ def _rightly_failed(truth: Truth, each: TakeResult) -> Iterator[str]:
     if any(truth.is_forgotten(task.external_id) for task in tasks):
         return
     code = each.error.code if each.error else None
+    if "Rejected: quiet" in _words(each) and each.take.job.check.get("quiet", {}).get("then") == "fail":
+        if each.units != truth.units_of(each.task_id) or each.files or not each.sources:
+            yield f"{each.take.key} was rejected, and its price or its sources are not named"
+        return
     if _refused_here(truth, each):
         return
     if text_of(each.take) is not None:
