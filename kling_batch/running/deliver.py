@@ -133,15 +133,15 @@ class Deliveries:
         async with asyncio.TaskGroup() as waiting:
             while worker is None or not worker.cancelling():  # a bug loses a cancellation, too
                 item = await self.queue.get()
-                delivery = item if isinstance(item, _Delivery) else _Delivery(scheduler, ports, self, item)
+                work = item.work if isinstance(item, _Delivery) else item
                 try:
-                    with scheduler.about(delivery.work):
+                    with scheduler.about(work):
+                        delivery = item if isinstance(item, _Delivery) else _Delivery(scheduler, ports, self, item)
                         pause_s = await delivery.proceed()
                         if pause_s is not None:
-                            name = f"waiting {delivery.work.take.key}"
-                            waiting.create_task(self._again(delivery, pause_s), name=name)
-                        if delivery.work.status is Status.SUCCEEDED:
-                            self.lock.put(delivery.work)
+                            waiting.create_task(self._again(delivery, pause_s), name=f"waiting {work.take.key}")
+                        if work.status is Status.SUCCEEDED:
+                            self.lock.put(work)
                     self.copies.tell(ports)
                     await self.lock.write_if_due()
                 except KlingBatchError as error:
