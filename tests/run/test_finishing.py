@@ -150,6 +150,30 @@ def test_a_recipe_comes_and_goes(made: Studio, store: tuple[str, ...]) -> None:
     assert (made.entry().recipe, made.entry().finished) == ({}, ())
 
 
+def test_a_store_that_fails_leaves_the_sources_beside(made: Studio, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing that was paid for gives way to what is made of it before it is kept."""
+    before = made.sounds()
+    (made.tavern.folder / "blocked").write_text("a file where the store should be")
+    made.write("finish: {loudness: -18}")
+    assert made.run("--store", "blocked") == 0
+    assert "Nothing more is kept in the store" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in (made.out / "sources").iterdir()} == before
+
+
+def test_the_chosen_take_stands_finished_under_the_plain_name(paid: Studio) -> None:
+    """As its files do; and what a machine lacks it gets by lock and store alone."""
+    paid.write("finish: {loudness: -18, formats: [ogg]}")
+    assert paid.run() == 0
+    assert main(["pick", str(paid.tavern.manifest), "door=1"]) == 0
+    whole = paid.sounds()
+    assert (paid.out / "door.ogg").read_bytes() == whole["door-01.ogg"]
+    shutil.rmtree(paid.out)
+    assert main(["restore", str(paid.tavern.manifest)]) == 0
+    assert paid.sounds() == whole
+    assert (paid.out / "door.ogg").is_file()
+    assert main(["verify", str(paid.tavern.manifest)]) == 0
+
+
 def test_what_was_finished_comes_back_from_the_store(made: Studio) -> None:
     """Where the finished files are gone from there, too, they are made of their source: the same bytes."""
     store = made.tavern.folder / "store"
