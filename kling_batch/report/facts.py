@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TypedDict
 
-from kling_batch.model import NOTHING, Job, RunResult, Shape, Status, TakeKey, TakeResult
+from kling_batch.model import NOTHING, Job, RunResult, Shape, Status, TakeKey, TakeResult, rejecting
 from kling_batch.text import counted
 
 PROBLEMS_FIRST = (Status.FAILED, Status.UNKNOWN, Status.PENDING)
@@ -101,13 +101,24 @@ class Problem:
 
 
 def grouped(takes: Iterable[TakeResult]) -> list[Problem]:
-    """Put takes that lack a sound for the same reason together: a hundred of them are one thing to mend."""
-    groups: dict[tuple[Status, str, str], Problem] = {}
+    """Put takes that lack a sound for the same reason together: a hundred of them are one thing to mend.
+
+    Those that the same checks reject go together, without the figures, of which each has its own.
+    """
+    groups: dict[tuple[Status, str, str], list[TakeResult]] = {}
     for take in takes:
-        key = (take.status, reason(take), repair(take))
-        problem = groups.setdefault(key, Problem(status=key[0], reason=key[1], repair=key[2], takes=[]))
-        problem.takes.append(take.take.key)
-    return list(groups.values())
+        checks = ", ".join(sorted({remark.check for remark in rejecting(take.remarks)}))
+        why = f"Rejected: {checks}." if checks else reason(take)
+        groups.setdefault((take.status, why, repair(take)), []).append(take)
+    return [
+        Problem(
+            status=status,
+            reason=why if len(alike) > 1 else reason(alike[0]),
+            repair=mending,
+            takes=[take.take.key for take in alike],
+        )
+        for (status, why, mending), alike in groups.items()
+    ]
 
 
 def by_job(result: RunResult) -> list[tuple[Job, Sequence[TakeResult]]]:

@@ -25,7 +25,7 @@ from kling_batch.clock import iso
 from kling_batch.model import RunResult, Shape, Status
 from kling_batch.report.compare import totals
 from kling_batch.report.facts import grouped, headline, money, problems, span_s, summary
-from kling_batch.report.page_chart import chart, time_text
+from kling_batch.report.page_chart import chart, histogram, time_text
 from kling_batch.report.page_data import blocks
 from kling_batch.text import printable
 
@@ -62,6 +62,7 @@ def pieces(result: RunResult, shapes: Mapping[str, Shape] | None = None) -> Iter
         time=time_text(span_s(result.started_at, result.finished_at)),
         money=money(result),
         chart=chart(result),
+        histogram=histogram(result, shapes or {}),
         against=result.against,
         against_totals="" if result.against is None else totals(result.against),
         most_gone=_MOST_GONE,

@@ -6,6 +6,11 @@ warnings]`; an earlier sound is one as well, after those of today, with its edit
 are places in the lists of the first block, form, note, change, reason, repair and warnings in that of the last. A file
 is `[path, format, seconds]`; peaks are in dB of full scale, loudness is in LUFS; a waveform is a letter a column, of 64
 levels; the form is sample rate and channels in words. `data.js` reads all of it.
+
+A take that was finished, or of which checks have something to say, goes on with 0, and `[remarks, source, start]`. A
+remark is `[check, then, words]`. The source is what the sound was finished out of, `[files, peak, loudness, waveform,
+true peak, form]`, or 0, and the start is where in it the finished sound begins, in seconds. A rejected sound is there as
+it was delivered.
 """
 
 from __future__ import annotations
@@ -16,7 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from kling_batch.catalog import kind_of
-from kling_batch.model import Earlier, FileRecord, Job, Origin, RunResult, Shape, Status, TakeResult
+from kling_batch.model import Earlier, FileRecord, Job, Origin, Remark, RunResult, Shape, Status, TakeResult, rejecting
 from kling_batch.report.compare import change_of
 from kling_batch.report.facts import by_job, reason, repair, units_text
 from kling_batch.text import printable
@@ -82,23 +87,45 @@ def _printable_all(meta: Mapping[str, str]) -> dict[str, str]:
 def _take(result: TakeResult, words: dict[str, int], shapes: Mapping[str, Shape], run: RunResult) -> list[Any]:
     key = result.take.key
     note, change = run.notes.get(key, ""), "" if run.against is None else change_of(key, run.against)
-    lacking = result.status is not Status.SUCCEEDED
+    lacking, is_rejected = result.status is not Status.SUCCEEDED, bool(rejecting(result.remarks))
+    heard = result.sources if is_rejected else result.files
+    said = {remark.words for remark in result.remarks}
     return [
         result.take.number,
         _STATUSES[result.status],
         -1 if result.origin is None else _ORIGINS[result.origin],
         units_text(result.units),
         result.attempts,
-        _files(result.files),
+        _files(heard),
         printable(result.task_id or ""),
         result.external_id,
-        *_shape(result.files, words, shapes),
+        *_shape(heard, words, shapes),
         _place(note, words),
         _place(change, words),
-        _place(reason(result) if lacking else "", words),
+        _place(reason(result) if lacking and not is_rejected else "", words),
         _place(repair(result) if lacking else "", words),
-        _place("; ".join(result.warnings), words),
+        _place("; ".join(warning for warning in result.warnings if warning not in said), words),
+        *([0, _finishing(result, heard, words, shapes)] if result.remarks or result.sources else ()),
     ]
+
+
+def _finishing(
+    result: TakeResult, heard: Sequence[FileRecord], words: dict[str, int], shapes: Mapping[str, Shape]
+) -> list[Any]:
+    """Give what checks found, the sound as it was delivered where that is not what is heard, and the cut between them."""
+    delivered = [] if heard is result.sources else result.sources
+    sources = [file for file in delivered if file.format not in result.take.job.as_delivered]
+    start = next((shapes[file.sha256].start_s for file in heard if file.sha256 in shapes), None)
+    return [
+        [_remark(remark) for remark in result.remarks],
+        [_files(sources), *_shape(sources, words, shapes)] if sources else 0,
+        round(start or 0, 4),
+    ]
+
+
+def _remark(remark: Remark) -> list[str]:
+    """Give a remark, whose words begin with the name of the check where nothing else tells it."""
+    return [remark.check, remark.then, printable(remark.words.removeprefix(f"{remark.check}: "))]
 
 
 def _earlier_take(one: Earlier, words: dict[str, int], shapes: Mapping[str, Shape]) -> list[Any]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
+from kling_batch.delivery.place import rejected_path
 from kling_batch.identity import external_task_id
 from kling_batch.model import (
     NOTHING,
@@ -143,7 +144,7 @@ class Work:
             reserved=row.counted if row.stage in {Stage.INTENT, Stage.CREATED} else NOTHING,
             undelivered=row.counted if row.stage is Stage.SUCCEEDED else NOTHING,
             files=self.files,
-            sources=self.sources if self.take.job.finish or rejecting(row.remarks) else (),
+            sources=self._told_sources(),
             remarks=row.remarks,
             warnings=(*self.warnings, *(remark.words for remark in row.remarks if remark.then == "warn")),
             error=self.reason,
@@ -151,6 +152,13 @@ class Work:
             finished_at=row.ended_at,
             voice_id=row.voice_id,
         )
+
+    def _told_sources(self) -> tuple[FileRecord, ...]:
+        """Name the files as they were delivered, where they have not the take's name themselves."""
+        if not rejecting(self.row.remarks):
+            return self.sources if self.take.job.finish else ()
+        kept = ((file, rejected_path(self.take.path(file.format), file.sha256)) for file in self.sources)
+        return tuple(replace(file, path=path) for file, path in kept)
 
 
 def first_row(take: Take, run_id: int, *, attempt: int = 1) -> Attempt:

@@ -14,9 +14,10 @@ const run = readBlocks("run")[0];
 const words = readBlocks("words")[0];
 
 function takeOf(job, row) {
-  const [number, status, origin, units, attempts, files, task, name, peak, loudness, wave, truePeak, form, note, change, reason, repair, warnings, edition] = row;
+  const [number, status, origin, units, attempts, files, task, name, peak, loudness, wave, truePeak, form, note, change, reason, repair, warnings, edition, finishing] = row;
+  const [remarks, source, start] = finishing ?? [[], 0, 0];
   return {
-    job, number, units, attempts, files, task, name, peak, loudness, wave, truePeak, edition,
+    job, number, remarks, start, source: source ? sourceOf(job, source) : null, units, attempts, files, task, name, peak, loudness, wave, truePeak, edition,
     status: run.statuses[status],
     origin: run.origins[origin] ?? "",
     note: words[note] ?? "",
@@ -26,6 +27,12 @@ function takeOf(job, row) {
     warnings: words[warnings] ?? "",
     form: words[form] ?? "",
   };
+}
+
+// What a take was finished out of: a sound like the take, of which nothing is said.
+function sourceOf(job, row) {
+  const [files, peak, loudness, wave, truePeak, form] = row;
+  return { job, files, peak, loudness, wave, truePeak, form: words[form] ?? "", start: 0 };
 }
 
 function jobOf(row, place) {
@@ -45,6 +52,11 @@ function sounds(take) {
 
 function choosable(take) {
   return take.status === "succeeded";
+}
+
+// Whether a check does not let it pass. It can be heard all the same.
+function isRejected(take) {
+  return take.remarks.some(([, then]) => then === "fail");
 }
 
 function secondsOf(take) {
@@ -67,6 +79,10 @@ function nameOf(take) {
 
 function decibels(value) {
   return value === null ? "" : `${value.toFixed(1).replace("-", "\u2212")}`;
+}
+
+function fromTo(before, after) {
+  return [before, after].filter((value) => value !== undefined && value !== null).map(decibels).join(" \u2192 ");
 }
 
 function clock(seconds) {

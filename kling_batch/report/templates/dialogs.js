@@ -142,6 +142,7 @@ function endNote(event) {
 
 function showFacts(take, noting = false) {
   const { job } = take;
+  const level = (name, unit) => (take[name] === null ? "" : `${fromTo(take.source?.[name], take[name])} ${unit}`);
   noteLabel.hidden = !choosable(take);
   noteField.value = noteOf(take);
   noteField.oninput = () => setNote(take, noteField.value);
@@ -150,9 +151,9 @@ function showFacts(take, noting = false) {
     ["origin", take.origin], ["edition", take.edition && String(take.edition)], ["against the other report", take.change], ["cost", unitsOf(take)], ["attempts", take.attempts && String(take.attempts)],
     ["length", [sounds(take) && `${secondsOf(take).toFixed(2)} s`, job.seconds !== null && `${job.seconds.toFixed(1)} s asked for`].filter(Boolean).join(", ")],
     ["sample rate and channels", take.form],
-    ["peak", take.peak === null ? "" : `${decibels(take.peak)} dBFS`],
-    ["true peak", take.truePeak === null ? "" : `${decibels(take.truePeak)} dBTP`],
-    ["loudness", take.loudness === null ? "" : `${decibels(take.loudness)} LUFS`],
+    ["peak", level("peak", "dBFS")], ["true peak", level("truePeak", "dBTP")], ["loudness", level("loudness", "LUFS")],
+    ["delivered as", take.source && [`${secondsOf(take.source).toFixed(2)} s`, take.source.form].filter(Boolean).join(", ")],
+    ...take.remarks.map(([check, then, said]) => [`${checkName(check)} (${then})`, said]),
     ["tags", job.tags.join(", ")], ...Object.entries(job.meta),
     ...take.files.map(([path, format]) => [format, el("a", { href: linkTo(path), download: true }, foreign(path))]),
     ["task", take.task || "not known"], ["external id", take.name],
@@ -166,7 +167,7 @@ function showFacts(take, noting = false) {
 
 const KEYS = [
   ["Space", "play or pause"], ["\u2193  \u2191", "next and previous sound"], ["Shift + \u2193  \u2191", "next and previous job"],
-  ["\u2192  \u2190", "a second on or back"], ["1 to 9", "the same place in that take of the job"], ["E", "the same place in an earlier sound of the take, and back"], ["M", "takes of a job equally loud, or as they are"],
+  ["\u2192  \u2190", "a second on or back"], ["1 to 9", "the same place in that take of the job"], ["E", "the same place in an earlier sound of the take, and back"], ["D", "the same place as it was delivered, and finished"], ["M", "what is compared equally loud, or as it is"],
   ["Shift + 1 to 9", "choose that take of the job; again takes it back"], ["C", "choose the take that you hear"], ["R", "reject it, to have it made afresh"], ["N", "note on it"],
   ["L", "loop"], ["O", "play on to the next sound"],
   ["Z", "zoom"], ["S", "spectrogram"], ["A  B", "begin and end a loop here"], ["X", "loop no region"],

@@ -11,11 +11,12 @@ const nothing = el("div", { class: "nothing", hidden: true }, el("p", null, ""),
 let status = "";
 
 const counts = new Map();
-for (const job of jobs) for (const take of job.takes) for (const name of statesOf(take)) counts.set(name, (counts.get(name) ?? 0) + 1);
+for (const job of jobs) for (const take of job.takes) for (const name of new Set(statesOf(take))) counts.set(name, (counts.get(name) ?? 0) + 1);
 
-const chips = [...run.statuses, "new", "changed", "louder", "quieter"].filter((name) => counts.has(name)).map((name) =>
-  el("button", { type: "button", class: `chip ${name}`, "aria-pressed": "false", onclick: () => setStatus(status === name ? "" : name) },
-    name, " ", el("span", { class: "number" }, counted.format(counts.get(name)))));
+const checks = new Set(jobs.flatMap((job) => job.takes.flatMap((take) => take.remarks.map(([check]) => check))));
+const chips = [...run.statuses, ...[...checks].sort(), "new", "changed", "louder", "quieter"].filter((name) => counts.has(name)).map((name) =>
+  Object.assign(el("button", { type: "button", class: checks.has(name) ? "chip" : `chip ${name}`, "aria-pressed": "false", onclick: () => setStatus(status === name ? "" : name) },
+    checkName(name), " ", el("span", { class: "number" }, counted.format(counts.get(name)))), { state: name }));
 
 const tagCounts = new Map();
 for (const job of jobs) for (const tag of new Set(job.tags)) tagCounts.set(tag, (tagCounts.get(tag) ?? 0) + 1);
@@ -23,9 +24,10 @@ tagChoice.append(el("option", { value: "" }, "All tags"));
 [...tagCounts].sort(([one], [other]) => one.localeCompare(other)).forEach(([tag, number], index) =>
   tagChoice.append(Object.assign(el("option", { value: String(index) }, `${tag} (${number})`), { tag })));
 
-// Where a take stands, and how it differs from another report: `changed, 1.2 LU louder` is two of these.
+// Where a take stands, what checks found in it, and how it differs from another report: `changed, 1.2 LU louder` is two
+// of these.
 function statesOf(take) {
-  return take.change ? [take.status, ...take.change.split(/[ ,]+/)] : [take.status];
+  return [take.status, ...take.remarks.map(([check]) => check), ...(take.change ? take.change.split(/[ ,]+/) : [])];
 }
 
 function press(button) {
@@ -35,7 +37,7 @@ function press(button) {
 
 function setStatus(name) {
   status = name;
-  for (const chip of chips) chip.setAttribute("aria-pressed", String(chip.classList.contains(name || "none")));
+  for (const chip of chips) chip.setAttribute("aria-pressed", String(chip.state === name));
   filter();
 }
 
@@ -54,7 +56,7 @@ function clearFilters() {
 
 // All words that a job can be found by; made when somebody looks for one.
 function wordsOf(job) {
-  job.words ??= [job.id, job.prompt, ...job.tags, ...Object.entries(job.meta).flat(), ...job.takes.flatMap((take) => [take.reason, take.warnings, take.note])].join("\n").toLowerCase();
+  job.words ??= [job.id, job.prompt, ...job.tags, ...Object.entries(job.meta).flat(), ...job.takes.flatMap((take) => [take.reason, take.warnings, take.note, ...take.remarks.flat()])].join("\n").toLowerCase();
   return job.words;
 }
 

@@ -24,7 +24,7 @@ function toEarlier() {
 const PLAIN = {
   " ": () => playOrPause(), ArrowDown: () => step(1), ArrowUp: () => step(-1), ArrowRight: () => seekBy(1), ArrowLeft: () => seekBy(-1),
   l: () => setLoop(!wantsLoop), o: () => setPlayOn(!playOn), e: () => toEarlier(), m: () => setMatch(!matches()), c: () => current && choose(current), r: () => current && reject(current), n: () => current && showFacts(current, true), i: () => current && showFacts(current),
-  z: () => setScope(scope.hidden), s: () => setSpectrum(!showsSpectrum()), a: () => setEdge(false), b: () => setEdge(true), x: () => setRegion(null),
+  d: () => setDelivered(!asDelivered), z: () => setScope(scope.hidden), s: () => setSpectrum(!showsSpectrum()), a: () => setEdge(false), b: () => setEdge(true), x: () => setRegion(null),
   p: () => showChoices(), v: () => changeView(), "/": () => search.focus(), "?": () => keysBox.showModal(),
 };
 const SHIFTED = { ArrowDown: () => stepJob(1), ArrowUp: () => stepJob(-1), "?": PLAIN["?"], "/": PLAIN["/"] };
@@ -81,7 +81,7 @@ const tools = el("div", { class: "tools", role: "search" },
 
 const bar = el("section", { class: "player", "aria-label": "Player" },
   scope,
-  el("div", { class: "transport" }, previousButton, playButton, nextButton, loopButton, onButton, matchButton, scopeButton),
+  el("div", { class: "transport" }, previousButton, playButton, nextButton, loopButton, onButton, sourceButton, matchButton, scopeButton),
   title,
   el("div", { class: "seek" }, bigWave, seekBar),
   time,

@@ -33,13 +33,13 @@ function cardOf(take) {
 function soundCard(take) {
   const button = iconButton("play", "", { class: "play", onclick: () => toggle(take) });
   const wave = el("div", { class: "wave", "aria-hidden": "true", draggable: "true", onclick: (event) => playFrom(event, take, wave), ondragstart: (event) => dragFile(event, take.files[0][0]) }, waveform(take.wave));
-  const card = el("div", { class: `take ${take.status}`, role: "group", "aria-label": nameOf(take) },
+  const card = el("div", { class: `take ${take.status}${take.source ? " finished" : ""}`, role: "group", "aria-label": nameOf(take) },
     button, wave, el("div", { class: "verdict" }, chooseButton(take), rejectButton(take)),
     el("p", { class: "levels" }, levels(take), noteButton(take), infoButton(take)),
     el("p", { class: "fine" }, el("span", null, facts(take)), el("span", { class: "links" }, links(take))));
   const note = el("p", { class: "note-words" });
   card.append(note);
-  if (take.reason) card.append(...troubleOf(take));
+  card.append(...troubleOf(take));
   if (take.warnings) card.append(el("p", { class: "warnings" }, foreign(take.warnings)));
   cards.set(take, { card, button, wave, note, choice: card.querySelector(".choose"), away: card.querySelector(".reject"), noted: card.querySelector(".noting") });
   paintTake(take);
@@ -53,8 +53,23 @@ function silentCard(take) {
   return card;
 }
 
+function checkName(check) {
+  return check.replaceAll("_", " ");
+}
+
+// What a check found: its name leads to all such takes.
+function remark([check, then, said]) {
+  return el("li", { class: then },
+    el("button", { type: "button", class: "remark", title: "Show only takes of which this is said", onclick: () => setStatus(check) }, checkName(check)),
+    " ", foreign(said));
+}
+
 function troubleOf(take) {
-  return [el("p", { class: "reason" }, foreign(take.reason)), el("p", { class: "repair" }, foreign(take.repair))];
+  return [
+    take.remarks.length && el("ul", { class: "remarks" }, take.remarks.map(remark)),
+    take.reason && el("p", { class: "reason" }, foreign(take.reason)),
+    take.repair && !isRejected(take) && el("p", { class: "repair" }, foreign(take.repair)),
+  ].filter(Boolean);
 }
 
 function chooseButton(take) {
@@ -77,12 +92,15 @@ function infoButton(take) {
   return iconButton("info", `All facts about ${nameOf(take)}`, { class: "info", onclick: () => showFacts(take) });
 }
 
+// How long and loud it is; of a finished take also how loud it was as it was delivered.
 function levels(take) {
-  const level = (value, unit, meaning) => (value === null ? [] : [el("span", { title: meaning }, el("b", null, decibels(value)), ` ${unit}`)]);
+  const { source } = take;
+  const level = (name, unit, meaning) => (take[name] === null ? [] : [el("span", { title: source ? `${meaning}, as delivered and finished` : meaning },
+    source ? `${fromTo(source[name])} \u2192 ` : "", el("b", null, decibels(take[name])), ` ${unit}`)]);
   return [
     el("span", { title: "Length" }, el("b", null, secondsOf(take).toFixed(2)), " s"),
-    ...level(take.peak, "dB", "Peak, in decibels under full scale"),
-    ...level(take.loudness, "LUFS", "Integrated loudness"),
+    ...(source ? level("truePeak", "dBTP", "True peak") : level("peak", "dB", "Peak, in decibels under full scale")),
+    ...level("loudness", "LUFS", "Integrated loudness"),
   ];
 }
 

@@ -7,7 +7,7 @@ const CLICK = 4; // pixels, up to which a press is no stroke
 let left = 0; // the part of the sound in view, of its length
 let right = 1;
 let region = null; // what is looped, in seconds: from and to
-let decoded = { take: null, channels: null };
+let decoded = { sound: null, channels: null };
 
 const scopeButton = iconButton("zoom", "Zoom and spectrogram (Z)", { "aria-pressed": "false", onclick: () => setScope(scope.hidden) });
 const canvas = el("canvas", { role: "img" });
@@ -45,23 +45,24 @@ function setSpectrum(on) {
 // Shows the current take, in the part that is in view: a take that is switched to is seen where it is heard.
 function showScope() {
   if (scope.hidden || !current) return;
-  if (decoded.take?.job !== current.job) [left, right] = [0, 1];
-  folder.hidden = canRead(current.files[0][0]);
-  if (decoded.take !== current || (!decoded.channels && folder.hidden)) decode(current);
+  const sound = soundOf(current);
+  if (decoded.sound?.job !== sound.job) [left, right] = [0, 1];
+  folder.hidden = canRead(sound.files[0][0]);
+  if (decoded.sound !== sound || (!decoded.channels && folder.hidden)) decode(sound);
   drawScope();
 }
 
 onGiven.push(() => showScope());
 
-async function decode(take) {
-  decoded = { take, channels: null };
-  const path = take.files[0][0];
+async function decode(sound) {
+  decoded = { sound, channels: null };
+  const path = sound.files[0][0];
   lookWords.textContent = "";
   if (!canRead(path)) return;
   try {
-    const sound = await new OfflineAudioContext(1, 1, RATE).decodeAudioData(await bytesOf(path));
-    if (decoded.take !== take) return;
-    decoded.channels = Array.from({ length: sound.numberOfChannels }, (_, index) => sound.getChannelData(index));
+    const heard = await new OfflineAudioContext(1, 1, RATE).decodeAudioData(await bytesOf(path));
+    if (decoded.sound !== sound) return;
+    decoded.channels = Array.from({ length: heard.numberOfChannels }, (_, index) => heard.getChannelData(index));
     drawScope();
   } catch (error) {
     lookWords.textContent = error.message;
@@ -84,7 +85,7 @@ function drawScope() {
 // The largest sample of each column; without samples, that of the waveform's own 120 columns.
 function drawWave(context, colour, channels) {
   const { width, height } = context.canvas;
-  const letters = current.wave;
+  const letters = soundOf(current).wave;
   const length = channels ? channels[0].length : letters.length;
   context.fillStyle = colour;
   for (let column = 0; column < width; column += 1) {
