@@ -297,6 +297,11 @@ class TakeResult:
     finished_at: float | None = None
     voice_id: str | None = None
 
+    @property
+    def rejected(self) -> bool:
+        """Whether it is paid for, and a check did not let it pass."""
+        return self.status is Status.FAILED and bool(rejecting(self.remarks))
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LimitPoint:
@@ -383,6 +388,8 @@ class RunResult:
                 "paths": [file.path for file in result.files],
                 "external_task_id": result.external_id,
                 "task_id": result.task_id,
+                "remarks": [remark.check for remark in result.remarks],
+                "rejected": result.rejected,
                 "error_code": result.error and result.error.code,
                 "error_message": result.error and result.error.message,
                 "submitted_at": result.submitted_at,

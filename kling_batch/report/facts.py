@@ -33,6 +33,7 @@ class Summary(TypedDict):
     takes: int
     succeeded: int
     failed: int
+    rejected: int
     pending: int
     unknown: int
     units: str
@@ -48,6 +49,7 @@ def summary(result: RunResult) -> Summary:
         takes=len(result.takes),
         succeeded=result.count(Status.SUCCEEDED),
         failed=result.count(Status.FAILED),
+        rejected=_rejected(result),
         pending=result.count(Status.PENDING),
         unknown=result.count(Status.UNKNOWN),
         units=units_text(result.units),
@@ -61,8 +63,24 @@ def headline(result: RunResult) -> str:
     """Say in one line how a run went."""
     takes, done = len(result.takes), result.count(Status.SUCCEEDED)
     parts = [f"{done} of {counted(takes, 'take')} succeeded"]
-    parts += [f"{count} {status}" for status in PROBLEMS_FIRST if (count := result.count(status))]
+    rejected = {Status.FAILED: f" ({count} rejected by checks)"} if (count := _rejected(result)) else {}
+    parts += [
+        f"{count} {status}{rejected.get(status, '')}" for status in PROBLEMS_FIRST if (count := result.count(status))
+    ]
     return ", ".join(parts)
+
+
+def _rejected(result: RunResult) -> int:
+    return sum(1 for take in result.takes if take.rejected)
+
+
+def remarked(result: RunResult) -> list[tuple[str, str, list[TakeKey]]]:
+    """Put takes together by what checks found in them: the check, what comes of it, and the takes, in their order."""
+    found: dict[tuple[str, str], dict[TakeKey, None]] = {}
+    for take in result.takes:
+        for remark in take.remarks:
+            found.setdefault((remark.check, remark.then), {})[take.take.key] = None
+    return [(check, then, list(keys)) for (check, then), keys in sorted(found.items())]
 
 
 def money(result: RunResult) -> str:
@@ -108,7 +126,7 @@ def grouped(takes: Iterable[TakeResult]) -> list[Problem]:
     groups: dict[tuple[Status, str, str], list[TakeResult]] = {}
     for take in takes:
         checks = ", ".join(sorted({remark.check for remark in rejecting(take.remarks)}))
-        why = f"Rejected: {checks}." if checks else reason(take)
+        why = f"Rejected: {checks}." if take.rejected else reason(take)
         groups.setdefault((take.status, why, repair(take)), []).append(take)
     return [
         Problem(

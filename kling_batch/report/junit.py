@@ -1,10 +1,9 @@
 """`junit.xml`, for a CI's test view: the project is a suite, a take is a test case.
 
-`failure` is what the service refused or failed to make; `error` is what broke on the way: a take that could not be
-settled, or one that is paid for and not delivered; `skipped` is what the run did not come to; `system-out` are the
-warnings about a sound that is there. `file` and `line` lead
-to the job in its manifest; pytest and GitLab use the same names, and where a reader knows neither, the text of a
-failure begins with the place.
+`failure` is what the service refused or failed to make, or what a check rejected; `error` is what broke on the way: a
+take that could not be settled, or one that is paid for and not delivered; `skipped` is what the run did not come to;
+`system-out` are the warnings about a sound that is there. `file` and `line` lead to the job in its manifest; pytest and
+GitLab use the same names, and where a reader knows neither, the text of a failure begins with the place.
 """
 
 from __future__ import annotations
@@ -93,6 +92,8 @@ def _case(result: TakeResult) -> TestCase:
 
 
 def _kind(result: TakeResult) -> str:
+    if result.rejected:
+        return "rejected"
     code = result.error and result.error.code
     return result.status if code is None else str(code)
 

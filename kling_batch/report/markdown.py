@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from kling_batch.catalog import LENGTH, WORDS, kind_of
-from kling_batch.model import RunResult, TakeResult
-from kling_batch.report.facts import as_paid, headline, money, problems, reason, repair, summary, units_text
+from kling_batch.model import RunResult, TakeKey, TakeResult
+from kling_batch.report.facts import as_paid, headline, money, problems, reason, remarked, repair, summary, units_text
 from kling_batch.text import one_line
 
 T = TypeVar("T")
@@ -17,6 +17,7 @@ MOST_ROWS = 100
 """Rows a table has at most: all of them at their longest stay under 1 MiB."""
 
 _LONGEST_CELL = 300
+_MOST_NAMED = 8
 _BREAK = "&#8203;"  # an invisible space: keeps @name and #12 from becoming a mention or a link
 _RUNS = re.compile(r"(?i)(?<=script):|(?<=data):")  # the colon of a link that runs something
 _ESCAPES = str.maketrans(
@@ -42,6 +43,8 @@ def pieces(result: RunResult) -> Iterator[str]:
     yield from table("What needs you", ("take", "status", "why", "what to do", "task"), problems(result), _problem)
     warned = [take for take in result.takes if take.warnings]
     yield from table("Warnings", ("take", "listen to it, since"), warned, _warning)
+    columns = ("check", "then", "takes", "which")
+    yield from table("What checks found", columns, remarked(result), _remarked)
     yield from table("Takes", ("take", "status", "origin", WORDS, LENGTH, "units", "files"), result.takes, _facts)
 
 
@@ -89,6 +92,12 @@ def _problem(take: TakeResult) -> Iterable[str]:
 
 def _warning(take: TakeResult) -> Iterable[str]:
     return str(take.take.key), "; ".join(take.warnings)
+
+
+def _remarked(found: tuple[str, str, list[TakeKey]]) -> Iterable[str]:
+    check, then, takes = found
+    more = f" and {len(takes) - _MOST_NAMED} more" if len(takes) > _MOST_NAMED else ""
+    return check, then, str(len(takes)), ", ".join(map(str, takes[:_MOST_NAMED])) + more
 
 
 def _facts(take: TakeResult) -> Iterable[str]:

@@ -9,8 +9,8 @@ levels; the form is sample rate and channels in words. `data.js` reads all of it
 
 A take that was finished, or of which checks have something to say, goes on with 0, and `[remarks, source, start]`. A
 remark is `[check, then, words]`. The source is what the sound was finished out of, `[files, peak, loudness, waveform,
-true peak, form]`, or 0, and the start is where in it the finished sound begins, in seconds. A rejected sound is there as
-it was delivered.
+true peak, form]`, or 0, and the start is where in it the finished sound begins, in seconds. A rejected sound is there
+as it was delivered.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from kling_batch.catalog import kind_of
-from kling_batch.model import Earlier, FileRecord, Job, Origin, Remark, RunResult, Shape, Status, TakeResult, rejecting
+from kling_batch.model import Earlier, FileRecord, Job, Origin, Remark, RunResult, Shape, Status, TakeResult
 from kling_batch.report.compare import change_of
 from kling_batch.report.facts import by_job, reason, repair, units_text
 from kling_batch.text import printable
@@ -87,8 +87,8 @@ def _printable_all(meta: Mapping[str, str]) -> dict[str, str]:
 def _take(result: TakeResult, words: dict[str, int], shapes: Mapping[str, Shape], run: RunResult) -> list[Any]:
     key = result.take.key
     note, change = run.notes.get(key, ""), "" if run.against is None else change_of(key, run.against)
-    lacking, is_rejected = result.status is not Status.SUCCEEDED, bool(rejecting(result.remarks))
-    heard = result.sources if is_rejected else result.files
+    lacking = result.status is not Status.SUCCEEDED
+    heard = result.sources if result.rejected else result.files
     said = {remark.words for remark in result.remarks}
     return [
         result.take.number,
@@ -102,7 +102,7 @@ def _take(result: TakeResult, words: dict[str, int], shapes: Mapping[str, Shape]
         *_shape(heard, words, shapes),
         _place(note, words),
         _place(change, words),
-        _place(reason(result) if lacking and not is_rejected else "", words),
+        _place(reason(result) if lacking and not result.rejected else "", words),
         _place(repair(result) if lacking else "", words),
         _place("; ".join(warning for warning in result.warnings if warning not in said), words),
         *([0, _finishing(result, heard, words, shapes)] if result.remarks or result.sources else ()),
@@ -112,8 +112,8 @@ def _take(result: TakeResult, words: dict[str, int], shapes: Mapping[str, Shape]
 def _finishing(
     result: TakeResult, heard: Sequence[FileRecord], words: dict[str, int], shapes: Mapping[str, Shape]
 ) -> list[Any]:
-    """Give what checks found, the sound as it was delivered where that is not what is heard, and the cut between them."""
-    delivered = [] if heard is result.sources else result.sources
+    """Give what checks found, the sound as it was delivered where another is heard, and how much later that begins."""
+    delivered = () if result.rejected else result.sources
     sources = [file for file in delivered if file.format not in result.take.job.as_delivered]
     start = next((shapes[file.sha256].start_s for file in heard if file.sha256 in shapes), None)
     return [

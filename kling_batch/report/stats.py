@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 BY = ("project", "month", "job", "tag")
 """What takes are put together by. `month` is when a take was finished; a take with two tags counts for each."""
 
-_COLUMNS = ["project", "job_id", "take", "status", "tags", "units", "seconds", "finished_at"]
+_COLUMNS = ["project", "job_id", "take", "status", "tags", "units", "seconds", "finished_at", "remarks", "rejected"]
 
 
 def loudness_of(result: RunResult, shapes: Mapping[str, Shape]) -> list[float | None]:
@@ -34,7 +34,8 @@ def stats(results: Sequence[tuple[RunResult, Sequence[float | None]]], by: Seque
         by: What a row is for; its columns come first.
 
     Returns:
-        Takes, succeeded, failed, units, seconds of sound, and the median of the loudness in LUFS.
+        Takes, succeeded, failed, those of them that checks rejected, all that checks found, units, seconds of sound,
+        and the median of the loudness in LUFS.
     """
     import pandas as pd
 
@@ -47,6 +48,7 @@ def stats(results: Sequence[tuple[RunResult, Sequence[float | None]]], by: Seque
         month=takes["finished_at"].dt.strftime("%Y-%m"),
         succeeded=takes["status"].eq(Status.SUCCEEDED.value),
         failed=takes["status"].eq(Status.FAILED.value),
+        remarks=takes["remarks"].map(len),
     )
     if "tag" in by:
         takes = takes.assign(tag=takes["tags"]).explode("tag")
@@ -55,6 +57,8 @@ def stats(results: Sequence[tuple[RunResult, Sequence[float | None]]], by: Seque
         takes=("take", "size"),
         succeeded=("succeeded", "sum"),
         failed=("failed", "sum"),
+        rejected=("rejected", "sum"),
+        remarks=("remarks", "sum"),
         units=("units", "sum"),
         seconds=("seconds", "sum"),
         loudness=("loudness", "median"),

@@ -204,6 +204,7 @@ def test_silence_is_cut_from_both_ends(finish: Finish) -> None:
     sound[10_000:20_000] = 0.5
     cut = finish(sound, {"trim": {"below": -50, "keep": 0.01}})
     assert (len(samples_of(cut)[0]), cut.notes) == (10_000 + 2 * 441, ())
+    assert cut.files[0].shape.start_s == (10_000 - 441) / RATE
     whole = finish(sound * 0.001, {"trim": {"below": -50, "keep": 0.01}})
     assert (len(samples_of(whole)[0]), len(whole.notes)) == (RATE, 1)
 

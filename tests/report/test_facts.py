@@ -29,6 +29,7 @@ def test_the_summary_counts_each_status_once(run: RunResult) -> None:
         "takes": 5,
         "succeeded": 2,
         "failed": 1,
+        "rejected": 0,
         "pending": 1,
         "unknown": 1,
         "units": "0.75",

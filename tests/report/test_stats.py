@@ -46,6 +46,8 @@ def test_takes_are_summed_up_by_project(run: RunResult, make_run: Any, make_take
         "takes": 5,
         "succeeded": 2,
         "failed": 1,
+        "rejected": 0,
+        "remarks": 0,
         "units": 0.75,
         "seconds": 10.08,
         "loudness": -15.0,
@@ -84,8 +86,18 @@ def test_loudness_is_that_of_the_first_file_that_is_known(make_run: Any, make_ta
 def test_a_table_for_people_has_a_line_a_row(run: RunResult) -> None:
     """What is not known is a dash."""
     told = module.table(stats([(run, [None] * 5)], ["project"])).decode().splitlines()
-    assert told[0].split() == ["project", "takes", "succeeded", "failed", "units", "seconds", "loudness"]
-    assert told[1].split() == ["tavern", "5", "2", "1", "0.75", "10.083", "-"]
+    assert told[0].split() == [
+        "project",
+        "takes",
+        "succeeded",
+        "failed",
+        "rejected",
+        "remarks",
+        "units",
+        "seconds",
+        "loudness",
+    ]
+    assert told[1].split() == ["tavern", "5", "2", "1", "0", "0", "0.75", "10.083", "-"]
 
 
 def test_a_spreadsheet_runs_nothing(make_run: Any, make_take: Any) -> None:

@@ -229,6 +229,7 @@ def test_a_check_rejects_what_is_paid_for(made: Studio, capsys: pytest.CaptureFi
     )
     rejected = [path for path in (made.out / "rejected").iterdir() if path.suffix == ".wav"]
     assert [path.read_bytes() for path in rejected] == list(before.values())
+    assert [made.out / source["path"] for source in made.take()["sources"]] == rejected
     assert not list(made.out.glob("door*"))
     assert "below -3 LUFS counts as quiet" in (made.out / "junit.xml").read_text()
     assert (made.take()["status"], made.take()["remarks"][0]["then"]) == ("failed", "fail")
