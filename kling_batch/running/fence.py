@@ -41,24 +41,33 @@ class FencedService(PassedOn):
     async def create(self, kind: Kind, request: Mapping[str, Any], external_id: str) -> CreateOutcome:
         """See `Service.create`."""
         try:
-            seconds = await self._seconds()
+            lease, seconds = await self._held()
         except KlingBatchError as error:
             self._stop(error if isinstance(error, LeaseHeld) else _not_renewed(error))
             return NotSent(reason=error.message)
-        call = asyncio.ensure_future(self._service.create(kind, request, external_id))
+        # The call is made in this very step and cancelled by a timer, so that one that has not left when the process is
+        # stopped never does: it must not be a task of its own, which would go on before it is told to end.
+        loop = asyncio.get_running_loop()
+        limit = asyncio.timeout(seconds)
+
+        def prolong() -> None:
+            if not limit.expired() and (left := lease.lasts_s()) > 0:
+                limit.reschedule(loop.time() + left)
+                looks.append(loop.call_later(left / 2, prolong))
+
+        looks = [loop.call_later(seconds / 2, prolong)]
         try:
-            while seconds > 0:
-                await asyncio.wait([call], timeout=seconds)
-                if call.done():
-                    return call.result()
-                seconds = 0.0 if self._lease is None else self._lease.lasts_s()
+            async with limit:
+                return await self._service.create(kind, request, external_id)
+        except TimeoutError:
             return Unclear(reason="no answer while the lease was sure to last")
         finally:
-            if call.cancel():
-                await asyncio.wait([call])
+            looks[-1].cancel()
 
-    async def _seconds(self) -> float:
-        """Say how long a call may take that is begun now. Nothing is waited for between the last look and the return.
+    async def _held(self) -> tuple[Lease, float]:
+        """Give the lease, and how long a call may take that is begun now.
+
+        Nothing is waited for between the last look and the return.
 
         Raises:
             LeaseHeld: Another run has the lease, or none was taken.
@@ -69,7 +78,7 @@ class FencedService(PassedOn):
             raise LeaseHeld("What is to be paid for now was not planned, so that no lease was taken.", hint=_AGAIN)
         for _ in range(_TRIES):
             if (seconds := lease.call_s()) > 0:
-                return seconds
+                return lease, seconds
             await self._offload(lease.renew)
         raise NotFinished("the storage takes too long", hint=_AGAIN)
 

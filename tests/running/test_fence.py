@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any, cast
 
 import pytest
@@ -64,3 +65,27 @@ async def test_a_call_goes_on_while_the_lease_is_renewed(renewed: int, answered:
     outcome = await fenced.create(kind("text-to-speech"), {}, "kb-1")
     assert isinstance(outcome, NotSent if answered else Unclear)
     assert service.given_up is not answered
+
+
+class ConnectingService:
+    """A service to which a connection is opened first; meanwhile the process is stopped."""
+
+    def __init__(self) -> None:
+        self.sent = False
+
+    async def create(self, *_: Any) -> NotSent:
+        """Connect, then send."""
+        asyncio.get_running_loop().call_soon(time.sleep, 5 * _LOOK_S)
+        await asyncio.sleep(_LOOK_S / 2)
+        self.sent = True
+        return NotSent(reason="the answer")
+
+
+@pytest.mark.anyio
+async def test_a_call_that_had_not_left_when_the_process_was_stopped_never_leaves() -> None:
+    """Another run may have sent it meanwhile."""
+    service = ConnectingService()
+    lease = cast("Lease", LeaseOfLooks(0, SlowService()))
+    fenced = FencedService(cast("Service", service), lease, offload=asyncio.to_thread, stop=lambda _: None)
+    assert isinstance(await fenced.create(kind("text-to-audio"), {}, "kb-1"), Unclear)
+    assert not service.sent
