@@ -208,6 +208,9 @@ def _finished_anew(history: History, machine: Machine, parts: Parts, before: Out
     Program(machine, changed, killed, number=_ANEW, parts=parts).live()
     yield from always(truth)
     outcome = _by_itself(changed, machine, _ANEW + 1, parts)
+    if outcome.result.count(Status.SUCCEEDED) < before.result.count(Status.SUCCEEDED):
+        # A copy in the store was torn by a power cut, and found out where nobody was to be asked: the next run asks.
+        outcome = _by_itself(changed, machine, _ANEW + 2, parts)
     yield from always(truth)
     yield from told(truth, outcome, changed.manifest.takes)
     if truth.posts() != posts and not truth.forgets:
