@@ -1,4 +1,4 @@
-"""Draws the docs' pictures of the page to listen: `python -m benchmarks.pictures`. Sounds and page are a sandbox's."""
+"""Draws the docs' pictures of the page to listen: `python -m benchmarks.pictures`. Sounds and pages are a sandbox's."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from benchmarks.service import ROOT
 
-_MANIFEST = ROOT / "examples" / "fireworks.yaml"
+_EXAMPLES = ROOT / "examples"
 _PICTURES = ROOT / "docs" / "pictures"
 _CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
 def main() -> None:
-    """Make the sounds of an example, open its page, and draw it in each of its ways."""
+    """Make the sounds of two examples, open their pages, and draw them in each of their ways."""
     _PICTURES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
-        shutil.copy(_MANIFEST, name)
-        command = [sys.executable, "-m", "kling_batch", "run", _MANIFEST.name, "--sandbox", "--no-store", "--quiet"]
-        subprocess.run(command, cwd=name, check=True)
+        for manifest in ("fireworks.yaml", "finish.yaml"):
+            shutil.copy(_EXAMPLES / manifest, name)
+            command = [sys.executable, "-m", "kling_batch", "run", manifest, "--sandbox", "--no-store", "--quiet"]
+            subprocess.run(command, cwd=name, check=True)
         out = Path(name) / "out" / "fireworks.sandbox"
         browser = playwright.chromium.launch(executable_path=_CHROMIUM, args=["--no-sandbox", "--mute-audio"])
         with _opened(browser, out, "page"):
@@ -41,6 +42,8 @@ def main() -> None:
             _compare_takes(page, out)
         with _opened(browser, out, "page-rejected") as page:
             _decide(page)
+        with _opened(browser, out.with_name("console.sandbox"), "page-finished") as page:
+            _compare_source(page)
         browser.close()
 
 
@@ -77,6 +80,14 @@ def _compare_takes(page: Page, out: Path) -> None:
     page.keyboard.press("s")
     page.get_by_role("region", name="Zoom").get_by_label("Give the folder").set_input_files(out)
     page.get_by_role("img", name="Spectrogram").wait_for()
+
+
+def _compare_source(page: Page) -> None:
+    """Hear a finished take as it was delivered."""
+    page.get_by_role("button", name="Play beep, take 1", exact=True).click()
+    page.wait_for_function("() => document.querySelector('audio')?.currentTime > 1")
+    page.keyboard.press("d")
+    page.wait_for_function("() => document.querySelector('audio').src.includes('sources')")
 
 
 def _decide(page: Page) -> None:

@@ -113,15 +113,14 @@ def histogram(result: RunResult, shapes: Mapping[str, Shape]) -> Histogram | Non
     width, height = 240, 36
     bar = width / len(bars)
     old_bars, new_bars = _bars(before, bars), _bars(after, bars)
-    tallest = max(*old_bars, *new_bars)
     words = f"{counted(len(after), 'finished take')}: {_span(before)} as delivered, {_span(after)} finished."
     if targets:
         words += f" {sum(1 for lu in off if lu <= _NEAR_LU)} of {len(off)} are within {_NEAR_LU} LU of the target."
     return Histogram(
         width=width,
         height=height,
-        before=_drawn(old_bars, tallest, bar, bar),
-        after=_drawn(new_bars, tallest, bar, bar * 0.6),
+        before=_drawn(old_bars, bar, bar),
+        after=_drawn(new_bars, bar, bar * 0.6),
         target="".join(f"M{bar * ((target - least) / bars.step + 0.5):.1f} 0V{height}" for target in targets),
         targets=", ".join(_lufs(f"{target:g}") for target in sorted(targets)),
         first=_lufs(str(least)),
@@ -141,9 +140,9 @@ def _bars(loudness: Iterable[float], bars: range) -> list[int]:
     return [counts[place] for place in range(len(bars))]
 
 
-def _drawn(bars: Sequence[int], tallest: int, bar: float, wide: float) -> str:
-    """Draw bars on the bottom of the box. The lowest can still be seen."""
-    tall = [max(2.0, _BOTTOM * count / tallest) if count else 0.0 for count in bars]
+def _drawn(bars: Sequence[int], bar: float, wide: float) -> str:
+    """Draw bars on the bottom of the box, the tallest as tall as that. The lowest can still be seen."""
+    tall = [max(2.0, _BOTTOM * count / max(bars)) if count else 0.0 for count in bars]
     begins = [place * bar + (bar - wide) / 2 for place in range(len(bars))]
     return "".join(
         f"M{x:.1f} {_BOTTOM + 2:g}v{-y:.1f}h{wide:.1f}v{y:.1f}z" for x, y in zip(begins, tall, strict=True) if y
