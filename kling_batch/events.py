@@ -42,7 +42,7 @@ class Looking(Event):
 class TakeChanged(Event):
     """A take moved on.
 
-    `state` is one word: submitting, in-flight, settling, retrying, generated, downloading.
+    `state` is one word: submitting, in-flight, settling, retrying, generated, downloading, at-worker.
     """
 
     take: TakeKey
@@ -59,6 +59,13 @@ class TakeEnded(Event):
     status: Status
     units: Decimal
     detail: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Staffed(Event):
+    """There are workers elsewhere that do what is heavy."""
+
+    workers: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

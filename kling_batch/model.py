@@ -277,6 +277,7 @@ class TakeResult:
     may want to listen to: sounds that were delivered and are not quite what was asked for. `files` are what stands
     under its name; where that is finished, or the sound was rejected, `sources` are the files as they were delivered.
     `remarks` are what checks found. `voice_id` is the voice that was made, where that is what was asked for.
+    `worker` is who fetched or finished it in this run, where that was not the program itself.
     """
 
     take: Take
@@ -296,6 +297,7 @@ class TakeResult:
     submitted_at: float | None = None
     finished_at: float | None = None
     voice_id: str | None = None
+    worker: str | None = None
 
     @property
     def rejected(self) -> bool:

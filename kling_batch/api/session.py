@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from kling_batch.api.access import Access, no_access, sandbox_access
@@ -19,9 +21,12 @@ from kling_batch.records.journal import Journal
 from kling_batch.records.lease import Lease
 from kling_batch.records.lock import Lock
 from kling_batch.records.shared_lock import SharedLock
-from kling_batch.records.store_at import documents_at, uploads_at
+from kling_batch.records.store import Store
+from kling_batch.records.store_at import Place, documents_at, uploads_at
 from kling_batch.report.facts import units_text
+from kling_batch.running.crew import crew_at, number_of
 from kling_batch.running.options import BOUNDS, Options
+from kling_batch.running.ports import Crew
 from kling_batch.running.session import Agree, Session, Team
 from kling_batch.service.callbacks import Address, address_of
 from kling_batch.text import counted
@@ -81,6 +86,7 @@ def session_of(
     store: str | Path | None,
     tell: Callable[[str], None] = lambda _: None,
     change: Callable[[Lock], Lock] | None = None,
+    at_hand: bool = False,
     only: Callable[[Step], bool] | None = None,
 ) -> Session:
     """Make a session; see `Session` for what it is given. A project of the sandbox has one in the process.
@@ -93,8 +99,10 @@ def session_of(
         store: Where copies are kept, a folder or a URL; None keeps none.
         tell: Is told whom a run waits for before it begins.
         change: What becomes of the lock first.
+        at_hand: Whether disk and store have to do: the service is not asked.
         only: Which steps of the plan are carried out.
     """
+    opened = open_store(store, sandbox=project.sandbox)
     return Session(
         project=project,
         options=options,
@@ -103,12 +111,34 @@ def session_of(
         nobody=no_access(),
         open_journal=lambda out: Journal(out, now=SystemClock().time()),
         report_to=_report,
-        store=open_store(store, sandbox=project.sandbox),
+        store=opened,
         team=_team_at(store, project),
+        crew=_crew_of(options, opened, sandbox=project.sandbox, pays=only is None and not options.frozen),
         tell=tell,
         change=change,
+        at_hand=at_hand,
         only=only,
     )
+
+
+def _crew_of(
+    options: Options, store: Store | None, *, sandbox: bool, pays: bool
+) -> Callable[[Callable[[str], None]], AbstractAsyncContextManager[Crew]] | None:
+    if options.workers is None:
+        return None
+    number_of(options.workers)
+    if sandbox and pays:
+        raise UsageError(
+            f"--workers {options.workers}: workers cannot reach a sandbox inside the process.",
+            hint="Start one beside it, kling-batch sandbox, and set KLING_BASE_URL and its keys.",
+        )
+    if store is None:
+        raise UsageError(
+            f"--workers {options.workers}: workers hand sounds over by the store, and there is none.",
+            hint="Leave --no-store out, or name one with --store that all of them reach.",
+        )
+    place = Place(location=store.location, namespace="sandbox" if sandbox else "live")
+    return partial(crew_at, options.workers, place)
 
 
 def team_of(store: str | Path | None, project: Project) -> Team:

@@ -46,6 +46,7 @@ COMMANDS = {
     "verify": "Hash and decode every file against the lock.",
     "clean": "Move sounds away that nothing asks for any more, by consent.",
     "restore": "Put every locked file back, from the store or the service, without paying.",
+    "finish": "Finish sounds again as their recipes ask, without keys: one manifest or many.",
     "pick": "Choose a take of a job: it also appears under the job's plain name.",
     "reroll": "Ask for a fresh sound for a take alone, by consent.",
     "store": "Look after the store, where copies of finished sounds are kept.",

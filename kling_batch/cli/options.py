@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import fields
 from decimal import Decimal
 from functools import wraps
 from math import isfinite
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from kling_batch.cli.progress import View
+from kling_batch.errors import UsageError
 from kling_batch.running.options import BOUNDS, REROLLS, RETRIES, Options
+
+if TYPE_CHECKING:
+    from kling_batch.planning.project import Project
 
 F = TypeVar("F", bound=Callable[..., Any])
 Command = Callable[..., int]
@@ -133,22 +137,27 @@ flatten_option = click.option("--flatten", is_flag=True, help="Put all files int
 sandbox_option = click.option(
     "--sandbox", is_flag=True, help="Use a sandbox inside the process: no keys, nothing spent, kept apart."
 )
+_PROJECT = (
+    project_option,
+    out_option,
+    lock_option,
+    sandbox_option,
+    allow_outside_option,
+    flatten_option,
+    click.option("--adopt", is_flag=True, help="Take over the output folder of a manifest that was renamed."),
+)
 _STORE = (
     store_option,
     click.option("--no-store", is_flag=True, help="Keep no copies of finished sounds, and take none."),
 )
-_FETCHING = (
+workers_option = click.option(
+    "--workers",
+    metavar="N-OR-URL",
+    help="Have so many processes, or those of a Dask scheduler (tcp://HOST:8786), fetch, verify and finish.",
+)
+_WATCHED = (
+    workers_option,
     keep_sources_option,
-    _seconds(
-        "--patience",
-        "patience_s",
-        "Stop when nothing moved for so many seconds (exit 6; default: 900, or 30 before the service has answered).",
-    ),
-    click.option(
-        "--rebind",
-        is_flag=True,
-        help="Take over a folder of another account, or of one whose tasks are too old to recognise it by a new key.",
-    ),
     click.option("--quiet", is_flag=True, help="Show errors only."),
     click.option("--verbose", is_flag=True, help="Show a line for every change."),
     click.option(
@@ -158,6 +167,18 @@ _FETCHING = (
         show_default=True,
         expose_value=False,  # `output.log_format` looks for it before anything can be wrong
         help="How stderr is written: json is an object a line and nothing else, and no question is asked.",
+    ),
+)
+_FETCHING = (
+    _seconds(
+        "--patience",
+        "patience_s",
+        "Stop when nothing moved for so many seconds (exit 6; default: 900, or 30 before the service has answered).",
+    ),
+    click.option(
+        "--rebind",
+        is_flag=True,
+        help="Take over a folder of another account, or of one whose tasks are too old to recognise it by a new key.",
     ),
 )
 _PAYING = (
@@ -214,28 +235,37 @@ def project_options(command: Command) -> Command:
     """Add what says which manifest is meant and where its things are. The command gets `project`, loaded."""
 
     @wraps(command)
-    def with_project(
-        *, manifest: Path, project: str | None, out: Path | None, lock_path: Path | None, **others: Any
-    ) -> int:
-        from kling_batch.api.project import load
+    def with_project(*, manifest: Path, **others: Any) -> int:
+        [project], others = _loaded([manifest], others)
+        return command(project=project, **others)
 
-        flags = {name: others.pop(name) for name in ("sandbox", "allow_outside", "flatten", "adopt")}
-        opened = load(manifest, project=project, out=out, lock=lock_path, **flags)
-        return command(project=opened, **others)
+    return _added(with_project, (click.argument("manifest", type=click.Path(path_type=Path)), *_PROJECT))
 
-    return _added(
-        with_project,
-        (
-            click.argument("manifest", type=click.Path(path_type=Path)),
-            project_option,
-            out_option,
-            lock_option,
-            sandbox_option,
-            allow_outside_option,
-            flatten_option,
-            click.option("--adopt", is_flag=True, help="Take over the output folder of a manifest that was renamed."),
-        ),
+
+def projects_options(command: Command) -> Command:
+    """Add the same for a command about one or more manifests. It gets `projects`, each loaded when it is asked for."""
+
+    @wraps(command)
+    def with_projects(*, manifests: Sequence[Path], **others: Any) -> int:
+        if len(manifests) > 1 and any(others[name] for name in ("project", "out", "lock_path")):
+            words = "--project, --out and --lock are about one manifest, and several are given."
+            raise UsageError(words, hint="Leave them out, or call it once for each.")
+        projects, others = _loaded(manifests, others)
+        return command(projects=projects, **others)
+
+    several = click.argument(
+        "manifests", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="MANIFEST..."
     )
+    return _added(with_projects, (several, *_PROJECT))
+
+
+def _loaded(manifests: Sequence[Path], options: dict[str, Any]) -> tuple[Iterable[Project], dict[str, Any]]:
+    """Load manifests by the options that say where things are; give what is left of the options as well."""
+    from kling_batch.api.project import load
+
+    place = {name: options.pop(name) for name in ("project", "out", "sandbox", "allow_outside", "flatten", "adopt")}
+    place["lock"] = options.pop("lock_path")
+    return (load(manifest, **place) for manifest in manifests), options
 
 
 def store_options(command: Command) -> Command:
@@ -250,8 +280,8 @@ def store_options(command: Command) -> Command:
     return _added(with_store, _STORE)
 
 
-def fetching_options(command: Command) -> Command:
-    """Add what a run that only fetches takes. The command gets `options` and `view`, and `store` as above.
+def watched_options(command: Command) -> Command:
+    """Add what is taken by whatever works on takes. The command gets `options` and `view`, and `store` as above.
 
     Every parameter of the command that has the name of a field of `Options` goes there.
     """
@@ -262,7 +292,12 @@ def fetching_options(command: Command) -> Command:
         view = View(quiet=quiet, verbose=verbose)
         return command(options=Options(**given), view=view, **others)
 
-    return _added(store_options(with_options), _FETCHING)
+    return _added(store_options(with_options), _WATCHED)
+
+
+def fetching_options(command: Command) -> Command:
+    """Add what a run that only fetches takes. The command gets what `watched_options` gives."""
+    return _added(watched_options(command), _FETCHING)
 
 
 def paying_options(command: Command) -> Command:

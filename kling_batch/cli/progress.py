@@ -15,6 +15,7 @@ from kling_batch.events import (
     LimitChanged,
     Looking,
     RunStarted,
+    Staffed,
     TakeChanged,
     TakeEnded,
     Unanswered,
@@ -38,6 +39,7 @@ class Tally:
     ended: dict[Status, int] = field(default_factory=lambda: dict.fromkeys(Status, 0))
     states: dict[TakeKey, str] = field(default_factory=dict)
     units: Decimal = Decimal(0)
+    workers: int = 0
 
     def __call__(self, event: Event) -> None:
         """Count an event."""
@@ -46,6 +48,8 @@ class Tally:
                 self.takes = takes
                 self.ended[Status.SUCCEEDED] = kept
                 self.ended[Status.FAILED] = failed
+            case Staffed(workers=workers):
+                self.workers = workers
             case TakeChanged(take=take, state=state):
                 self.states[take] = state
             case TakeEnded(take=take, status=status, units=units):
@@ -64,9 +68,11 @@ class Tally:
             self._count("submitting", "in-flight", "settling"),
             self._count("generated", "downloading"),
         )
-        waiting = max(0, self.takes - sum(self.ended.values()) - in_flight - downloading)
+        away = self._count("at-worker")
+        waiting = max(0, self.takes - sum(self.ended.values()) - in_flight - downloading - away)
         failed = [f"{count} {status}" for status in (Status.FAILED, Status.UNKNOWN) if (count := self.ended[status])]
         parts = [f"{in_flight} in flight", f"{downloading} downloading", f"{waiting} waiting"]
+        parts += [f"{away} at {counted(self.workers, 'worker')}"] if self.workers else []
         listed = f"{before}{', '.join(parts)}, "
         wrong: list[str | Toned] = [Toned(", ".join(failed), Tone.WRONG), ", "] if failed else []
         return [listed, *wrong, "nothing spent" if self.sandbox else f"{self.units:.2f} units"]
@@ -217,6 +223,8 @@ def words_of(event: Event) -> str:
         case Looking(takes=takes, seconds=seconds):
             waits = f" (twice, {seconds:g} s apart: --settle-time)" if seconds else ""
             return f"looking through the account for {counted(takes, 'take')} that it may already have{waits}"
+        case Staffed(workers=workers):
+            return f"{counted(workers, 'worker')} to fetch, verify and finish"
         case TakeChanged(take=take, state=state, detail=detail):
             return f"{take}: {state}" + (f" ({detail})" if detail else "")
         case TakeEnded(take=take, status=status, detail=detail):

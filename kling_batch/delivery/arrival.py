@@ -66,6 +66,7 @@ def take_in(
     copy: Callable[[Path, str], bool],
     doubted: Iterable[Path],
     probe: Probe,
+    verified: Verified | None = None,
 ) -> Arrived | Doubted:
     """Verify a whole file, and give it its final name or keep it apart. Blocks: call it from a thread.
 
@@ -77,6 +78,7 @@ def take_in(
         copy: Puts a sound into the store, and says whether it is there.
         doubted: What was kept apart while this sound was fetched; deleted once it is had.
         probe: Is told of every effect.
+        verified: What a worker found that verified these bytes already.
 
     Raises:
         DiskUnusable: Something cannot be read or written; `coming` is still there.
@@ -85,7 +87,7 @@ def take_in(
     why = inside(out, _why(kept).relative_to(out))
     with disk_border(kept):
         twice = is_file(out, kept.relative_to(out)) and hash_file(kept) == sha256
-    sound = _sound(coming, sha256, target, twice=twice)
+    sound = verified or judged(coming, sha256, target, twice=twice)
 
     def move(dest: Path) -> Path | None:
         return place(coming, dest, out=out, sha256=sha256, probe=probe)
@@ -115,8 +117,8 @@ def take_in(
     return Arrived(file=replace(file, shape=sound.shape), at=at, warnings=warnings, replaced=replaced)
 
 
-def _sound(coming: Path, sha256: str, target: Target, *, twice: bool) -> Verified | Rejected:
-    """Decide whether a file is taken. The same bytes `twice`, or those of the lock, are what the service made."""
+def judged(coming: Path, sha256: str, target: Target, *, twice: bool) -> Verified | Rejected:
+    """Decide whether a file is taken; blocks. The same bytes `twice`, or the lock's, are what the service made."""
     if target.sha256 not in {None, sha256}:
         return Rejected(reason="the service gives other bytes than the lock names")
     verdict = verify_audio(

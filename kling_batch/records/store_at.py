@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
@@ -20,6 +21,18 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 """Two letters at least: one is a drive of Windows."""
 
 _FORMS = "A store is a folder, file:///folder, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix."
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """Where a store is, in the words that `--store` takes, and whose files are meant: a value for other machines."""
+
+    location: str
+    namespace: Namespace
+
+    def open(self) -> Store:
+        """Open it, as `store_at` does."""
+        return store_at(self.location, namespace=self.namespace)
 
 
 def store_at(location: str, *, namespace: Namespace) -> Store:

@@ -59,6 +59,7 @@ def _take(result: TakeResult, shapes: Mapping[str, Shape]) -> dict[str, Any]:
         "error": error and {"code": error.code, "message": error.message, "hint": error.hint},
         "submitted_at": iso(result.submitted_at),
         "finished_at": iso(result.finished_at),
+        **({"worker": result.worker} if result.worker is not None else {}),
     }
 
 

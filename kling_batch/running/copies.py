@@ -18,6 +18,14 @@ class Copies:
     store: Store | None
     trouble: str | None = None
 
+    def has(self, sha256: str) -> bool:
+        """Say whether a sound seems to be there. Blocks."""
+        try:
+            return self.store is not None and self.store.has(sha256)
+        except DiskUnusable as error:
+            self.give_up(f"The store cannot be used: {error.message}")
+            return False
+
     def fetch(self, sha256: str, coming: Path) -> bool:
         """Take a sound out of the store. Blocks. Where that cannot be used, the service may still have the file."""
         if self.store is None:

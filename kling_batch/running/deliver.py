@@ -19,11 +19,13 @@ from kling_batch.catalog.finish import lead_of
 from kling_batch.delivery.answer import Downloaded, DownloadFailed, UrlRefused
 from kling_batch.delivery.arrival import Arrived, Doubted, Target, take_in
 from kling_batch.delivery.checks import Fingerprint
-from kling_batch.delivery.place import coming_file, place, placed_now
+from kling_batch.delivery.orders import Done, Order, carry_out
+from kling_batch.delivery.place import coming_file, find, place, placed_now
+from kling_batch.delivery.verify import Verified
 from kling_batch.disk import is_file
 from kling_batch.errors import KlingBatchError
 from kling_batch.identity import external_task_id
-from kling_batch.model import Audio, Origin, Status, TakeError, Task, TaskStatus, is_unfinished, rejecting
+from kling_batch.model import Audio, FileRecord, Origin, Status, TakeError, Task, TaskStatus, is_unfinished, rejecting
 from kling_batch.planning.edits import is_edited, made_here
 from kling_batch.planning.sources import source_paths
 from kling_batch.records.attempts import PlacedFile, Stage
@@ -35,13 +37,14 @@ from kling_batch.running.endings import rejection
 from kling_batch.running.finishing import Finishing, Siblings, bring
 from kling_batch.running.limits import wait_s
 from kling_batch.running.locking import LockKeeper, to_its_end
-from kling_batch.running.ports import Ports
+from kling_batch.running.ports import Crew, Ports
 from kling_batch.running.scheduler import Scheduler
 from kling_batch.running.work import Work
 from kling_batch.service.outcomes import Absent, Found
+from kling_batch.text import counted
 
-WORKERS = 8
-"""Takes that are delivered at once, besides those that wait for another try."""
+AT_ONCE = 8
+"""Takes that are delivered at once here, besides those that wait for another try and what workers have."""
 _LEAST_TRIES = 3
 _FIRST_WAIT_S = 0.5
 _LONGEST_WAIT_S = 8.0
@@ -114,6 +117,11 @@ class Deliveries:
         self._unseen: set[str] = set()
         self._shown: Shown | None = None
 
+    @staticmethod
+    def at_once(ports: Ports) -> int:
+        """Say how many takes are delivered at once."""
+        return AT_ONCE + (ports.crew.at_once if ports.crew is not None else 0)
+
     def __repr__(self) -> str:
         return f"Deliveries({self.queue.qsize()} waiting)"
 
@@ -172,7 +180,8 @@ class Deliveries:
 class _Delivery:
     """One take's files, as they were delivered, and where they are: `at`, by format.
 
-    `doubted` is what is kept under `rejected/` of a file, by its path, until that is had whole.
+    `done` is what a worker did about it, which is in the store; what is not in it is done here. `doubted` is
+    what is kept under `rejected/` of a file, by its path, until that is had whole.
     """
 
     scheduler: Scheduler
@@ -181,6 +190,7 @@ class _Delivery:
     work: Work
     placed: dict[str, PlacedFile] = field(default_factory=dict, init=False)
     at: dict[str, Path] = field(default_factory=dict, init=False)
+    done: Done | None = field(default=None, init=False)
     finished: list[PlacedFile] | None = field(default=None, init=False)
     warnings: list[str] = field(default_factory=list, init=False)
     doubted: dict[str, list[Path]] = field(default_factory=dict, init=False)
@@ -245,7 +255,15 @@ class _Delivery:
         needed = [name for name in job.formats if self._is_needed(name)]
         missing = [name for name in needed if name not in self.placed]
         if self.tries == 0:
-            self.placed |= {name: file for name in missing if (file := await self._known(name)) is not None}
+            if missing and self.done is None and self.ports.crew is not None:
+                if not self._is_judged and self.deliveries.siblings.missing(self.work.take):
+                    return self.deliveries.siblings
+                self.done = await self._carried_out(self.ports.crew, missing) or Done()
+            self.placed |= {
+                name: file
+                for name in missing
+                if (file := await self._done_elsewhere(name) or await self._known(name)) is not None
+            }
             missing = [name for name in missing if name not in self.placed]
         if missing or self._lacks_an_id:
             at_hand = self.scheduler.options.frozen or self.deliveries.offline
@@ -262,16 +280,13 @@ class _Delivery:
     async def _finish(self) -> Siblings | Undelivered | None:
         """Look at the sound and finish it, as far as that is asked for."""
         work, job, siblings = self.work, self.work.take.job, self.deliveries.siblings
-        if self._is_judged:
-            asked: Mapping[str, Any] = {"finish": job.finish} if job.finish else {}
-            others: Mapping[str, Fingerprint] = {}
-        elif siblings.missing(work.take):
+        if not self._is_judged and siblings.missing(work.take):
             return siblings
-        else:
-            asked = job.recipe
-            others = await siblings.fingerprints(work.take, self.ports, self.deliveries.copies, self.out)
+        asked, others = await self._asked()
         exact = self.scheduler.options.frozen and self._is_judged
-        done, self.finished = await self.finishing.make(asked, self.at, others, exact=exact)
+        done, self.finished = await self.finishing.make(
+            asked, self.at, others, exact=exact, finished=self.done.finished if self.done is not None else None
+        )
         if self.finished is None:
             return _OTHER_BYTES
         siblings.note(work, done.fingerprint)
@@ -287,6 +302,14 @@ class _Delivery:
         """Whether it is not known what was made beside files, such as a voice, by which it is used."""
         row = self.work.row
         return self.scheduler.kind.makes is not None and row.stage is Stage.SUCCEEDED and row.voice_id is None
+
+    async def _asked(self) -> tuple[Mapping[str, Any], Mapping[str, Fingerprint]]:
+        """Say what is to be done with the sound, and what it shall not be alike."""
+        job = self.work.take.job
+        if self._is_judged:
+            return {"finish": job.finish} if job.finish else {}, {}
+        siblings, copies = self.deliveries.siblings, self.deliveries.copies
+        return job.recipe, await siblings.fingerprints(self.work.take, self.ports, copies, self.out)
 
     @property
     def _is_judged(self) -> bool:
@@ -365,14 +388,89 @@ class _Delivery:
             with_shape=audio_format == take.job.formats[0],
         )
 
+    async def _carried_out(self, crew: Crew, formats: Sequence[str]) -> Done | None:
+        """Have a worker fetch, verify and finish what is missing; None where that is done here."""
+        copies = self.deliveries.copies
+        targets, urls = [], {}
+        for name in formats:
+            target = self._target(name)
+            if target.sha256 is None or not await self.ports.offload(self._hand_over, target):
+                at_hand = self.scheduler.options.frozen or self.deliveries.offline
+                task = None if at_hand else await self._task(fresh=False)
+                audio = _audio_with(task, name) if isinstance(task, Task) else None
+                if audio is None:
+                    return None
+                urls[name] = audio.urls[name]
+                target = replace(target, stated_s=audio.durations_s.get(name))
+            targets.append(target)
+        take = self.work.take
+        asked, others = await self._asked() if self.finished is None else ({}, {})
+        order = Order(
+            place=crew.place,
+            targets=tuple(targets),
+            urls=urls,
+            lead=lead_of(take.job.formats),
+            recipe=asked,
+            tags=self.finishing.tags,
+            others=others,
+        )
+        self.scheduler.emit(self.work, "at-worker", f"given to one of {counted(crew.workers, 'worker')}")
+        answer = await crew.give(carry_out, order) if copies.store is not None else None
+        if answer is None or answer[0].trouble is not None:
+            return None
+        done, self.work.worker = answer
+        if done.finished is None:
+            return done
+        here = await self.finishing.bring(done.finished)
+        return None if here is None else replace(done, finished=here)
+
+    def _hand_over(self, target: Target) -> bool:
+        """See that a file whose hash is known is in the store. Blocks."""
+        sha256, copies = target.sha256 or "", self.deliveries.copies
+        known = self.work.known_files[target.audio_format]
+        if copies.has(sha256):
+            return True
+        here = find(self.out, [*source_paths(self.work.take, known), self.work.take.path(known.format)], sha256)
+        return here is not None and copies.put(here, sha256)
+
+    async def _done_elsewhere(self, audio_format: str) -> PlacedFile | None:
+        """Take a file that a worker verified; only what shall stand here is brought."""
+        work, target = self.work, self._target(audio_format)
+        fetched = self.done.fetched.get(audio_format) if self.done is not None else None
+        if self.done is None or fetched is None or not self._presence(target).lacks:
+            return None
+        if audio_format in work.known_files:
+            self._restored()
+        finished, sound = self.done.finished, fetched.sound
+        if work.take.job.finish and not target.final and finished is not None and not rejecting(finished.remarks):
+            record = FileRecord(
+                path=target.path,
+                format=audio_format,
+                sha256=fetched.sha256,
+                bytes=fetched.bytes,
+                duration_s=round(sound.duration_s, 3),
+            )
+            self.warnings += (f"{target.path}: {warning}" for warning in sound.warnings)
+            return PlacedFile(external_id=work.external_id, record=record, mtime_ns=0, shape=sound.shape)
+        coming = self._partial(target)
+        if not await self.ports.offload(self.deliveries.copies.fetch, fetched.sha256, coming):
+            return None
+        taken = await self._take_in(coming, fetched.sha256, target, sound)
+        return taken if isinstance(taken, PlacedFile) else None
+
+    def _presence(self, target: Target) -> Presence:
+        """Say how a file stood where it goes."""
+        work, name = self.work, target.audio_format
+        standing = work.presence if target.path == work.take.path(name) else work.beside
+        return standing.get(name, Presence.NEVER)
+
     async def _known(self, audio_format: str) -> PlacedFile | None:
         """Take a file whose hash is known from where it is; None where it is nowhere near."""
         work, target = self.work, self._target(audio_format)
         known = work.known_files.get(audio_format)
         if known is None:
             return None
-        standing = work.presence if target.path == work.take.path(audio_format) else work.beside
-        presence = standing.get(audio_format, Presence.NEVER)
+        presence = self._presence(target)
         edited = presence is Presence.EDITED
         if not presence.lacks and (self._is_judged or not edited):
             self.at[audio_format] = self.out / target.path
@@ -427,7 +525,7 @@ class _Delivery:
             case _:
                 assert_never(outcome)
 
-    async def _take_in(self, coming: Path, sha256: str, target: Target) -> _Fetched:
+    async def _take_in(self, coming: Path, sha256: str, target: Target, verified: Verified | None = None) -> _Fetched:
         """Verify and keep a whole file, on a thread."""
         doubted = self.doubted.setdefault(target.path, [])
         taking = self.ports.offload(
@@ -439,6 +537,7 @@ class _Delivery:
             copy=self.deliveries.copies.put,
             doubted=tuple(doubted),
             probe=self.ports.probe,
+            verified=verified,
         )
         match await to_its_end(taking):
             case Arrived(file=file, at=at, warnings=warnings, replaced=replaced):

@@ -150,7 +150,13 @@ class Finishing:
         return self._placed(record)
 
     async def make(
-        self, recipe: Mapping[str, Any], at: Mapping[str, Path], others: Mapping[str, Fingerprint], *, exact: bool
+        self,
+        recipe: Mapping[str, Any],
+        at: Mapping[str, Path],
+        others: Mapping[str, Fingerprint],
+        *,
+        exact: bool,
+        finished: Finished | None = None,
     ) -> tuple[Finished, list[PlacedFile] | None]:
         """Look at the sounds of a take, and finish them.
 
@@ -159,6 +165,7 @@ class Finishing:
             at: Where they are, as they were delivered, by format.
             others: What other takes are, that it shall not be alike.
             exact: Whether only the bytes will do that are known.
+            finished: What a worker did of all this; see `bring`.
 
         Returns:
             What came of it, and the finished files, which stand under their names; None if they are others than known.
@@ -167,18 +174,18 @@ class Finishing:
         lead = lead_of(job.formats)
         if lead is None or not recipe:
             return Finished(remarks=()), []
-        coming = [self._coming(name) for name in (job.finish.get("formats") or [lead])]
-        tags = tags_of(work.take, kind_of(job).words_of(job), work.row.task_id)
-        sound = Sound(
-            source=at[lead],
-            recipe=recipe,
-            folder=coming[0].parent,
-            name=coming[0].stem,
-            tags={name: text for name, text in tags.items() if text},
-            others=others,
-        )
-        making = self.ports.offload(finish, sound, store=self.copies.store, probe=self.ports.probe)
-        finished = await to_its_end(making)
+        if finished is None:
+            coming = [self._coming(name) for name in (job.finish.get("formats") or [lead])]
+            sound = Sound(
+                source=at[lead],
+                recipe=recipe,
+                folder=coming[0].parent,
+                name=coming[0].stem,
+                tags=self.tags,
+                others=others,
+            )
+            making = self.ports.offload(finish, sound, store=self.copies.store, probe=self.ports.probe)
+            finished = await to_its_end(making)
         if finished.trouble is not None:
             self.copies.give_up(f"Nothing more is kept in the store: {finished.trouble}")
         if rejecting(finished.remarks):
@@ -188,6 +195,21 @@ class Finishing:
         if exact and any((file.format, file.sha256) not in known for file in finished.files):
             return finished, None
         return finished, await to_its_end(self.ports.offload(self._place_all, finished))
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The text that is written into the files."""
+        work = self.work
+        tags = tags_of(work.take, kind_of(work.take.job).words_of(work.take.job), work.row.task_id)
+        return {name: text for name, text in tags.items() if text}
+
+    async def bring(self, finished: Finished) -> Finished | None:
+        """Bring what a worker made out of the store; None where it is not to be had."""
+        files = [replace(file, path=self._coming(file.format)) for file in finished.files]
+        for file in files:
+            if not await self.ports.offload(self.copies.fetch, file.sha256, file.path):
+                return None
+        return replace(finished, files=tuple(files))
 
     def _coming(self, audio_format: str) -> Path:
         """Name a finished file on its way to its place."""

@@ -55,6 +55,8 @@ class Options:
         patience_s: Stops when nothing moved for this time; None is 15 minutes, or 30 s before the service has answered.
         out: The output folder, of the project.
         lock_path: The lock, of the project.
+        workers: Who does what is heavy elsewhere: a number of processes, or the address of a Dask scheduler. None: it
+            is done here.
         empty_account: The service came to life with this run and holds nothing yet, as a sandbox in the process.
     """
 
@@ -81,6 +83,7 @@ class Options:
     wait_s: float = 0.0
     deadline_s: float | None = None
     patience_s: float | None = None
+    workers: str | None = None
     out: Path = Path()
     lock_path: Path = Path()
     empty_account: bool = False

@@ -15,6 +15,7 @@ from kling_batch.events import Observer
 from kling_batch.records.account import AccountMemory
 from kling_batch.records.journal import Journal
 from kling_batch.records.store import Store
+from kling_batch.records.store_at import Place
 from kling_batch.running.uploads import Uploads
 from kling_batch.service.callbacks import Callback
 from kling_batch.service.client import Service
@@ -22,8 +23,13 @@ from kling_batch.service.client import Service
 if TYPE_CHECKING:
     from kling_batch.delivery.download import Downloader
 
+A = TypeVar("A")
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+TRIES = 3
+"""How often a thing is given to workers before it is done here."""
 
 
 class Offload(Protocol):
@@ -34,12 +40,27 @@ class Offload(Protocol):
         ...
 
 
+class Crew(Protocol):
+    """Workers: who does what is heavy in other processes or on other machines, with its bytes in a store.
+
+    `workers` is how many there are, `at_once` how much they are given at a time at most, and `place` the store.
+    """
+
+    place: Place
+    workers: int
+    at_once: int
+
+    async def give(self, function: Callable[[A], T], argument: A) -> tuple[T, str] | None:
+        """Have a function of a module run, and say who ran it; None where nobody could: then it is done here."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ports:
     """The world.
 
     `files` asks the file host, without a token. `callbacks` are what the service tells, where it does. `share` brings
-    the lock to the team, where there is one; it blocks.
+    the lock to the team, where there is one; it blocks. `crew` are workers, where there are.
     """
 
     service: Service
@@ -53,6 +74,7 @@ class Ports:
     observe: Observer
     callbacks: asyncio.Queue[Callback] | None = None
     share: Callable[[], None] | None = None
+    crew: Crew | None = None
 
 
 class Access(Protocol):

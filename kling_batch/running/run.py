@@ -35,7 +35,7 @@ from kling_batch.records.lock import Lock
 from kling_batch.records.state import Presence, TakeState, with_rerolls
 from kling_batch.running.account import Account
 from kling_batch.running.copies import Copies
-from kling_batch.running.deliver import WORKERS, Deliveries
+from kling_batch.running.deliver import Deliveries
 from kling_batch.running.endings import OVER, deadline_passed, exit_status_of, failure, no_callback
 from kling_batch.running.engine import Engine
 from kling_batch.running.finishing import Siblings
@@ -311,7 +311,10 @@ class Run:
                 telling = self.reader.tell_until_answered(scheduler.patience)
                 beside.append(group.create_task(telling, name="tell of silence"))
             delivering = partial(deliveries.work, scheduler, ports)
-            beside += [group.create_task(engine.guarded(delivering), name=f"deliver {n}") for n in range(WORKERS)]
+            beside += [
+                group.create_task(engine.guarded(delivering), name=f"deliver {n}")
+                for n in range(deliveries.at_once(ports))
+            ]
             hints = None if ports.callbacks is None else Hints(watcher, ports.callbacks)
             if hints is not None:
                 beside.append(group.create_task(engine.guarded(hints.heed), name="callbacks"))

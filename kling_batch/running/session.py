@@ -7,7 +7,7 @@ it is held, every time. What that costs beyond what was agreed to is asked for a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import partial
@@ -17,7 +17,7 @@ from typing import Protocol, Self
 
 from kling_batch.catalog import kind_of
 from kling_batch.errors import BudgetStop, DiskUnusable, LockInvalid, UsageError
-from kling_batch.events import Observer, best_effort
+from kling_batch.events import Observer, Staffed, Warned, best_effort
 from kling_batch.model import InputFile, RunResult
 from kling_batch.planning.drift import frozen_drift, locked_drift
 from kling_batch.planning.outlook import Outlook
@@ -35,7 +35,7 @@ from kling_batch.running.endings import another_account
 from kling_batch.running.fence import FencedService
 from kling_batch.running.knowledge import made_all
 from kling_batch.running.options import Options
-from kling_batch.running.ports import Access, Ports
+from kling_batch.running.ports import Access, Crew, Ports
 from kling_batch.running.reading import Reader
 from kling_batch.running.run import Outcome, Run, Stopper
 from kling_batch.running.uploads import UploadingService
@@ -81,8 +81,10 @@ class Session:
         report_to: Writes the reports.
         store: Where copies are kept.
         team: What machines have in common, where they do.
+        crew: Gives workers, and is told of by them; None has none.
         tell: Is told whom a run waits for before it begins.
         change: What becomes of the lock first, once it is agreed to.
+        at_hand: Whether disk and store have to do: the service is not asked.
         only: Which steps of the plan are carried out; the others are in `left_out`. None means all.
     """
 
@@ -95,8 +97,10 @@ class Session:
     report_to: Report
     store: Store | None
     team: Team | None = None
+    crew: Callable[[Callable[[str], None]], AbstractAsyncContextManager[Crew]] | None = None
     tell: Callable[[str], None] = lambda _: None
     change: Callable[[Lock], Lock] | None = None
+    at_hand: bool = False
     only: Callable[[Step], bool] | None = None
 
     plan: Plan = field(default=Plan(steps=()), init=False)
@@ -159,7 +163,9 @@ class Session:
             UsageError: The folder belongs to another account.
             AccountStop: The service does not accept the keys.
         """
-        async with self._asked.open(self._journal, self.store, best_effort(observe)) as ports:
+        async with AsyncExitStack() as stack:
+            ports = await stack.enter_async_context(self._asked.open(self._journal, self.store, best_effort(observe)))
+            ports = await self._staffed(ports, stack)
             patience_s = self.options.patience_s
             reader = Reader(ports.service, ports.clock, ports.rng, ports.observe, patience_s=patience_s)
             if self._asked.fingerprint:
@@ -217,6 +223,18 @@ class Session:
             service = UploadingService(service, uploads, files, stop=stopper.stop)
         share = self.team.lock.push if self.team is not None and self._lease is not None else None
         return replace(ports, service=service, share=share)
+
+    async def _staffed(self, ports: Ports, stack: AsyncExitStack) -> Ports:
+        """Have workers, where there is anything to do for them."""
+        if self.crew is None or all(step.action in {Action.KEEP, Action.DROP} for step in self.plan.steps):
+            return ports
+
+        def tell(words: str) -> None:
+            ports.observe(Warned(at=ports.clock.time(), message=words))
+
+        crew = await stack.enter_async_context(self.crew(tell))
+        ports.observe(Staffed(at=ports.clock.time(), workers=crew.workers))
+        return replace(ports, crew=crew)
 
     def _told(self, result: RunResult) -> RunResult:
         """Add where things are, and what was paid, by lock and journal as they are now."""

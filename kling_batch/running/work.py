@@ -41,7 +41,8 @@ class Work:
     stood, and `beside` how the sources did that are to stand beside them; `moved` is the lock's entry of the renamed
     job whose sound it takes over. `files` are what came of it, and `sources` the same as it was delivered. `rolls` is
     how often another sound may be made in place of a rejected one. An `orphan` is not asked for this time: it is only
-    watched, since it holds a slot. `unsettled` says why it is not known whether its call made a task.
+    watched, since it holds a slot. `worker` is who fetched or finished it elsewhere. `unsettled` says why it
+    is not known whether its call made a task.
     """
 
     take: Take
@@ -67,6 +68,7 @@ class Work:
     warnings: tuple[str, ...] = ()
     status: Status | None = None
     error: TakeError | None = None
+    worker: str | None = None
     unsettled: str = "the answer to its submission was lost and the run stopped before it was settled"
 
     @property
@@ -151,6 +153,7 @@ class Work:
             submitted_at=row.sent_at,
             finished_at=row.ended_at,
             voice_id=row.voice_id,
+            worker=self.worker,
         )
 
     def _told_sources(self) -> tuple[FileRecord, ...]:

@@ -52,6 +52,7 @@ DOORS = {
         "kling_batch.manifest.inputs",
         "kling_batch.sandbox",
     },
+    "distributed": {"kling_batch.running.cluster"},
     "soxr": {"kling_batch.delivery.finish.rate"},
     "obstore": {"kling_batch.records.object_store"},
     "standardwebhooks": {"kling_batch.service.callbacks"},

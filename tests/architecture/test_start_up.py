@@ -130,3 +130,18 @@ def test_loading_and_planning_from_python_needs_no_network() -> None:
     modules = imported_by("from kling_batch import load, plan")
     assert "kling_batch.api.project" in modules
     assert not modules & {"pandas", "httpx", "soundfile", "numpy", "click", "tqdm"}
+
+
+@pytest.mark.parametrize(
+    "words", [["run", "--sandbox", "--quiet"], ["finish", "--sandbox", "--quiet"], ["verify", "--sandbox"]]
+)
+def test_workers_are_for_those_who_ask_for_them(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither Dask nor pools of processes are imported without `--workers`."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "m.yaml").write_text(YAML, encoding="utf-8")
+    if words[0] == "verify":
+        loaded_by("run", "m.yaml", "--sandbox", "--quiet")
+    modules = loaded_by(words[0], "m.yaml", *words[1:])
+    assert not modules & {"distributed", "dask", "multiprocessing", "concurrent.futures.process"}

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
-from kling_batch.api.project import load
-from kling_batch.cli.options import (
-    allow_outside_option,
-    flatten_option,
-    lock_option,
-    out_option,
-    project_option,
-    sandbox_option,
-)
+from kling_batch.cli.options import projects_options
 from kling_batch.cli.output import say
 from kling_batch.clock import SystemClock
 from kling_batch.disk import disk_border
@@ -30,13 +21,7 @@ from kling_batch.running.recount import recount
 
 
 @click.command()
-@click.argument("manifests", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="MANIFEST...")
-@project_option
-@out_option
-@lock_option
-@sandbox_option
-@allow_outside_option
-@flatten_option
+@projects_options
 @click.option(
     "--by",
     type=click.Choice(BY),
@@ -51,13 +36,7 @@ from kling_batch.running.recount import recount
     "--output", "file", type=click.Path(path_type=Path), metavar="FILE", help="Where to write (default: stdout)."
 )
 def command(
-    manifests: Sequence[Path],
-    project: str | None,
-    out: Path | None,
-    lock_path: Path | None,
-    sandbox: bool,
-    allow_outside: bool,
-    flatten: bool,
+    projects: Iterable[Project],
     by: Sequence[str],
     output: str,
     file: Path | None,
@@ -66,19 +45,9 @@ def command(
 
     Needs no keys and no network: it goes by manifest, journal and lock.
     """
-    if len(manifests) > 1 and (project or out or lock_path):
-        words = "--project, --out and --lock are about one manifest, and several are given."
-        raise UsageError(words, hint="Leave them out, or call it once for each.")
     if output == "parquet" and file is None:
         raise UsageError("Parquet is no text to print.", hint="Name a file: --output sounds.parquet")
-    place: dict[str, Any] = {
-        "out": out,
-        "lock": lock_path,
-        "sandbox": sandbox,
-        "allow_outside": allow_outside,
-        "flatten": flatten,
-    }
-    found = [_takes(load(manifest, project=project, **place)) for manifest in manifests]
+    found = [_takes(project) for project in projects]
     written = WRITERS[output](make_stats(found, by))
     if file is None:
         say(*written.decode().removesuffix("\n").split("\n"))

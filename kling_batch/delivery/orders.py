@@ -1,0 +1,151 @@
+"""What a worker does with one sound, in another process or on another machine: fetch, verify, look, finish, store.
+
+A function of values: bytes go from the service, or the store, into the store. A worker has no keys of the service and
+gives no file its final name. What it does not do, and why, it says; whoever gave the order can do all of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kling_batch.clock import SystemClock
+from kling_batch.delivery.answer import Downloaded, DownloadFailed, DownloadOutcome, UrlRefused
+from kling_batch.delivery.arrival import Target, judged
+from kling_batch.delivery.checks import Fingerprint
+from kling_batch.delivery.download import Downloader, file_client
+from kling_batch.delivery.finishing import Finished, Sound, finish
+from kling_batch.delivery.verify import Rejected, Suspect, Verified, verify_audio
+from kling_batch.disk import disk_border
+from kling_batch.errors import DiskUnusable, KlingBatchError
+from kling_batch.model import FileRecord
+from kling_batch.records.store import Store
+from kling_batch.records.store_at import Place
+
+_ATTEMPTS = 3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Order:
+    """One sound, and what is done with it: see `Sound`.
+
+    `targets` are its files as they were delivered; one whose hash is known is in the store, unless there is an address
+    of it in `urls`, by format. `lead` is the format that is looked at.
+    """
+
+    place: Place
+    targets: tuple[Target, ...]
+    urls: Mapping[str, str] = field(repr=False)
+    lead: str | None
+    recipe: Mapping[str, Any]
+    tags: Mapping[str, str]
+    others: Mapping[str, Fingerprint]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fetched:
+    """A file as it was delivered, which is in the store."""
+
+    sha256: str
+    bytes: int
+    sound: Verified
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Done:
+    """What came of an order: files by format, all in the store. `trouble` says why nothing did."""
+
+    fetched: Mapping[str, Fetched] = field(default_factory=dict)
+    finished: Finished | None = None
+    trouble: str | None = None
+
+
+def carry_out(order: Order) -> Done:
+    """Carry out an order, in a temporary folder that is gone afterwards. Blocks."""
+    try:
+        with disk_border(Path(tempfile.gettempdir())), tempfile.TemporaryDirectory(prefix="kling-batch-") as folder:
+            return _carried_out(order, order.place.open(), Path(folder))
+    except KlingBatchError as error:
+        return Done(trouble=error.message)
+
+
+def _carried_out(order: Order, store: Store, folder: Path) -> Done:
+    fetched, at = {}, {}
+    for target in order.targets:
+        path = folder / f"source.{target.audio_format}"
+        sha256 = _bring(target, order.urls.get(target.audio_format), store, path)
+        verdict = judged(path, sha256, target, twice=False)
+        if isinstance(verdict, Rejected):
+            raise DiskUnusable(verdict.reason)
+        store.put(path, sha256)
+        fetched[target.audio_format] = Fetched(sha256=sha256, bytes=path.stat().st_size, sound=verdict)
+        at[target.audio_format] = path
+    if order.lead is None or not order.recipe:
+        return Done(fetched=fetched)
+    sound = Sound(
+        source=at[order.lead],
+        recipe=order.recipe,
+        folder=folder,
+        name="finished",
+        tags=order.tags,
+        others=order.others,
+    )
+    finished = finish(sound, store=store)
+    return Done(fetched=fetched, finished=finished, trouble=finished.trouble)
+
+
+def _bring(target: Target, url: str | None, store: Store, path: Path) -> str:
+    """Fetch a file, and give its hash.
+
+    Raises:
+        DiskUnusable: It is not to be had.
+    """
+    if target.sha256 is not None and store.fetch(target.sha256, path):
+        return target.sha256
+    if url is None:
+        raise DiskUnusable(f"{store.location}: the store has it not, or not where this worker looks")
+    match asyncio.run(_fetch(url, path)):
+        case Downloaded(sha256=sha256):
+            return sha256
+        case UrlRefused(status=status):
+            raise DiskUnusable(f"the file host refuses the URL (HTTP {status})")
+        case DownloadFailed(reason=reason):
+            raise DiskUnusable(reason)
+
+
+async def _fetch(url: str, path: Path) -> DownloadOutcome:
+    async with file_client() as client:
+        rng = random.Random()  # noqa: S311 - jitter of waits, no secret
+        return await Downloader(client, clock=SystemClock(), rng=rng).fetch(url, path, attempts=_ATTEMPTS)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Inspection:
+    """Files that a store should have, with what each has to be."""
+
+    place: Place
+    files: Sequence[FileRecord]
+
+
+def inspect(inspection: Inspection) -> list[str | None]:
+    """Fetch files from the store and decode them; say of each what is wrong. Blocks.
+
+    Raises:
+        DiskUnusable: The store cannot be used.
+    """
+    store = inspection.place.open()
+    with tempfile.TemporaryDirectory(prefix="kling-batch-") as folder:
+        path = Path(folder) / "file"
+        return [_wrong_with(file, store, path) for file in inspection.files]
+
+
+def _wrong_with(file: FileRecord, store: Store, path: Path) -> str | None:
+    if not store.fetch(file.sha256, path):
+        return "it is not in the store, or damaged there"
+    verdict = verify_audio(path, audio_format=file.format, requested_s=None)
+    return verdict.reason if isinstance(verdict, Rejected | Suspect) else None

@@ -1,0 +1,228 @@
+"""Workers of a Dask cluster, whose only door this is.
+
+What a worker had that dies, Dask gives to others; one that hangs, or is of another version, is given nothing more. A
+scheduler that goes away leaves the run to itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, TypeVar
+
+from distributed import Client, get_worker
+from distributed.client import FutureCancelledError
+
+from kling_batch import __version__
+from kling_batch.errors import DiskUnusable, KlingBatchError, UsageError
+from kling_batch.records.store_at import Place
+from kling_batch.running.ports import TRIES
+
+A = TypeVar("A")
+R = TypeVar("R")
+
+AT_ONCE = 300
+"""Things that a cluster is given at a time: its scheduler knows of no more, however large the set."""
+_CONNECTS_S = 10.0
+_CLOSES_S = 2.0
+_COMES_S = 30.0
+"""How long a cluster may take to have its first worker."""
+
+
+@asynccontextmanager
+async def cluster(address: str, place: Place, tell: Callable[[str], None], patience_s: float) -> AsyncIterator[Cluster]:
+    """Connect to a scheduler, and have every worker show that it can do the work.
+
+    Args:
+        address: The scheduler's.
+        place: The store, which workers have to reach under the same words.
+        tell: Is told what goes wrong later, and where the cluster can be watched.
+        patience_s: How long a worker may be at one thing before it hangs.
+
+    Raises:
+        UsageError: The cluster cannot be reached or has no workers, or they are of another version, or do not reach the
+            store.
+        DiskUnusable: The store cannot be used from here.
+    """
+    for name in ("distributed", "distributed.client", "distributed.core"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    try:
+        client = await Client(address, asynchronous=True, timeout=_CONNECTS_S, set_as_default=False)
+    except (OSError, ValueError, TimeoutError) as error:
+        words = f"--workers {address}: no Dask scheduler answers there ({error})."
+        raise UsageError(words, hint="Start it (dask scheduler), or correct the address.") from error
+    try:
+        joined = Cluster(client=client, address=address, place=place, tell=tell, patience_s=patience_s)
+        await joined.check()
+        if client.dashboard_link:
+            tell(f"Dask shows the workers at {client.dashboard_link}")
+        yield joined
+    finally:
+        with suppress(Exception):
+            await asyncio.wait_for(client.close(), _CLOSES_S)
+
+
+@dataclass(kw_only=True, eq=False)
+class Cluster:
+    """Workers of a scheduler: see `Crew`."""
+
+    client: Client
+    address: str
+    place: Place
+    tell: Callable[[str], None]
+    patience_s: float
+    at_once: int = AT_ONCE
+    workers: int = 0
+    _shunned: dict[str, str] = field(default_factory=dict, init=False)
+    _is_gone: bool = field(default=False, init=False)
+    _answered: float = field(default=0.0, init=False)
+
+    async def check(self) -> None:
+        """Have every worker read from the store what is put there, and put something there itself."""
+        try:
+            await self.client.wait_for_workers(1, timeout=_COMES_S)
+        except TimeoutError:
+            words = f"--workers {self.address}: the cluster has no workers."
+            raise UsageError(words, hint=f"Start some: dask worker {self.address}") from None
+        store, token = self.place.open(), secrets.token_hex(16)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "token"
+            path.write_text(token, encoding="ascii")
+            await asyncio.to_thread(store.put, path, _hash(token))
+        names: list[str] = list(await self.client.processing())
+        try:
+            found = await asyncio.gather(*(self._greeted(name, token) for name in names))
+            for name, said in zip(names, found, strict=True):
+                if name in self._shunned:
+                    continue
+                trouble = _unfit(said)
+                if trouble is None and not await asyncio.to_thread(store.has, _hash(token + name)):
+                    trouble = "what the worker puts there is not to be seen from here"
+                if trouble is not None:
+                    words = f"--workers {self.address}: worker {name}: {trouble} (store {store.location})."
+                    raise UsageError(words, hint=_HINT)
+        finally:
+            with suppress(DiskUnusable):
+                await asyncio.to_thread(store.remove, [_hash(token + name) for name in ("", *names)])
+        self.workers = len(names) - len(self._shunned)
+        if not self.workers:
+            raise UsageError(f"--workers {self.address}: no worker answers.", hint="Start them anew.")
+
+    async def _greeted(self, name: str, token: str) -> Any:
+        """Give what a worker says, or raises; one that says nothing is given nothing."""
+        asked = self.client.run(_greet, self.place, token, workers=[name], on_error="return")
+        try:
+            return (await asyncio.wait_for(asked, _COMES_S))[name]
+        except (TimeoutError, OSError, KeyError):
+            self._shun(name, f"it has not answered for {_COMES_S:.0f} s")
+            return None
+
+    async def give(self, function: Callable[[A], R], argument: A) -> tuple[R, str] | None:
+        """See `Crew.give`."""
+        for _ in range(TRIES):
+            if self.client.status != "running":
+                self._tell_gone()
+                return None
+            try:
+                answer, name, version = await self._asked(function, argument)
+            except (FutureCancelledError, TimeoutError, OSError):
+                continue
+            except Exception:
+                logging.getLogger(__name__).warning("A worker failed; the work is done here", exc_info=True)
+                return None
+            if version == __version__:
+                return answer, name
+            self._shun(name, f"it has kling-batch {version}, and this is {__version__}")
+        return None
+
+    async def _asked(self, function: Callable[[A], R], argument: A) -> tuple[R, str, str]:
+        """Have a worker do it.
+
+        Raises:
+            TimeoutError: The worker that has it hangs, or none takes it.
+            FutureCancelledError: The scheduler is gone.
+        """
+        fit = [name for name in await self.client.processing() if name not in self._shunned] if self._shunned else None
+        if fit == []:
+            raise TimeoutError
+        future = self.client.submit(_as_worker, __version__, function, argument, pure=False, workers=fit)
+        waiting = asyncio.ensure_future(future.result())
+        had_by: str | None = None
+        try:
+            while True:
+                done, _ = await asyncio.wait([waiting], timeout=self.patience_s / 2)
+                if done:
+                    self._answered = _now()
+                    answer: tuple[R, str, str] = waiting.result()
+                    return answer
+                before, had_by = had_by, await self._worker_with(future.key)
+                if had_by is not None and had_by == before:
+                    self._shun(had_by, f"it has not answered for {self.patience_s:.0f} s")
+                    raise TimeoutError
+                if had_by is None and _now() - self._answered > self.patience_s:
+                    raise TimeoutError
+        finally:
+            waiting.cancel()
+            future.release()
+
+    async def _worker_with(self, key: Any) -> str | None:
+        found = await asyncio.wait_for(self.client.processing(), _CONNECTS_S)
+        return next((name for name, keys in found.items() if key in keys), None)
+
+    def _shun(self, name: str, why: str) -> None:
+        if name not in self._shunned:
+            self._shunned[name] = why
+            self.tell(f"Worker {name} is given nothing more: {why}.")
+
+    def _tell_gone(self) -> None:
+        if not self._is_gone:
+            self._is_gone = True
+            self.workers = 0
+            self.tell(f"The scheduler at {self.address} is gone: the run goes on alone.")
+
+
+_HINT = "Workers need this version of kling-batch, its extras, and the store's keys in their own environment."
+
+
+def _unfit(said: Any) -> str | None:
+    """Word what is wrong with a worker, from what it says or what it raised; None where all is well."""
+    if isinstance(said, Exception):
+        return f"cannot run kling-batch {__version__}: {said}"
+    version, trouble = said
+    return f"has kling-batch {version}, and this is {__version__}" if version != __version__ else trouble
+
+
+def _hash(text: str) -> str:
+    return sha256(text.encode("ascii")).hexdigest()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _greet(place: Place, token: str, *, dask_worker: Any) -> tuple[str, str | None]:
+    """Show, on a worker, that it reads and writes the store: give its version, and what is wrong with the store."""
+    with tempfile.TemporaryDirectory() as folder:
+        path, own = Path(folder) / "token", token + dask_worker.address
+        try:
+            store = place.open()
+            if not store.fetch(_hash(token), path):
+                return __version__, "what the run puts there is not to be seen from the worker"
+            path.write_text(own, encoding="ascii")
+            store.put(path, _hash(own))
+        except KlingBatchError as error:
+            return __version__, error.message
+    return __version__, None
+
+
+def _as_worker(version: str, function: Callable[[A], R], argument: A) -> tuple[R | None, str, str]:
+    """Do, on a worker, what it is given, unless it is of another version."""
+    answer = function(argument) if version == __version__ else None
+    return answer, str(get_worker().address), __version__

@@ -1,0 +1,232 @@
+"""Workers: what is heavy is done by other processes, on this machine or of a cluster, and nothing is lost with them."""
+
+from __future__ import annotations
+
+import itertools
+import multiprocessing
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft7Validator
+
+from kling_batch import Access, Options, load, run_sync
+from kling_batch.cli import main
+from kling_batch.events import Event, TakeChanged, Warned
+from kling_batch.records.lock import Lock, read_lock
+from kling_batch.resources import schema
+from kling_batch.running import crew
+
+JOBS = """
+version: 1
+project: tavern
+defaults: {{duration: 3.0, formats: [wav], finish: {finish}}}
+jobs:
+  - {{id: door, prompt: Old oak door creaks open, takes: {takes}}}
+"""
+ROOT = Path(__file__).parents[2]
+QUICK = "{peak: -3, formats: [wav]}"
+OTHER = "{peak: -6, formats: [wav, flac]}"
+
+
+class Library:
+    """A set whose recipe is written anew as it goes on."""
+
+    def __init__(self, tavern: Any, serve: Any, takes: int) -> None:
+        self.tavern, self.takes = tavern, takes
+        self.server = serve()
+        self.write(QUICK)
+
+    def write(self, finish: str) -> None:
+        self.tavern.manifest.write_text(JOBS.format(finish=finish, takes=self.takes))
+
+    def call(self, *words: str) -> int:
+        verb, *options = words
+        return int(main([verb, str(self.tavern.manifest), *options]))
+
+    def lock(self) -> Lock:
+        return read_lock(Path(f"{self.tavern.manifest}.lock"), project="tavern")
+
+    def workers(self) -> list[str | None]:
+        return [take.get("worker") for take in self.tavern.report()["takes"]]
+
+    def is_whole(self) -> bool:
+        """Whether each take was paid for once, is locked once, and stands there as it was locked."""
+        paid = [charge.external_id for charge in self.server.world.ledger.charges]
+        locked = [entry.external_id for entry in self.lock().entries.values()]
+        Draft7Validator(schema("report")).validate(self.tavern.report())
+        return (
+            len(paid) == self.takes and sorted(paid) == sorted(set(paid)) == sorted(locked) and self.call("verify") == 0
+        )
+
+
+@pytest.fixture
+def library(tavern: Any, serve: Any) -> Callable[[int], Library]:
+    return lambda takes: Library(tavern, serve, takes)
+
+
+class Cluster:
+    """A Dask scheduler and its workers, each a process of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.started: list[subprocess.Popen[str]] = []
+        self.scheduler, self.address = self._start("scheduler", "--port", "0", until=r"Scheduler at: +(tcp://\S+)")
+
+    def add(self, *options: str) -> subprocess.Popen[str]:
+        words = ("--nthreads", "1", "--no-nanny", "--local-directory", str(self._folder))
+        worker, _ = self._start("worker", self.address, *words, *options, until="Registered to: +(tcp)")
+        return worker
+
+    def _start(self, kind: str, *words: str, until: str) -> tuple[subprocess.Popen[str], str]:
+        """Start a process, and read on until it says what it is waited for."""
+        command = [sys.executable, "-m", f"distributed.cli.dask_{kind}", "--host", "127.0.0.1", "--no-dashboard"]
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("KLING_")}
+        process = subprocess.Popen(
+            [*command, *words],
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=self._folder,
+            env={**environ, "PYTHONPATH": str(ROOT)},
+        )
+        self.started.append(process)
+        said = process.stderr
+        assert said is not None
+        found = next(found for line in said if (found := re.search(until, line)))
+        threading.Thread(target=said.read, daemon=True).start()
+        return process, found[1]
+
+    def stop(self) -> None:
+        for process in self.started:
+            process.kill()
+            process.wait()
+            if process.stderr is not None:
+                with suppress(OSError, ValueError):
+                    process.stderr.close()
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    folder = tmp_path / "cluster"
+    folder.mkdir()
+    started = Cluster(folder)
+    yield started
+    started.stop()
+
+
+def at_the(number: int, act: Callable[[], None], told: list[str]) -> Callable[[Event], None]:
+    """Watch a run: keep its warnings, and act when so many takes are given to workers."""
+    left = itertools.count(1)
+
+    def observe(event: Event) -> None:
+        if isinstance(event, Warned):
+            told.append(event.message)
+        if isinstance(event, TakeChanged) and event.state == "at-worker" and next(left) == number:
+            act()
+
+    return observe
+
+
+def run(library: Library, workers: str, observe: Callable[[Event], None]) -> int:
+    """Do a run in this process, as another program does."""
+    options = Options(consented=True, poll_interval_s=0.05, settle_time_s=0.2, workers=workers)
+    project = load(library.tavern.manifest)
+    store = library.tavern.folder / "store"
+    outcome = run_sync(project, options, access=Access.of(os.environ), store=store, observe=observe)
+    return int(outcome.result.exit_status)
+
+
+def test_processes_that_die_and_hang(library: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two processes one is killed and one hangs: all is delivered, by workers that know no key."""
+    monkeypatch.setattr(crew, "PATIENCE_S", 4.0)
+    made, knew = library(12), list[bool]()
+
+    def act() -> None:
+        killed, hung = multiprocessing.active_children()
+        knew.extend(b"KLING_" in Path(f"/proc/{each.pid}/environ").read_bytes() for each in (killed, hung))
+        os.kill(killed.pid or 0, signal.SIGKILL)
+        os.kill(hung.pid or 0, signal.SIGSTOP)
+
+    assert run(made, "2", at_the(5, act, [])) == 0
+    assert knew == [False, False]
+    assert made.is_whole()
+    assert set(made.workers()) <= {"process 1", "process 2"}
+    assert not multiprocessing.active_children()
+
+
+def test_finishing_many_over_processes(library: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other recipes, no keys: the sounds come from the store and go there, and a lost one is named."""
+    made = library(4)
+    assert made.call("run", "--yes", "--store", "store", "--poll-interval", "0.05", "--settle-time", "0.2") == 0
+    for name in ("KLING_ACCESS_KEY", "KLING_SECRET_KEY"):
+        monkeypatch.delenv(name)
+    before = made.lock()
+    made.write(OTHER)
+    assert made.call("finish", "--store", "store", "--workers", "2") == 0
+    assert made.is_whole()
+    after = made.lock()
+    for key, entry in after.entries.items():
+        assert entry.files == before.entries[key].files
+        assert {file.format for file in entry.finished} == {"wav", "flac"}
+
+
+def test_a_cluster_whose_workers_die_and_hang(library: Any, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of three workers one is killed, one hangs; then the scheduler goes, and the run goes on alone."""
+    monkeypatch.setattr(crew, "PATIENCE_S", 2.0)
+    workers = [cluster.add() for _ in range(3)]
+    monkeypatch.setattr("kling_batch.running.cluster._COMES_S", 3.0)
+    made, told = library(30), list[str]()
+
+    def act() -> None:
+        workers[0].kill()
+        workers[1].send_signal(signal.SIGSTOP)
+
+    assert run(made, cluster.address, at_the(10, act, told)) == 0
+    assert made.is_whole()
+    assert None not in made.workers()
+    assert [words for words in told if "is given nothing more" in words]
+    told.clear()
+    made.write(OTHER)
+    assert run(made, cluster.address, at_the(10, cluster.scheduler.kill, told)) == 0
+    assert made.is_whole()
+    assert [words for words in told if "goes on alone" in words] == [
+        f"The scheduler at {cluster.address} is gone: the run goes on alone."
+    ]
+
+
+def test_a_worker_of_another_version(library: Any, cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is refused at the start, and given nothing where it joins later."""
+    cluster.add("--preload", "import kling_batch; kling_batch.__version__ = '9.9'")
+    made = library(2)
+    assert made.call("run", "--yes", "--store", "store", "--workers", cluster.address) == 2
+    assert "has kling-batch 9.9, and this is" in capsys.readouterr().err
+    assert not made.server.world.ledger.charges
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--workers", "0"], "neither a number of processes nor the address"),
+        (["--workers", "many"], "neither a number of processes nor the address"),
+        (["--workers", "2", "--no-store"], "workers hand sounds over by the store"),
+        (["--workers", "2", "--sandbox"], "workers cannot reach a sandbox inside the process"),
+        (["--workers", "tcp://127.0.0.1:1", "--store", "store"], "no Dask scheduler answers there"),
+    ],
+)
+def test_workers_that_cannot_be(
+    words: list[str], said: str, library: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is said before anything is paid for."""
+    made = library(1)
+    monkeypatch.setattr("kling_batch.running.cluster._CONNECTS_S", 0.5)
+    assert made.call("run", "--yes", *words) == 2
+    assert said in capsys.readouterr().err
+    assert not made.server.world.ledger.charges
