@@ -75,8 +75,15 @@ def play(page: Page, take: int) -> None:
     page.wait_for_function(f"() => {AUDIO}?.currentTime > 0.2 && !{AUDIO}.paused")
 
 
+def region(page: Page) -> tuple[float, float]:
+    """Say what is looped, in seconds."""
+    words = (page.locator(".scope").text_content() or "").split("loops ")[1].split(" s")[0]
+    begin, _, end = words.partition(" to ")
+    return float(begin), float(end)
+
+
 def test_a_sound_is_heard_as_it_was_delivered_at_the_same_place(page: Page) -> None:
-    """And finished again, equally loud. What was cut from its start is reckoned with."""
+    """And finished again, equally loud. What was cut from its start is reckoned with, in a loop as well."""
     play(page, 1)
     expect(page.locator(".lowered")).to_have_count(0)
     page.evaluate(f"window.first = {AUDIO}")
@@ -85,8 +92,11 @@ def test_a_sound_is_heard_as_it_was_delivered_at_the_same_place(page: Page) -> N
     assert -0.1 < page.evaluate(f"{AUDIO}.currentTime - first.currentTime") - CUT_S < 0.5
     expect(page.locator(".now")).to_contain_text("as delivered")
     expect(page.get_by_role("button", name="As delivered, or finished (D)")).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("b")
+    begin, end = region(page)
     page.keyboard.press("d")
     page.wait_for_function(f"() => {AUDIO} === first && !first.paused")
+    assert region(page) == pytest.approx((begin, end - CUT_S), abs=0.011)
     expect(page.locator(".lowered")).to_contain_text("\u221212.0 dB")
 
 

@@ -114,7 +114,7 @@ async function begin(take, at) {
   showPlaying();
   const next = elementOf(take);
   const there = await next.opened;
-  if (opening !== take) return;
+  if (opening !== take || soundOf(take) !== next.sound) return;
   opening = null;
   if (there) change(next, at ?? placeFor(next));
   else if (next.sound === take) tellMissing();
