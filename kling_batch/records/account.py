@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from kling_batch.records.fields import ID, units
 
 _MOST_BYTES = 65536
 _MOST_S = 1e12
+_MOST_CALLS = 500
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,13 +86,26 @@ class AccountMemory:
 
     def mark(self, project: str) -> Mark | None:
         """Read which journal of a project sent last; None where none did, as far as this machine knows."""
-        facts = self._read(_mark_name(project))
+        facts = self._read(_project_file("journal", project))
         token, at = facts.get("token"), _seconds(facts.get("at"))
         return Mark(token=token, at=at) if isinstance(token, str) and at is not None else None
 
     def set_mark(self, project: str, mark: Mark) -> None:
         """Note which journal of a project is about to send."""
-        self._write(_mark_name(project), {"token": mark.token, "at": mark.at})
+        self._write(_project_file("journal", project), {"token": mark.token, "at": mark.at})
+
+    def unanswered(self, project: str) -> dict[str, float]:
+        """Read which calls of a project may have made what nobody else can tell of, and when they were sent.
+
+        By external id, in Unix seconds.
+        """
+        facts = self._read(_project_file("calls", project))
+        return {name: at for name, value in facts.items() if ID(name) and (at := _seconds(value)) is not None}
+
+    def set_unanswered(self, project: str, calls: Mapping[str, float]) -> None:
+        """Note such calls, before they are made; the latest of them, where they are very many."""
+        latest = sorted(calls.items(), key=itemgetter(1))[-_MOST_CALLS:]
+        self._write(_project_file("calls", project), dict(latest))
 
     def _read(self, name: str) -> dict[str, Any]:
         if self._folder is None:
@@ -122,8 +137,8 @@ def state_folder(variables: Mapping[str, str]) -> Path | None:
     return Path(base) / "kling-batch" if base and Path(base).is_absolute() else None
 
 
-def _mark_name(project: str) -> str:
-    return f"journal-{hashlib.sha256(project.encode()).hexdigest()[:24]}.json"
+def _project_file(what: str, project: str) -> str:
+    return f"{what}-{hashlib.sha256(project.encode()).hexdigest()[:24]}.json"
 
 
 def _seconds(value: object) -> float | None:

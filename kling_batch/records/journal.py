@@ -10,7 +10,7 @@ import asyncio
 import json
 import secrets
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -29,6 +29,8 @@ _TOKEN = "token"  # noqa: S105 - the key of a note
 
 Statement: TypeAlias = tuple[str, Mapping[str, Any]]
 """A query of `queries.sql` by its name, and its values."""
+Note: TypeAlias = Callable[[str, Sequence[Mapping[str, Any]]], None]
+"""Is told of a token, and of the intents that it stands for, by the names of `Attempt`'s fields."""
 
 
 class Journal:
@@ -48,7 +50,7 @@ class Journal:
         self._probe = probe
         self.folder = own_folder(out)
         self.path = self.folder / FILE
-        self._note: Callable[[str], None] | None = None
+        self._note: Note | None = None
         self._writer = ThreadPoolExecutor(1, "journal") if threaded else None
         self._waiting: deque[tuple[Iterable[Statement], Future[None]]] = deque()
         with disk_border(self.folder), sqlite_border(self.path):
@@ -89,7 +91,7 @@ class Journal:
         """Name the state in which this journal last sent something; a copy from before has another."""
         return self.get_meta(_TOKEN)
 
-    def follow(self, note: Callable[[str], None]) -> None:
+    def follow(self, note: Note) -> None:
         """Have `note` told of every new token, right before the intents are committed that it stands for."""
         self._note = note
 
@@ -142,6 +144,10 @@ class Journal:
     def forget(self, external_ids: Iterable[str]) -> None:
         """Forget attempts whose sounds are gone with the sandbox that made them."""
         self._write_now([("forget_attempt", {"external_id": name}) for name in external_ids])
+
+    def recall(self, attempts: Iterable[Attempt]) -> None:
+        """Take over attempts that another journal made, which is gone. Before the first write of the loop."""
+        self._write_now([statement for attempt in attempts for statement in _statements(attempt, ())])
 
     def keep_shapes(self, shapes: Mapping[str, Shape]) -> None:
         """Keep what sounds look like, by their hashes. Before the first write of the loop."""
@@ -198,11 +204,12 @@ class Journal:
     def _marked(self, statements: Iterable[Statement]) -> list[Statement]:
         """Add a new token where something is about to be sent, and note it outside of this file first."""
         rows = list(statements)
-        if self._note is None or all(values.get("stage") != Stage.INTENT for _, values in rows):
+        intents = [values for _, values in rows if values.get("stage") == Stage.INTENT]
+        if self._note is None or not intents:
             return rows
         token = secrets.token_hex(8)
         self._probe("mark write")
-        self._note(token)
+        self._note(token, intents)
         return [*rows, _meta(_TOKEN, token)]
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from decimal import Decimal
 from heapq import nlargest
 
 from kling_batch.catalog import kind
+from kling_batch.identity import external_task_id
+from kling_batch.model import NOTHING, Take
 from kling_batch.records.account import Control, Knowledge, Mark
 from kling_batch.records.attempts import Attempt, Stage
 from kling_batch.records.lock import LockEntry
@@ -27,6 +30,30 @@ def is_proven(ports: Ports, mark: Mark | None, settle_time_s: float) -> bool:
     if mark is None or mark.token != ports.journal.token():
         return False
     return 0 <= ports.clock.time() - mark.at < settle_time_s
+
+
+def unanswered_rows(take: Take, calls: Mapping[str, float], *, units: Decimal, retries: int) -> dict[str, Attempt]:
+    """Make the journal's rows of a take of which only the state folder knows that it was sent: see `AccountMemory`.
+
+    What takes no name of ours is never sent again unasked. `units` is what one may have cost.
+    """
+    numbers = range(1, retries + 2)
+    last = max((number for number in numbers if external_task_id(take, number) in calls), default=0)
+    rows = [
+        Attempt(
+            external_id=external_task_id(take, number),
+            kind=take.job.kind,
+            job_id=take.job.id,
+            take=take.number,
+            attempt=number,
+            stage=Stage.INTENT if number == last else Stage.FAILED,
+            units=units if number == last else NOTHING,
+            run_id=1,
+            sent_at=calls.get(external_task_id(take, number)),
+        )
+        for number in range(1, last + 1)
+    ]
+    return {row.external_id: row for row in rows}
 
 
 def known_of(knowledge: Knowledge, rows: Iterable[Attempt]) -> Knowledge:

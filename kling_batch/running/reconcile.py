@@ -210,11 +210,12 @@ class Reconciler:
         elif work.orphan:
             scheduler.withdraw(work)
             await self.ports.journal.save(work.row)
+        elif scheduler.kind.external_id is None:
+            scheduler.leave_unknown(work, f"{reason}; {_UNNAMED}")
         elif not work.row.run_id:
             scheduler.leave_unknown(work, "its answer went to another account, which had this folder before")
         elif decide.after_silence(found, resends=work.resends, hold_unclear=options.hold_unclear) is Next.UNKNOWN:
-            why = _UNNAMED if scheduler.kind.external_id is None else _WHY_UNKNOWN[found]
-            scheduler.leave_unknown(work, f"{reason}; {why}")
+            scheduler.leave_unknown(work, f"{reason}; {_WHY_UNKNOWN[found]}")
         else:
             scheduler.resend(work)
             await self.ports.journal.save(work.row)

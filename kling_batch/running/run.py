@@ -30,7 +30,7 @@ from kling_batch.planning.picks import bring_picks, notes_of, picks_of, recorded
 from kling_batch.planning.plan import Action, Plan
 from kling_batch.planning.spending import Budget
 from kling_batch.records.account import AccountMemory, Knowledge, Mark
-from kling_batch.records.attempts import Attempt, PlacedFile, Stage
+from kling_batch.records.attempts import PAID, Attempt, PlacedFile, Stage
 from kling_batch.records.lock import Lock
 from kling_batch.records.state import Presence, TakeState, with_rerolls
 from kling_batch.running.account import Account
@@ -153,6 +153,7 @@ class Run:
         self._heard = False
         self._note: str | None = None
         self._pools: dict[str, tuple[Limit, HeldSlots]] = {}
+        self._unanswered = self.memory.unanswered(project)
         self._account: Account | None = None
         self._looked_through: dict[str, bool] = {}
         self._proven = is_proven(ports, self.memory.mark(project), self.options.settle_time_s)
@@ -177,12 +178,19 @@ class Run:
         looked = all(self._looked_through.get(name, False) for name in kinds)
         return self.vouched_for or (looked and lasted_s >= self.options.settle_time_s)
 
-    def _mark(self, token: str) -> None:
-        """Note beside the account that this journal sends last; not while what was sent before cannot be known."""
-        account = self._account
+    def _mark(self, token: str, intents: Sequence[Mapping[str, Any]]) -> None:
+        """Note beside the account that this journal sends last; not while what was sent before cannot be known.
+
+        And which calls only this journal can tell of: see `AccountMemory.unanswered`.
+        """
+        project, account, now = self.manifest.project, self._account, self.ports.clock.time()
+        nameless = [row["external_id"] for row in intents if kind(row["kind"]).external_id is None]
+        if nameless:
+            self._unanswered |= dict.fromkeys(nameless, now)
+            self.memory.set_unanswered(project, self._unanswered)
         heard = account is not None and (account.heard or account.kind.external_id is None)
         if heard or self.vouched_for or self._proven or self.options.unproven:
-            self.memory.set_mark(self.manifest.project, Mark(token=token, at=self.ports.clock.time()))
+            self.memory.set_mark(project, Mark(token=token, at=now))
 
     async def execute(self) -> Outcome:
         """Do it, and say what came of it."""
@@ -210,8 +218,18 @@ class Run:
         if self.options.frozen and stopper.error is None and (drift := incomplete(_undelivered(works.values()))):
             stopper.stop(drift)
         await self._finish_lock()
+        self._forget_answered(works.values())
         await _bring_picks(self.manifest, self._keeper.lock, ports, self.options, stopper)
         return await self._ended(tuple(work.result() for work in works.values()))
+
+    def _forget_answered(self, works: Iterable[Work]) -> None:
+        """Forget the calls that the lock tells of by now, and those that made nothing."""
+        if not self._unanswered:
+            return
+        known = {entry.external_id for entry in self._keeper.lock.everything()}
+        known |= {work.external_id for work in works if work.row.stage not in PAID or work.row.stage is Stage.FAILED}
+        self._unanswered = {name: at for name, at in self._unanswered.items() if name not in known}
+        self.memory.set_unanswered(self.manifest.project, self._unanswered)
 
     async def _ended(self, takes: tuple[TakeResult, ...]) -> Outcome:
         """Note the end of the run in the journal."""

@@ -18,13 +18,15 @@ from typing import Protocol, Self
 from kling_batch.catalog import kind_of
 from kling_batch.errors import BudgetStop, DiskUnusable, LockInvalid, UsageError
 from kling_batch.events import Observer, Staffed, Warned, best_effort
-from kling_batch.model import InputFile, RunResult
+from kling_batch.model import NOTHING, InputFile, RunResult
 from kling_batch.planning.drift import frozen_drift, locked_drift
 from kling_batch.planning.outlook import Outlook
 from kling_batch.planning.plan import Action, Plan, Step, clones
 from kling_batch.planning.project import Project
 from kling_batch.planning.sources import SERVICE, sources
 from kling_batch.planning.spending import Budget, budget, spending
+from kling_batch.records.account import AccountMemory
+from kling_batch.records.attempts import Attempt
 from kling_batch.records.journal import Journal
 from kling_batch.records.lease import Lease
 from kling_batch.records.lock import Lock, check_lock_place, update_lock
@@ -33,7 +35,7 @@ from kling_batch.records.snapshot import Snapshot
 from kling_batch.records.store import Store
 from kling_batch.running.endings import another_account
 from kling_batch.running.fence import FencedService
-from kling_batch.running.knowledge import made_all
+from kling_batch.running.knowledge import made_all, unanswered_rows
 from kling_batch.running.options import Options
 from kling_batch.running.ports import Access, Crew, Ports
 from kling_batch.running.reading import Reader
@@ -124,6 +126,7 @@ class Session:
             Drift: A paid call would be needed, or more than lock, disk and store.
         """
         snapshot = self.project.snapshot()
+        snapshot = replace(snapshot, attempts=snapshot.attempts | self._unanswered(snapshot))
         self._ask(self._made(snapshot), snapshot)
 
     @contextmanager
@@ -283,16 +286,37 @@ class Session:
             )
         return plan
 
-    def _known_prices(self) -> dict[str, Decimal]:
-        """Say what the account was charged at most for each kind, where there are keys to know the account by."""
+    def _memory(self) -> AccountMemory | None:
+        """Give what this machine knows of the account, where there are keys to know that by."""
         if self.project.sandbox or self.options.frozen:
-            return {}
+            return None
         try:
-            memory = self.access().memory
+            return self.access().memory
         except UsageError:
+            return None
+
+    def _known_prices(self) -> dict[str, Decimal]:
+        """Say what the account was charged at most for each kind."""
+        if (memory := self._memory()) is None:
             return {}
         known = {kind.name: memory.knowledge(kind.name).price for kind in self.project.kinds}
         return {name: price for name, price in known.items() if price is not None}
+
+    def _unanswered(self, snapshot: Snapshot) -> dict[str, Attempt]:
+        """Give calls that cannot be looked for, of which only this machine knows: their journal is gone, or older."""
+        memory, manifest = self._memory(), self.project.manifest
+        calls = {} if memory is None or self.options.unproven else memory.unanswered(manifest.project)
+        if not calls:
+            return {}
+        known = {entry.external_id for entry in self.project.lock.everything()} | snapshot.attempts.keys()
+        prices = self._known_prices()
+        found: dict[str, Attempt] = {}
+        for take in manifest.takes:
+            if (kind := kind_of(take.job)).external_id is None:
+                units = max(kind.units, prices.get(kind.name, NOTHING))
+                rows = unanswered_rows(take, calls, units=units, retries=self.options.retries)
+                found |= {} if rows.keys() & known else rows
+        return found
 
     def _ask(self, plan: Plan, snapshot: Snapshot) -> None:
         if self.options.uploads is None and not self.project.sandbox and (files := _handed_over(plan)):
@@ -315,6 +339,9 @@ class Session:
         self._read = self._read.current()
         self.project = self._changed()
         self._snapshot = self.project.snapshot()
+        if unanswered := self._unanswered(self._snapshot):
+            self._journal.recall(unanswered.values())
+            self._snapshot = replace(self._snapshot, attempts=self._snapshot.attempts | unanswered)
         self.plan = self._made(self._snapshot)
 
     def _agree_again(self) -> None:

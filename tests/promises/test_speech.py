@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -9,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.promises.machine import Machine
-from tests.promises.service import Service, refuse
+from tests.promises.service import LOSE, Service, refuse
 
 Row = dict[str, Any]
 
@@ -69,3 +71,18 @@ def test_another_key_of_the_account_is_no_reason_to_lose_it(machine: Machine, se
     assert (asked.status, "--rebind" in asked.said) == (2, True), asked.said
     assert other.run("--yes", "--rebind").done
     assert service.paid_once(1)
+
+
+def test_a_folder_that_is_gone_does_not_have_it_spoken_again(machine: Machine, service: Service) -> None:
+    """Nobody can be asked for it: that it was sent stands beside the account as well, until the lock tells of it."""
+    service.meddle = lambda call: LOSE if call.kind == "create" and call.n > 1 else None
+    assert machine.speak("one", "two").run("--yes", "--concurrency", "1").status == 6
+    service.meddle = lambda _: None
+    shutil.rmtree(machine.out)
+    ended = machine.run("--yes")
+    assert (ended.status, sorted(ended.statuses)) == (6, ["succeeded", "unknown"]), ended.said
+    assert service.paid_once(2)
+    shutil.rmtree(machine.out)
+    assert machine.run("--yes", "--unproven").done
+    assert len(service.tasks) == 3
+    assert not any(json.loads(file.read_text()) for file in machine.home.rglob("accounts/*/calls-*.json"))

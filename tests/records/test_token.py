@@ -15,7 +15,7 @@ def test_every_intent_gets_a_token_that_was_noted_before(open_journal: Any, atte
     """Outside of the journal first, so that a copy from before the intent is never taken for the latest."""
     noted: list[str] = []
     journal = open_journal(threaded=False)
-    journal.follow(lambda token: noted.append(f"{token} after {journal.token()}"))
+    journal.follow(lambda token, _: noted.append(f"{token} after {journal.token()}"))
     tokens = [journal.token()]
     for number in range(2):
         asyncio.run(journal.save(attempt(f"kb-{number}")))
@@ -26,7 +26,7 @@ def test_every_intent_gets_a_token_that_was_noted_before(open_journal: Any, atte
 def test_what_sends_nothing_leaves_the_token_as_it_is(open_journal: Any, attempt: Any) -> None:
     """A journal that only learned of tasks vouches for as much as before."""
     journal = open_journal(threaded=False)
-    journal.follow(lambda _: None)
+    journal.follow(lambda *_: None)
     asyncio.run(journal.save(attempt()))
     token = journal.token()
     for stage in set(Stage) - {Stage.INTENT}:
@@ -39,7 +39,7 @@ def test_intents_that_are_written_together_share_a_token(open_journal: Any, atte
     """It stands for the state of the journal, and is there again when it is opened."""
     noted: list[str] = []
     journal = open_journal(threaded=threaded)
-    journal.follow(noted.append)
+    journal.follow(lambda token, _: noted.append(token))
     asyncio.run(journal.save_all([(attempt(f"kb-{number}"), ()) for number in range(50)]))
     journal.close()
     assert [open_journal().token()] == noted
@@ -49,7 +49,7 @@ def test_a_crash_between_note_and_commit_proves_nothing(open_journal: Any, attem
     """The journal has not seen what the note stands for, and does not pretend to."""
     noted: list[str] = []
 
-    def note(token: str) -> None:
+    def note(token: str, *_: object) -> None:
         noted.append(token)
         if len(noted) > 1:
             raise crash

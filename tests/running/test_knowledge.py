@@ -64,7 +64,7 @@ Proven = Callable[[Mark | None], bool]
 def journal(tmp_path: Path) -> Iterator[Journal]:
     """A journal that has sent something."""
     opened = Journal(tmp_path, now=NOW, threaded=False)
-    opened.follow(lambda _: None)
+    opened.follow(lambda *_: None)
     asyncio.run(opened.save(row(stage=Stage.INTENT)))
     yield opened
     opened.close()
