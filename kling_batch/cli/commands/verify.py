@@ -13,6 +13,7 @@ from kling_batch.cli.output import print_json, say
 from kling_batch.errors import ExitStatus
 from kling_batch.model import Take
 from kling_batch.planning.project import Project
+from kling_batch.records.snapshot import read_snapshot
 from kling_batch.text import counted
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def command(
     from kling_batch.planning.audit import audit
     from kling_batch.planning.picks import picks_of
 
-    project.snapshot()  # which is of this manifest
+    project.check_folder(None, read_snapshot(project.out).manifest)
     takes = project.takes(select)
     picks = picks_of(project.manifest.takes, project.lock)
     flaws = audit(takes, project.lock, project.out, picks=picks, extras=not select, quick=quick)
