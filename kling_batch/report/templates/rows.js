@@ -95,8 +95,9 @@ function infoButton(take) {
 // How long and loud it is; of a finished take also how loud it was as it was delivered.
 function levels(take) {
   const { source } = take;
-  const level = (name, unit, meaning) => (take[name] === null ? [] : [el("span", { title: source ? `${meaning}, as delivered and finished` : meaning },
-    source ? `${fromTo(source[name])} \u2192 ` : "", el("b", null, decibels(take[name])), ` ${unit}`)]);
+  const known = (name) => source !== null && source[name] !== null;
+  const level = (name, unit, meaning) => (take[name] === null ? [] : [el("span", { title: known(name) ? `${meaning}, as delivered and finished` : meaning },
+    known(name) ? `${decibels(source[name])} \u2192 ` : "", el("b", null, decibels(take[name])), ` ${unit}`)]);
   return [
     el("span", { title: "Length" }, el("b", null, secondsOf(take).toFixed(2)), " s"),
     ...(source ? level("truePeak", "dBTP", "True peak") : level("peak", "dB", "Peak, in decibels under full scale")),
