@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -26,8 +25,7 @@ from kling_batch.records.store_at import Place, documents_at, uploads_at
 from kling_batch.report.facts import units_text
 from kling_batch.running.crew import crew_at, number_of
 from kling_batch.running.options import BOUNDS, Options
-from kling_batch.running.ports import Crew
-from kling_batch.running.session import Agree, Session, Team
+from kling_batch.running.session import Agree, OpenCrew, Session, Team
 from kling_batch.service.callbacks import Address, address_of
 from kling_batch.text import counted
 
@@ -113,7 +111,7 @@ def session_of(
         report_to=_report,
         store=opened,
         team=_team_at(store, project),
-        crew=_crew_of(options, opened, sandbox=project.sandbox, pays=only is None and not options.frozen),
+        crew=crew_of(options.workers, opened, sandbox=project.sandbox, pays=only is None and not options.frozen),
         tell=tell,
         change=change,
         at_hand=at_hand,
@@ -121,24 +119,31 @@ def session_of(
     )
 
 
-def _crew_of(
-    options: Options, store: Store | None, *, sandbox: bool, pays: bool
-) -> Callable[[Callable[[str], None]], AbstractAsyncContextManager[Crew]] | None:
-    if options.workers is None:
+def crew_of(workers: str | None, store: Store | None, *, sandbox: bool, pays: bool = False) -> OpenCrew | None:
+    """Say how to have workers; None where nobody asked for them. Nothing is started yet.
+
+    Raises:
+        UsageError: There can be none.
+    """
+    if workers is None:
         return None
-    number_of(options.workers)
+    number_of(workers)
     if sandbox and pays:
         raise UsageError(
-            f"--workers {options.workers}: workers cannot reach a sandbox inside the process.",
+            f"--workers {workers}: workers cannot reach a sandbox inside the process.",
             hint="Start one beside it, kling-batch sandbox, and set KLING_BASE_URL and its keys.",
         )
     if store is None:
         raise UsageError(
-            f"--workers {options.workers}: workers hand sounds over by the store, and there is none.",
+            f"--workers {workers}: workers hand sounds over by the store, and there is none.",
             hint="Leave --no-store out, or name one with --store that all of them reach.",
         )
-    place = Place(location=store.location, namespace="sandbox" if sandbox else "live")
-    return partial(crew_at, options.workers, place)
+    return partial(crew_at, workers, place_of(store, sandbox=sandbox))
+
+
+def place_of(store: Store, *, sandbox: bool) -> Place:
+    """Say where a store is, for others to open it."""
+    return Place(location=store.location, namespace="sandbox" if sandbox else "live")
 
 
 def team_of(store: str | Path | None, project: Project) -> Team:

@@ -20,7 +20,7 @@ from kling_batch.delivery.arrival import Target, judged
 from kling_batch.delivery.checks import Fingerprint
 from kling_batch.delivery.download import Downloader, file_client
 from kling_batch.delivery.finishing import Finished, Sound, finish
-from kling_batch.delivery.verify import Rejected, Suspect, Verified, verify_audio
+from kling_batch.delivery.verify import Rejected, Verified, verify_audio
 from kling_batch.disk import disk_border
 from kling_batch.errors import DiskUnusable, KlingBatchError
 from kling_batch.model import FileRecord
@@ -126,14 +126,14 @@ async def _fetch(url: str, path: Path) -> DownloadOutcome:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Inspection:
-    """Files that a store should have, with what each has to be."""
+    """Files that a store should have, with what each has to be, and the other formats that will do."""
 
     place: Place
-    files: Sequence[FileRecord]
+    files: Sequence[tuple[FileRecord, tuple[str, ...]]]
 
 
 def inspect(inspection: Inspection) -> list[str | None]:
-    """Fetch files from the store and decode them; say of each what is wrong. Blocks.
+    """Fetch files from a store and decode them; say of each what is wrong. Blocks.
 
     Raises:
         DiskUnusable: The store cannot be used.
@@ -141,11 +141,11 @@ def inspect(inspection: Inspection) -> list[str | None]:
     store = inspection.place.open()
     with tempfile.TemporaryDirectory(prefix="kling-batch-") as folder:
         path = Path(folder) / "file"
-        return [_wrong_with(file, store, path) for file in inspection.files]
+        return [_wrong_with(file, also, store, path) for file, also in inspection.files]
 
 
-def _wrong_with(file: FileRecord, store: Store, path: Path) -> str | None:
+def _wrong_with(file: FileRecord, also: tuple[str, ...], store: Store, path: Path) -> str | None:
     if not store.fetch(file.sha256, path):
-        return "it is not in the store, or damaged there"
-    verdict = verify_audio(path, audio_format=file.format, requested_s=None)
-    return verdict.reason if isinstance(verdict, Rejected | Suspect) else None
+        return "it is not there, or damaged"
+    verdict = verify_audio(path, audio_format=file.format, requested_s=None, also=also)
+    return verdict.reason if isinstance(verdict, Rejected) else None

@@ -39,6 +39,7 @@ class Finding(StrEnum):
     EXTRA = "extra"
     UNLOCKED = "unlocked"
     REJECTED = "rejected"
+    UNSTORED = "unstored"
 
 
 class Flaw(NamedTuple):

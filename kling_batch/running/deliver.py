@@ -417,6 +417,8 @@ class _Delivery:
         self.scheduler.emit(self.work, "at-worker", f"given to one of {counted(crew.workers, 'worker')}")
         answer = await crew.give(carry_out, order) if copies.store is not None else None
         if answer is None or answer[0].trouble is not None:
+            trouble = answer[0].trouble if answer is not None else "no worker could"
+            self.scheduler.emit(self.work, "downloading", f"it is done here: {trouble}")
             return None
         done, self.work.worker = answer
         if done.finished is None:

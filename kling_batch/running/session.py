@@ -61,6 +61,10 @@ Agree = Callable[[Plan, Outlook], None]
 """Is shown a plan before anything of it is done. Raises `BudgetStop` where nobody agrees to what it costs."""
 
 
+OpenCrew = Callable[[Callable[[str], None]], AbstractAsyncContextManager[Crew]]
+"""Gives workers, and takes who is told of what goes wrong with them."""
+
+
 class Report(Protocol):
     """Writes the reports of a run; gives a note by which it knows those that say the same already."""
 
@@ -83,7 +87,7 @@ class Session:
         report_to: Writes the reports.
         store: Where copies are kept.
         team: What machines have in common, where they do.
-        crew: Gives workers, and is told of by them; None has none.
+        crew: Gives workers; None has none.
         tell: Is told whom a run waits for before it begins.
         change: What becomes of the lock first, once it is agreed to.
         at_hand: Whether disk and store have to do: the service is not asked.
@@ -99,7 +103,7 @@ class Session:
     report_to: Report
     store: Store | None
     team: Team | None = None
-    crew: Callable[[Callable[[str], None]], AbstractAsyncContextManager[Crew]] | None = None
+    crew: OpenCrew | None = None
     tell: Callable[[str], None] = lambda _: None
     change: Callable[[Lock], Lock] | None = None
     at_hand: bool = False
@@ -377,6 +381,8 @@ class Session:
 
     def _asks_the_service(self) -> bool:
         """Whether there is anything to ask: a finished batch needs no keys, nor does one to be finished from here."""
+        if self.at_hand:
+            return False
         steps = self.plan.steps
         return self.project.sandbox or any(s.action is Action.RESTORE or self._needs_the_service(s) for s in steps)
 

@@ -122,7 +122,7 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
     started.stop()
 
 
-def at_the(number: int, act: Callable[[], None], told: list[str]) -> Callable[[Event], None]:
+def at_the(number: int, act: Callable[[], object], told: list[str]) -> Callable[[Event], None]:
     """Watch a run: keep its warnings, and act when so many takes are given to workers."""
     left = itertools.count(1)
 
@@ -162,20 +162,36 @@ def test_processes_that_die_and_hang(library: Any, monkeypatch: pytest.MonkeyPat
     assert not multiprocessing.active_children()
 
 
-def test_finishing_many_over_processes(library: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Other recipes, no keys: the sounds come from the store and go there, and a lost one is named."""
-    made = library(4)
+def test_a_library_is_finished_again_over_processes(
+    library: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Another recipe, no keys: the sounds come from the store and go there, and one that is lost is named."""
+    made, two = library(4), ("--store", "store", "--workers", "2")
     assert made.call("run", "--yes", "--store", "store", "--poll-interval", "0.05", "--settle-time", "0.2") == 0
     for name in ("KLING_ACCESS_KEY", "KLING_SECRET_KEY"):
         monkeypatch.delenv(name)
     before = made.lock()
     made.write(OTHER)
-    assert made.call("finish", "--store", "store", "--workers", "2") == 0
+    assert made.call("finish", *two) == 0
     assert made.is_whole()
-    after = made.lock()
-    for key, entry in after.entries.items():
+    assert set(made.workers()) <= {"process 1", "process 2", None}
+    entries = made.lock().entries
+    for key, entry in entries.items():
         assert entry.files == before.entries[key].files
         assert {file.format for file in entry.finished} == {"wav", "flac"}
+    assert made.call("verify", "--deep", *two) == 0
+    [lost] = next(iter(entries.values())).files
+    [kept] = Path("store").rglob(lost.sha256)
+    kept.unlink()
+    capsys.readouterr()
+    assert made.call("verify", "--deep", *two) == 3
+    assert capsys.readouterr().out == "unstored: sources/door-01.wav: the store's copy: it is not there, or damaged\n"
+    made.write(QUICK)
+    assert made.call("finish", *two) == 3
+    assert re.fullmatch(
+        "not finished: tavern: door:1: .*neither on this disk nor in the store.*\n", capsys.readouterr().out
+    )
+    assert [entry.recipe["finish"]["peak"] for entry in made.lock().entries.values()] == [-6, -3, -3, -3]
 
 
 def test_a_cluster_whose_workers_die_and_hang(library: Any, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,12 +219,16 @@ def test_a_cluster_whose_workers_die_and_hang(library: Any, cluster: Cluster, mo
 
 
 def test_a_worker_of_another_version(library: Any, cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
-    """It is refused at the start, and given nothing where it joins later."""
-    cluster.add("--preload", "import kling_batch; kling_batch.__version__ = '9.9'")
-    made = library(2)
-    assert made.call("run", "--yes", "--store", "store", "--workers", cluster.address) == 2
+    """It is given nothing where it joins later, and refused at the start."""
+    cluster.add()
+    made, told = library(12), list[str]()
+    other = ("--preload", "import kling_batch; kling_batch.__version__ = '9.9'")
+    assert run(made, cluster.address, at_the(1, lambda: bool(cluster.add(*other)), told)) == 0
+    assert made.is_whole()
+    assert re.search("Worker .* is given nothing more: it has kling-batch 9.9, and this is ", "\n".join(told))
+    made.write(OTHER)
+    assert made.call("finish", "--store", "store", "--workers", cluster.address) == 2
     assert "has kling-batch 9.9, and this is" in capsys.readouterr().err
-    assert not made.server.world.ledger.charges
 
 
 @pytest.mark.parametrize(
