@@ -19,8 +19,22 @@ from benchmarks.service import ROOT
 from benchmarks.shared import shared
 from benchmarks.simulated import simulated
 from benchmarks.span import cases, measure
+from benchmarks.workers import workers
 
-PARTS = ("startup", "validate", "locked", "cpu", "downloads", "shared", "span", "simulated", "memory", "page", "finish")
+PARTS = (
+    "startup",
+    "validate",
+    "locked",
+    "cpu",
+    "downloads",
+    "shared",
+    "span",
+    "simulated",
+    "memory",
+    "page",
+    "finish",
+    "workers",
+)
 _LIBRARIES = ("kling-batch", "httpx", "soundfile", "soxr", "jsonschema", "pandas")
 
 
@@ -74,6 +88,8 @@ def _part(part: str, *, quick: bool) -> list[dict[str, Any]]:  # noqa: C901 - a 
             return listening()
         case "finish":
             return finishing(quick=quick)
+        case "workers":
+            return workers(quick=quick)
         case "simulated":
             return simulated(quick=quick)
         case _:

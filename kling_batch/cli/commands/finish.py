@@ -51,8 +51,9 @@ def _finished(project: Project, options: Options, view: View, store: str | Path 
     for take in lacking:
         reason = take.error.message if take.error is not None else "the work stopped before"
         say(f"not finished: {name}: {take.take.key}: {reason}")
-    say(*warning_lines(result), err=True)
-    say(f"{name}: {len(takes) - len(lacking)} of {counted(len(takes), 'take')} finished.", err=True)
+    if not view.quiet:
+        say(*warning_lines(result), err=True)
+        say(f"{name}: {len(takes) - len(lacking)} of {counted(len(takes), 'take')} finished.", err=True)
     if outcome.stopped is not None:
         show_error(outcome.stopped)
     elif any(take.status is Status.FAILED and not rejecting(take.remarks) for take in lacking):
