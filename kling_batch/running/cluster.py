@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
+from math import inf
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,6 +33,8 @@ AT_ONCE = 300
 """Things that a cluster is given at a time: its scheduler knows of no more, however large the set."""
 _CONNECTS_S = 10.0
 _CLOSES_S = 2.0
+_LOOKS_S = 1.0
+"""How long what is known of the workers holds."""
 _COMES_S = 30.0
 """How long a cluster may take to have its first worker."""
 
@@ -81,7 +84,9 @@ class Cluster:
     at_once: int = AT_ONCE
     workers: int = 0
     _shunned: dict[str, str] = field(default_factory=dict, init=False)
-    _is_gone: bool = field(default=False, init=False)
+    _is_alone: bool = field(default=False, init=False)
+    _names: list[str] = field(default_factory=list, init=False)
+    _looked: float = field(default=-inf, init=False)
     _answered: float = field(default=0.0, init=False)
 
     async def check(self) -> None:
@@ -128,10 +133,13 @@ class Cluster:
         """See `Crew.give`."""
         for _ in range(TRIES):
             if self.client.status != "running":
-                self._tell_gone()
+                self._tell_alone("its scheduler is gone")
                 return None
             try:
-                answer, name, version = await self._asked(function, argument)
+                if not (fit := await self._fit()):
+                    self._tell_alone("it has no workers any more")
+                    return None
+                answer, name, version = await self._asked(function, argument, fit if self._shunned else None)
             except (FutureCancelledError, TimeoutError, OSError):
                 continue
             except Exception:
@@ -142,16 +150,20 @@ class Cluster:
             self._shun(name, f"it has kling-batch {version}, and this is {__version__}")
         return None
 
-    async def _asked(self, function: Callable[[A], R], argument: A) -> tuple[R, str, str]:
-        """Have a worker do it.
+    async def _fit(self) -> list[str]:
+        """Name the workers that are given something, as of a moment ago."""
+        if _now() - self._looked >= _LOOKS_S:
+            found = await asyncio.wait_for(self.client.processing(), _CONNECTS_S)
+            self._names, self._looked = list(found), _now()
+        return [name for name in self._names if name not in self._shunned]
+
+    async def _asked(self, function: Callable[[A], R], argument: A, fit: list[str] | None) -> tuple[R, str, str]:
+        """Have a worker do it: any, or one of those named.
 
         Raises:
             TimeoutError: The worker that has it hangs, or none takes it.
             FutureCancelledError: The scheduler is gone.
         """
-        fit = [name for name in await self.client.processing() if name not in self._shunned] if self._shunned else None
-        if fit == []:
-            raise TimeoutError
         future = self.client.submit(_as_worker, __version__, function, argument, pure=False, workers=fit)
         waiting = asyncio.ensure_future(future.result())
         had_by: str | None = None
@@ -181,11 +193,10 @@ class Cluster:
             self._shunned[name] = why
             self.tell(f"Worker {name} is given nothing more: {why}.")
 
-    def _tell_gone(self) -> None:
-        if not self._is_gone:
-            self._is_gone = True
-            self.workers = 0
-            self.tell(f"The scheduler at {self.address} is gone: the run goes on alone.")
+    def _tell_alone(self, why: str) -> None:
+        if not self._is_alone:
+            self._is_alone = True
+            self.tell(f"The cluster at {self.address} does nothing more, since {why}: the run goes on alone.")
 
 
 _HINT = "Workers need this version of kling-batch, its extras, and the store's keys in their own environment."

@@ -33,6 +33,8 @@ jobs:
   - {{id: door, prompt: Old oak door creaks open, takes: {takes}}}
 """
 ROOT = Path(__file__).parents[2]
+TAKES = int(os.environ.get("TAKES_OVER_WORKERS", "30"))
+"""How many takes go over a cluster that is disturbed; 300 is what `docs/proof.md` tells of."""
 QUICK = "{peak: -3, formats: [wav]}"
 OTHER = "{peak: -6, formats: [wav, flac]}"
 
@@ -103,6 +105,13 @@ class Cluster:
         found = next(found for line in said if (found := re.search(until, line)))
         threading.Thread(target=said.read, daemon=True).start()
         return process, found[1]
+
+    def restart(self) -> None:
+        """Kill the scheduler, and start another at its address, which no worker knows."""
+        self.scheduler.kill()
+        self.scheduler.wait()
+        port = self.address.rpartition(":")[2]
+        self.scheduler, _ = self._start("scheduler", "--port", port, until=r"Scheduler at: +(tcp://\S+)")
 
     def stop(self) -> None:
         for process in self.started:
@@ -195,27 +204,26 @@ def test_a_library_is_finished_again_over_processes(
 
 
 def test_a_cluster_whose_workers_die_and_hang(library: Any, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of three workers one is killed, one hangs; then the scheduler goes, and the run goes on alone."""
+    """Of three workers one is killed, one hangs; then the scheduler is started anew, and the run goes on alone."""
     monkeypatch.setattr(crew, "PATIENCE_S", 2.0)
     workers = [cluster.add() for _ in range(3)]
-    monkeypatch.setattr("kling_batch.running.cluster._COMES_S", 3.0)
-    made, told = library(30), list[str]()
+    made, told = library(TAKES), list[str]()
 
     def act() -> None:
         workers[0].kill()
         workers[1].send_signal(signal.SIGSTOP)
 
-    assert run(made, cluster.address, at_the(10, act, told)) == 0
+    assert run(made, cluster.address, at_the(TAKES // 3, act, told)) == 0
     assert made.is_whole()
-    assert None not in made.workers()
+    assert len({*made.workers()} - {None}) > 1
     assert [words for words in told if "is given nothing more" in words]
     told.clear()
+    monkeypatch.setattr("kling_batch.running.cluster._COMES_S", 2.0)  # for the one that hangs still
     made.write(OTHER)
-    assert run(made, cluster.address, at_the(10, cluster.scheduler.kill, told)) == 0
+    assert run(made, cluster.address, at_the(TAKES // 3, cluster.restart, told)) == 0
     assert made.is_whole()
-    assert [words for words in told if "goes on alone" in words] == [
-        f"The scheduler at {cluster.address} is gone: the run goes on alone."
-    ]
+    [alone] = [words for words in told if "goes on alone" in words]
+    assert re.match(f"The cluster at {cluster.address} does nothing more, since it", alone)
 
 
 def test_a_worker_of_another_version(library: Any, cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
