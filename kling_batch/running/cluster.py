@@ -142,6 +142,11 @@ class Cluster:
                 answer, name, version = await self._asked(function, argument, fit if self._shunned else None)
             except (FutureCancelledError, TimeoutError, OSError):
                 continue
+            except asyncio.CancelledError:  # Dask cancels its own waits, too, as where a worker goes with a result
+                task = asyncio.current_task()
+                if task is None or task.cancelling():
+                    raise
+                continue
             except Exception:
                 logging.getLogger(__name__).warning("A worker failed; the work is done here", exc_info=True)
                 return None
