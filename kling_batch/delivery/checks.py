@@ -75,7 +75,8 @@ def _quiet(samples: NDArray[np.float32], rate: int, check: Mapping[str, Any]) ->
 
 
 def _leading_silence(samples: NDArray[np.float32], rate: int, check: Mapping[str, Any]) -> str | None:
-    begins = heard(samples, _HEARD_DB).start / rate
+    part = heard(samples, _HEARD_DB)
+    begins = (part.start if part.stop else len(samples)) / rate
     if begins <= check["over"]:
         return None
     return (

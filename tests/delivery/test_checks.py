@@ -48,6 +48,7 @@ FOUND = {
         [
             "silent: its peak is -78.2 dBFS, and below -60 dBFS counts as silent",
             "quiet: its loudness is under -70 LUFS, too little to be measured, and below -45 LUFS counts as quiet",
+            "leading_silence: it is below -50 dBFS for its first 2.00 s, and over 0.3 s counts as silence",
         ],
     ),
     "zeros": (TONE * 0, ["silent: it has no sample but zeros, and below -60 dBFS counts as silent"]),
