@@ -49,7 +49,7 @@ def main() -> int:
     """Run what is asked for; 1 if anything is violated."""
     warnings.simplefilter("error")
     silence_libraries()
-    options = _options()
+    options = options_of_chaos()
     if options.seed is not None:
         return _replay(options.seed)
     bad = 0
@@ -73,7 +73,8 @@ def main() -> int:
     return 1 if bad else 0
 
 
-def _options() -> argparse.Namespace:
+def options_of_chaos() -> argparse.Namespace:
+    """Read the options that the proof was called with."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--seeds", type=int, default=0, help="how many histories to simulate")
     parser.add_argument("--first", type=int, default=0, help="the first seed")

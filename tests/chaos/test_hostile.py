@@ -24,7 +24,7 @@ from tests.chaos.play import Record, in_peace, machine_of
 from tests.chaos.process import SOUND, Program
 from tests.chaos.scenes import reference
 
-_SEEDS_A_BLOCK = 10
+_SEEDS_A_BLOCK = 5
 
 
 @pytest.mark.parametrize("block", range(3))

@@ -103,7 +103,7 @@ def checkout() -> Path:
 
 @pytest.fixture
 def copy(tmp_path: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of what a clone holds, set up, with this environment's programs."""
+    """A copy of what a clone holds, set up, with this environment's programs, of which ours need not wait long."""
     for name in COPIED:
         source = checkout / name
         if source.is_dir():
@@ -117,7 +117,13 @@ def copy(tmp_path: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
         (tmp_path / ".venv" / name).symlink_to(programs.parent / name)
     for name in (".ready-program", ".ready"):
         (tmp_path / ".venv" / name).touch()
-    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+    quick = tmp_path / ".quick" / "kling-batch"
+    quick.parent.mkdir()
+    quick.write_text(
+        f'#!/bin/sh\nPYTHONPATH="{checkout}" exec "{sys.executable}" -m tests.docs.quick "$@"\n', encoding="utf-8"
+    )
+    quick.chmod(0o755)
+    monkeypatch.setenv("PATH", os.pathsep.join([str(quick.parent), str(programs), os.environ["PATH"]]))
     return tmp_path
 
 

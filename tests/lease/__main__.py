@@ -19,15 +19,20 @@ from tests.lease.simulated import BOUND_S, Boastful, ByCalendar, Credulous, Reco
 
 def main() -> int:
     """Run what is asked for; 1 if anything is violated."""
-    parser = argparse.ArgumentParser(prog="python -m tests.lease", description=__doc__)
-    parser.add_argument("--seeds", type=int, default=0, help="how many histories to simulate")
-    parser.add_argument("--rounds", type=int, default=0, help="how many rounds of real processes to play")
-    parser.add_argument("--first", type=int, default=0, help="the first round")
-    options = parser.parse_args()
+    options = options_of_leases()
     bad = _seeds(options.seeds) if options.seeds else 0
     if options.rounds:
         bad += _rounds(options.rounds, options.first)
     return 1 if bad else 0
+
+
+def options_of_leases() -> argparse.Namespace:
+    """Read the options that the proof was called with."""
+    parser = argparse.ArgumentParser(prog="python -m tests.lease", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=0, help="how many histories to simulate")
+    parser.add_argument("--rounds", type=int, default=0, help="how many rounds of real processes to play")
+    parser.add_argument("--first", type=int, default=0, help="the first round")
+    return parser.parse_args()
 
 
 def _seeds(count: int) -> int:

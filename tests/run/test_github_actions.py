@@ -110,7 +110,7 @@ def test_what_went_wrong_is_annotated_at_its_job(
             rule("lost-before", on=Call.CREATE, nth=frozenset({2})),
         )
     )
-    assert tavern.run("--hold-unclear", "--settle-time", "0", "--concurrency", "2") == 6
+    assert tavern.run("--hold-unclear", "--settle-time", "0", "--concurrency", "4", "--patience", "60") == 6
     first, second = shown(capsys)
     assert [first.properties["title"], second.properties["title"]] == ["door:1 failed", "door:2 unknown"]
     assert first.properties["file"] == "tavern.yaml"
@@ -144,7 +144,7 @@ def test_a_file_is_named_from_the_root_of_the_repository(
     below.mkdir(parents=True)
     (below / "tavern.yaml").write_text(HOSTILE, encoding="utf-8")
     monkeypatch.chdir(below)
-    assert main(["run", "tavern.yaml", "--yes"]) == 1
+    assert main(["run", "tavern.yaml", "--yes", "--settle-time", "0.2", "--poll-interval", "0.05"]) == 1
     assert {each.properties["file"] for each in shown(capsys)} == {"game/audio/tavern.yaml"}
     assert step.outputs()["status"] == "some-failed"
 
