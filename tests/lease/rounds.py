@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -126,7 +127,7 @@ class _Round:
 
     def __init__(self, number: int, folder: Path, server: SandboxServer, rng: random.Random, tally: Tally) -> None:
         self._number, self._folder, self._server, self._rng, self._tally = number, folder, server, rng, tally
-        self._store = f"s3://{_BUCKET}/{number}-{rng.randrange(10**9)}"
+        self._store = f"s3://{_BUCKET}/{number}-{uuid.uuid4()}"  # another round of this number may have been here
         self._documents = ObjectDocuments(self._store)
         account = Keys(api_key=server.world.settings.api_key).fingerprint(server.url)
         self._name = f"leases/{account}/rounds.json"
