@@ -338,6 +338,8 @@ class _Delivery:
         rejected = rejecting(work.row.remarks)
         if not rejected:
             await self._place_delivered()
+        if work.made_before:
+            await to_its_end(self.ports.offload(self.finishing.clear_made, finished))
         sources = []
         for name in take.job.formats:
             if (file := self.placed.get(name)) is None and (known := work.known_files.get(name)) is not None:

@@ -218,7 +218,7 @@ class Finishing:
     def _place_all(self, finished: Finished) -> list[PlacedFile]:
         files = [self._placed_made(file) for file in finished.files]
         if files:
-            self._clear(but={file.record.path for file in files})
+            self._clear(self._before(), but={file.record.path for file in files})
         for file in self.work.known_files.values():
             kept = rejected_path(self.work.take.path(file.format), file.sha256)
             for path in (kept, f"{kept}.txt"):
@@ -254,11 +254,24 @@ class Finishing:
         """Name the files of this very sound that stood in the folder: those as delivered are kept elsewhere by now."""
         return [*self.work.known_files.values(), *self.work.made_before]
 
-    def _clear(self, *, but: set[str]) -> None:
+    def clear_made(self, finished: Iterable[PlacedFile]) -> None:
+        """Take away what was made of this very sound before, also where it stands as the chosen take. Blocks.
+
+        Soon nobody knows any more that it was made here.
+
+        Args:
+            finished: What is made of it now.
+        """
+        job, now = self.work.take.job, {file.record.sha256 for file in finished}
+        gone = [file for file in self.work.made_before if file.sha256 not in now]
+        picked = [replace(file, path=job.picked_path(file.format)) for file in gone if job.picked_stem]
+        self._clear([*gone, *picked], but={self.work.take.path(name) for name in job.outputs})
+
+    def _clear(self, files: Iterable[FileRecord], *, but: set[str]) -> None:
         """Take away what stands there of this very sound, and is asked for no more."""
         take = self.work.take
         asides = {take.source_path(name) for name in take.job.formats} | but
-        for file in self._before():
+        for file in files:
             path = self.out / file.path
             with disk_border(path):
                 if file.path not in asides and is_file(self.out, file.path) and hash_file(path) == file.sha256:
@@ -277,4 +290,4 @@ class Finishing:
             why = inside(self.out, f"{rejected_path(take.path(name), sha256)}.txt")
             with disk_border(why):
                 why.write_text(f"{words}\ntask {self.work.row.task_id}\n", encoding="utf-8")
-        self._clear(but=set())
+        self._clear(self._before(), but=set())

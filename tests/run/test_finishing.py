@@ -145,7 +145,7 @@ def test_a_recipe_comes_and_goes(made: Studio, store: tuple[str, ...]) -> None:
     assert {name: (made.out / name).read_bytes() for name in beside} == beside
     made.write("tags: []")
     assert main(["restore", str(made.tavern.manifest), *store]) == 0
-    assert made.sounds()["door-01.wav"] == before["door-01.wav"]
+    assert made.sounds() == before
     assert made.run(*store) == 0
     assert (made.entry().recipe, made.entry().finished) == ({}, ())
 
@@ -161,7 +161,7 @@ def test_a_store_that_fails_leaves_the_sources_beside(made: Studio, capsys: pyte
 
 
 def test_the_chosen_take_stands_finished_under_the_plain_name(paid: Studio) -> None:
-    """As its files do; and what a machine lacks it gets by lock and store alone."""
+    """As its files do, whatever becomes of the recipe; and what a machine lacks it gets by lock and store alone."""
     paid.write("finish: {loudness: -18, formats: [ogg]}")
     assert paid.run() == 0
     assert main(["pick", str(paid.tavern.manifest), "door=1"]) == 0
@@ -172,6 +172,12 @@ def test_the_chosen_take_stands_finished_under_the_plain_name(paid: Studio) -> N
     assert paid.sounds() == whole
     assert (paid.out / "door.ogg").is_file()
     assert main(["verify", str(paid.tavern.manifest)]) == 0
+    for recipe in ("{loudness: -20, formats: [ogg, wav]}", "{loudness: -22, formats: [wav]}", "off"):
+        paid.write(f"finish: {recipe}")
+        assert paid.run() == 0
+        files = {path.suffix: path.read_bytes() for path in paid.out.glob("door-01.*")}
+        assert {path.suffix: path.read_bytes() for path in paid.out.glob("door.*")} == files
+        assert main(["verify", str(paid.tavern.manifest)]) == 0
 
 
 def test_what_was_finished_comes_back_from_the_store(made: Studio) -> None:
