@@ -72,7 +72,7 @@ floors: $(FLOORS)/.ready
 $(FLOORS)/.ready: pyproject.toml tests/floors.py
 	$(PYTHON) -m venv $(FLOORS)
 	$(PYTHON) tests/floors.py > $(FLOORS)/constraints.txt
-	$(FLOORS)/bin/python $(PIP) --constraint $(FLOORS)/constraints.txt --editable '.[callbacks,excel,sandbox,video]' hypothesis 'pyarrow<19' pytest pytest-xdist
+	$(FLOORS)/bin/python $(PIP) --constraint $(FLOORS)/constraints.txt --editable '.[callbacks,excel,finish,sandbox,video]' cryptography hypothesis 'pyarrow<19' pytest pytest-xdist
 	touch $(FLOORS)/.ready
 
 clean:
