@@ -178,8 +178,8 @@ def _rolled(take: Take, snapshot: Snapshot, lock: Lock, past: _Past, most: int) 
     locked = (*past.get(take.key, ()), *(() if entry is None else (entry,)))
 
     def rejected(roll: Take, recipe: Mapping[str, Any] | None = None) -> list[LockEntry]:
-        known = [each for each in locked if is_of(each, roll)] or _of_journal(roll, snapshot)
-        found = (each for each in known if recipe is None or each.recipe == recipe)
+        known = [*(each for each in locked if is_of(each, roll)), *_of_journal(roll, snapshot)]
+        found = known if recipe is None else [each for each in known if each.recipe == recipe][:1]
         return [each for each in found if rejecting(each.remarks) and not is_unfinished(each.remarks)][:1]
 
     earlier = (replace(take, edition=edition) for edition in range(take.job.edition, take.edition))

@@ -342,8 +342,14 @@ def test_a_death_at_any_effect_of_finishing_costs_nothing(made: Studio, die: Any
     assert number > 10
 
 
-def test_rolls_cost_no_more_over_deaths(serve: Any, die: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first two sounds of every set are silent: whenever the program dies, three are paid for, and no more."""
+@pytest.mark.parametrize("locked", [False, True])
+def test_rolls_cost_no_more_over_deaths(
+    serve: Any, die: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, locked: bool
+) -> None:
+    """The first two sounds of every set are silent: whenever the program dies, three are paid for, and no more.
+
+    Also where the lock has the first, from a time when nothing was looked for in it.
+    """
     seen: dict[str, list[str]] = {}
 
     def synth(spec: ClipSpec) -> bytes:
@@ -358,9 +364,13 @@ def test_rolls_cost_no_more_over_deaths(serve: Any, die: Any, tmp_path: Path, mo
         folder.mkdir()
         monkeypatch.chdir(folder)
         text = MANIFEST.format(defaults=ROLLS, takes=1, formats="wav").replace("tavern", f"set{number}")
-        Path("set.yaml").write_text(text.replace("creaks", f"creaks {number}"))
+        text = text.replace("creaks", f"creaks {number}")
         words = ["run", "set.yaml", "--max-units", "0.75", "--reroll-rejected", "2", "--poll-interval", "0.05"]
         words += ["--settle-time", "0.2"]
+        if locked:
+            Path("set.yaml").write_text(text.replace(ROLLS, "tags: []"))
+            assert main(words) == 0, number
+        Path("set.yaml").write_text(text)
         died = die(number)
         with suppress(Died, BaseExceptionGroup):
             main(words)
