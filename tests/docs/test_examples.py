@@ -34,6 +34,10 @@ NOT_RUN_IN_A_TEST = {
     "make chaos POINTS=1": "it takes minutes; a sample of it is a test",
     "make chaos": "it takes minutes; a sample of it is a test",
     "pip install 'kling-batch[s3]'": "it needs the network; the extra is installed",
+    "pip install 'kling-batch[dask]'": "it needs the network; the extra is installed",
+    "kling-batch finish sets/*.yaml --store s3://our-bucket/sounds --workers tcp://scheduler:8786": (
+        "it needs a cluster, which tests/run/test_workers.py has"
+    ),
 }
 """Commands with the reason why a test does not type them. Every other one is run."""
 FEWER = {"SEEDS=10000": "SEEDS=2", "LEASES=3000": "LEASES=100", "KILLS=200": "KILLS=1", "HOSTILE=300": "HOSTILE=2"}
