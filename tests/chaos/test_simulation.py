@@ -14,8 +14,8 @@ from tests.chaos.history import draw, draw_sounds
 from tests.chaos.play import play
 from tests.chaos.scenes import three_hundred
 
-_SEEDS_A_BLOCK = 12
-_BLOCKS = 5
+_SEEDS_A_BLOCK = 10
+_BLOCKS = 4
 _DRAWN = 100
 _FOR_GOOD = {"gateway", "price", "task-forgotten", "task-url"}
 """Effects that a run of 300 need not get over: they stop it, cost more, or keep a sound from being had."""
@@ -46,13 +46,13 @@ def test_the_draw_leaves_no_kind_of_fault_out() -> None:
 
 def test_a_seed_is_one_run_to_the_byte() -> None:
     """The same seed gives the same event log."""
-    for seed in range(4):
+    for seed in range(2):
         assert play(draw(seed)).log == play(draw(seed)).log
 
 
 def test_a_seed_is_one_run_in_any_process() -> None:
     """The order of sets and hashes, which differs from process to process, has no part in a run."""
-    logs = {_replayed(seed=11, hash_seed=hash_seed) for hash_seed in ("1", "2", "3")}
+    logs = {_replayed(seed=11, hash_seed=hash_seed) for hash_seed in ("1", "2")}
     assert len(logs) == 1
     assert len(logs.pop()) > 1000
 

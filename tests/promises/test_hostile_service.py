@@ -10,12 +10,13 @@ from urllib.parse import quote
 
 import pytest
 
+from kling_batch.cli import environment
 from tests.promises import sounds
 from tests.promises.machine import Ended, Machine
 from tests.promises.service import KEY, Call, Say, Service, Task, refuse
 
-BOMB = Say(status=200, body=gzip.compress(bytes(200 << 20)), headers={"Content-Encoding": "gzip"})
-"""200 MB of zeros in 200 kB."""
+BOMB = Say(status=200, body=gzip.compress(bytes(64 << 20)), headers={"Content-Encoding": "gzip"})
+"""64 MB of zeros in 64 kB."""
 ENDLESS = Say(status=200, body=bytes(9 << 20))
 """More than any page of the list needs."""
 ECHO = f"api key {KEY} not found, Bearer {KEY}"
@@ -49,8 +50,11 @@ def test_an_answer_without_an_end_is_none(service: Service, machine: Machine, ki
 
 
 @pytest.mark.parametrize("verb", ["account", "tasks", "voices", "doctor"])
-def test_a_bomb_ends_a_question_in_words(service: Service, machine: Machine, verb: str) -> None:
+def test_a_bomb_ends_a_question_in_words(
+    service: Service, machine: Machine, verb: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The questions that a person asks by hand have the same bound."""
+    monkeypatch.setattr(environment, "_PATIENCE_S", 2.0)
     service.meddle = lambda _: BOMB
     machine.write("a")
     ended = machine.ask(verb)

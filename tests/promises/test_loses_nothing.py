@@ -107,8 +107,8 @@ def finished(machine: Machine, first: Ended) -> Ended:
 
 def test_audios_that_are_shown_late_are_waited_for(service: Service, machine: Machine) -> None:
     """A task that has succeeded without its audios is not given up for a settle time."""
-    service.audios_after_s = 4.5
-    ended = finished(machine, machine.write("a", "b").run("--yes", "--settle-time", "5", "--deadline", "30"))
+    service.audios_after_s = 1.7
+    ended = finished(machine, machine.write("a", "b").run("--yes", "--settle-time", "2", "--deadline", "30"))
     assert ended.done, ended.said
     assert service.paid_once(2)
 
@@ -117,11 +117,11 @@ def test_a_file_that_is_not_there_yet_is_waited_for(service: Service, machine: M
     """The file host answers 403 or 404 until its cache is filled: that is not for good within a settle time."""
 
     def meddle(call: Call) -> Say | None:
-        young = call.kind == "file" and call.at < service.tasks[-1].ends + 4.5
+        young = call.kind == "file" and call.at < service.tasks[-1].ends + 1.7
         return Say(status=403 + call.n % 2) if young else None
 
     service.meddle = meddle
-    ended = finished(machine, machine.write("a", "b").run("--yes", "--settle-time", "5", "--deadline", "30"))
+    ended = finished(machine, machine.write("a", "b").run("--yes", "--settle-time", "2", "--deadline", "30"))
     assert ended.done, ended.said
     assert service.paid_once(2)
 

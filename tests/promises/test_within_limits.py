@@ -43,7 +43,7 @@ def test_a_task_that_is_forgotten_keeps_its_slot(service: Service, machine: Mach
     """What may be running counts as in flight, however long the service shows it nowhere."""
     service.generation_s = 1.5
     service.hidden = lambda task, age: task.number > 1 and age < 2.0
-    ended = machine.write(*EIGHT[:4]).run("--yes", "--concurrency", "2", "--deadline", "7", *options)
+    ended = machine.write(*EIGHT[:4]).run("--yes", "--concurrency", "2", "--deadline", "5", *options)
     assert ended.status in {0, 6}, ended.said
     service.hidden = lambda _, __: False
     again = machine.run("--yes", "--concurrency", "2", *options)

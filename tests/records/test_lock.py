@@ -113,7 +113,7 @@ def text(path: Path) -> str:
     return re.sub(r'^"end of jobs before [0-9a-z]",\n', "", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(found=st.lists(entries, max_size=5), retired=st.lists(entries, max_size=3))
 def test_what_was_written_is_read_again(
     tmp_path_factory: pytest.TempPathFactory, found: list[LockEntry], retired: list[LockEntry]
@@ -126,7 +126,7 @@ def test_what_was_written_is_read_again(
     jsonschema.Draft7Validator(schema("lock")).validate(json.loads(path.read_text(encoding="utf-8")))
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(found=st.lists(entries, max_size=5), draw=st.randoms())
 def test_the_order_of_the_takes_is_no_part_of_the_text(
     tmp_path_factory: pytest.TempPathFactory, found: list[LockEntry], draw: Any

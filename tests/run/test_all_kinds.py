@@ -59,4 +59,4 @@ def test_every_kind_goes_from_manifest_to_report(
 
 def test_the_sandbox_in_the_process_knows_every_kind(tavern_of_all: Any) -> None:
     """The example runs as its first line says: without keys, storage or consent."""
-    assert main(["run", str(tavern_of_all.manifest), "--sandbox"]) == 0
+    assert main(["run", str(tavern_of_all.manifest), "--sandbox", "--poll-interval", "0.1"]) == 0

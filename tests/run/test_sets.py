@@ -8,6 +8,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 from kling_batch.cli import main
+from kling_batch.cli.commands import restore
 from kling_batch.sandbox.faults import Call, Rule, Scenario
 from kling_batch.sandbox.settings import Behaviour, ListOrder
 
@@ -176,9 +178,11 @@ def test_what_cannot_be_had_is_listed_with_prompt_and_price(
 
 
 def test_a_task_that_the_service_has_forgotten_is_lost(
-    tavern: Any, serve: Any, rule: Callable[..., Rule], capsys: pytest.CaptureFixture[str]
+    tavern: Any, serve: Any, rule: Callable[..., Rule], capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is gone everywhere is drift, as data too."""
+    own = restore.options_for
+    monkeypatch.setattr(restore, "options_for", lambda *given: replace(own(*given), settle_time_s=0.2))
     serve(rules=(rule("refuse", 1203, on=Call.QUERY, from_nth=1),))
     tavern.run("--no-store", "--select", "door:1")
     shutil.rmtree(tavern.out)

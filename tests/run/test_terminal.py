@@ -128,7 +128,7 @@ def test_the_bar_says_where_the_run_stands(serve: Any, on_terminal: Start) -> No
     assert "7/7 done" in screen.bars[-1]
 
 
-@pytest.mark.parametrize("columns", [120, 80, 40, 24, 12])
+@pytest.mark.parametrize("columns", [120, 40, 12])
 def test_the_bar_stays_on_its_line(serve: Any, on_terminal: Start, columns: int) -> None:
     """What does not fit is left out."""
     serve()
