@@ -74,7 +74,7 @@ def test_takes_are_sent_in_the_manifests_order(tavern: Any, serve: Any) -> None:
 
 def test_the_report_tells_how_the_limit_was_found(tavern: Any, serve: Any) -> None:
     """From the beginning of auto over the account's refusal; also where the report is written again."""
-    serve(concurrency=2)
+    serve(concurrency=2, seconds=0.5)
     assert tavern.run() == 0
     limits = tavern.report()["limits"]
     assert (limits[0]["limit"], limits[0]["reason"]) == (4, "the beginning of auto")
