@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from kling_batch.api import session
 from kling_batch.cli import main
 from kling_batch.cli.commands import restore
 from kling_batch.sandbox.faults import Call, Rule, Scenario
@@ -181,7 +182,7 @@ def test_a_task_that_the_service_has_forgotten_is_lost(
     tavern: Any, serve: Any, rule: Callable[..., Rule], capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is gone everywhere is drift, as data too."""
-    own = restore.options_for
+    own = session.options_for
     monkeypatch.setattr(restore, "options_for", lambda *given: replace(own(*given), settle_time_s=0.2))
     serve(rules=(rule("refuse", 1203, on=Call.QUERY, from_nth=1),))
     tavern.run("--no-store", "--select", "door:1")
