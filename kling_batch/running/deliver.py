@@ -346,6 +346,9 @@ class _Delivery:
                 record = replace(known, path=take.source_path(name))
                 file = PlacedFile(external_id=work.external_id, record=record, mtime_ns=0)
             sources += [] if file is None else [file]
+        if take.job.finish:
+            beside = [file for file in sources if file.record.format not in take.job.as_delivered]
+            await to_its_end(self.ports.offload(self.finishing.set_earlier_aside, beside))
         delivered = {file.record.format: file.record for file in sources}
         files = delivered | {file.record.format: file.record for file in finished}
         work.sources = tuple(delivered.values())

@@ -18,7 +18,15 @@ from kling_batch.delivery.checks import Fingerprint
 from kling_batch.delivery.finish import MadeFile
 from kling_batch.delivery.finish.tags import tags_of
 from kling_batch.delivery.finishing import Finished, Sound, fingerprint_of, finish
-from kling_batch.delivery.place import coming_file, find, place, placed_now, rejected_path
+from kling_batch.delivery.place import (
+    coming_file,
+    find,
+    place,
+    placed_now,
+    rejected_path,
+    replaced_folder,
+    set_aside,
+)
 from kling_batch.disk import disk_border, hash_file, inside, is_file
 from kling_batch.model import FileRecord, Status, Take, TakeKey, rejecting
 from kling_batch.planning.sources import source_paths
@@ -266,6 +274,15 @@ class Finishing:
         gone = [file for file in self.work.made_before if file.sha256 not in now]
         picked = [replace(file, path=job.picked_path(file.format)) for file in gone if job.picked_stem]
         self._clear([*gone, *picked], but={self.work.take.path(name) for name in job.outputs})
+
+    def set_earlier_aside(self, sources: Iterable[PlacedFile]) -> None:
+        """Set an earlier sound aside that stands beside, where this one is in the store alone. Blocks."""
+        for record in (file.record for file in sources if file.mtime_ns == 0):
+            path = self.out / record.path
+            with disk_border(path):
+                found = hash_file(path) if is_file(self.out, record.path) else record.sha256
+            if found != record.sha256 and not self.is_edited(self.out, record.path):
+                set_aside(path, found, replaced_folder(self.out), self.ports.probe)
 
     def _clear(self, files: Iterable[FileRecord], *, but: set[str]) -> None:
         """Take away what stands there of this very sound, and is asked for no more."""

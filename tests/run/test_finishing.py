@@ -180,6 +180,18 @@ def test_the_chosen_take_stands_finished_under_the_plain_name(paid: Studio) -> N
         assert main(["verify", str(paid.tavern.manifest)]) == 0
 
 
+def test_an_earlier_sound_does_not_stay_beside(studio: Studio, serve: Any) -> None:
+    """Where sources are kept beside no more, none stands there that is not of the sound that was finished."""
+    serve()
+    studio.write("finish: {loudness: -18}")
+    assert studio.run("--yes", "--keep-sources") == 0
+    earlier = (studio.out / "sources" / "door-01.wav").read_bytes()
+    studio.write("finish: {loudness: -18}, edition: 2")
+    assert studio.run("--yes") == 0
+    assert main(["verify", str(studio.tavern.manifest)]) == 0
+    assert earlier in [path.read_bytes() for path in (studio.out / ".kling-batch" / "replaced").iterdir()]
+
+
 def test_what_was_finished_comes_back_from_the_store(made: Studio) -> None:
     """Where the finished files are gone from there, too, they are made of their source: the same bytes."""
     store = made.tavern.folder / "store"
