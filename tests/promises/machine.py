@@ -122,7 +122,7 @@ class Machine:
 
     def command(self, verb: str, *options: str, manifest: str = "set.json", out: str = OUT) -> list[str]:
         """Word a command with the quick settings of these tests."""
-        quick = [] if verb == "plan" else ["--settle-time", "1", "--poll-interval", "0.05"]
+        quick = [] if verb in {"plan", "restore"} else ["--settle-time", "1", "--poll-interval", "0.05"]
         return [*_PROGRAM, verb, manifest, "--out", out, *quick, *options]
 
     def variables(self) -> dict[str, str]:
