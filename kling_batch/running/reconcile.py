@@ -234,14 +234,14 @@ class Reconciler:
         clock, account, scheduler, name = self.ports.clock, self.account, self.scheduler, work.external_id
         settle_time_s = self.scheduler.options.settle_time_s
         due = clock.monotonic() + settle_time_s
-        ended_s = surely_ended_s(scheduler.knowledge.longest_s, settle_time_s)
-        ended = clock.monotonic() + ended_s - scheduler.seconds_since_sending(work)
+        sent = clock.monotonic() - scheduler.seconds_since_sending(work)
         gap = min(1.0, max(0.05, settle_time_s / 8))
         while work.waits_for(name):
             began = clock.monotonic()
             task = await account.find(name)
             if task is not None:
                 return task
+            ended = sent + surely_ended_s(scheduler.knowledge.longest_s, settle_time_s)
             if began >= due and (account.live or not account.heard or began >= ended or not wait_to_hear):
                 judged = await account.judge_silence(name, began)
                 passing = account.heard or scheduler.may_still_hear()

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.promises.machine import Machine
-from tests.promises.service import LOSE, Call, Say, Service
+from tests.promises.service import DROP, LOSE, Call, Say, Service
 
 Machines = Callable[[], Machine]
 FOUR = ("a", "b", "c", "d")
@@ -231,6 +231,15 @@ def test_another_task_is_not_taken_for_ours(service: Service, machine: Machine) 
 def test_tasks_that_end_at_once_do_not_hold_a_bare_machine_up_for_a_minute(service: Service, machine: Machine) -> None:
     """Nobody sees such a task run; how long another machine's may still run goes by the settle time that was given."""
     service.generation_s = 0.0
+    ended = machine.write(*FOUR).run("--yes", "--settle-time", "0.5", "--deadline", "30")
+    assert ended.done, ended.said
+    assert service.paid_once(4)
+
+
+def test_how_long_a_lost_one_may_run_is_learned_while_it_is_looked_for(service: Service, machine: Machine) -> None:
+    """Where nobody was seen to run, and no time was known when the first answer was lost, it is not an hour."""
+    service.generation_s = 0.0
+    service.meddle = lambda call: DROP if call.kind == "create" and call.n == 1 else None
     ended = machine.write(*FOUR).run("--yes", "--settle-time", "0.5", "--deadline", "30")
     assert ended.done, ended.said
     assert service.paid_once(4)
