@@ -33,7 +33,7 @@ wheel: $(PROGRAM)
 	@echo "Install it: pipx install $$(ls dist/kling_batch-*.whl)"
 
 test: $(READY)
-	$(BIN)/python -m pytest --numprocesses 4 --dist worksteal
+	$(BIN)/python -m pytest --numprocesses 6 --dist worksteal
 
 lint: $(READY)
 	$(BIN)/ruff check .

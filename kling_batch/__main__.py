@@ -38,10 +38,11 @@ def main() -> int:
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
     try:
         from kling_batch.cli import main as command_line
-    except KeyboardInterrupt:
-        return 130
-    sys.unraisablehook = threading.excepthook = _log
-    status = command_line()
+
+        sys.unraisablehook = threading.excepthook = _log
+        status = command_line()
+    except KeyboardInterrupt:  # in the instant before the next one ends the program at once
+        status = 130
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # else the interpreter, as it goes, would let another Ctrl-C kill it
     return status
 

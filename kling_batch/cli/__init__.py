@@ -192,10 +192,10 @@ def _end(number: int, frame: object) -> None:
 def _end_at_once_next() -> None:
     """Have the next signal end the program wherever it is."""
     if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, lambda *_: os._exit(ExitStatus.INTERRUPTED))  # first: people hammer on Ctrl-C
         for number in ENDS:
             if signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, lambda *_: os._exit(ExitStatus.TERMINATED))
-        signal.signal(signal.SIGINT, lambda *_: os._exit(ExitStatus.INTERRUPTED))
 
 
 def _usage(error: click.ClickException) -> UsageError:
