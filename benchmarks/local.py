@@ -71,7 +71,7 @@ def _write_yaml(path: Path, rows: int) -> None:
 
 def as_table(rows: list[dict[str, Any]]) -> str:
     """Write rows as a table in Markdown."""
-    heads = list(rows[0])
+    heads = list(dict.fromkeys(head for row in rows for head in row))
     lines = [f"| {' | '.join(heads)} |", f"| {' | '.join('---' for _ in heads)} |"]
-    lines += [f"| {' | '.join(json.dumps(row[head]).strip(chr(34)) for head in heads)} |" for row in rows]
+    lines += [f"| {' | '.join(json.dumps(row.get(head)).strip(chr(34)) for head in heads)} |" for row in rows]
     return "\n".join(lines)
