@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import assert_never
 
-from kling_batch.delivery.place import place, placed_now, rejected_path
+from kling_batch.delivery.place import place, placed_now, reject, rejected_path, why_rejected
 from kling_batch.delivery.verify import Rejected, Suspect, Verified, verify_audio
 from kling_batch.disk import disk_border, hash_file, inside, is_file
 from kling_batch.effects import Probe
@@ -84,26 +84,20 @@ def take_in(
         DiskUnusable: Something cannot be read or written; `coming` is still there.
     """
     kept = out / rejected_path(target.path, sha256)
-    why = inside(out, _why(kept).relative_to(out))
+    inside(out, why_rejected(kept).relative_to(out))
     with disk_border(kept):
         twice = is_file(out, kept.relative_to(out)) and hash_file(kept) == sha256
     sound = verified or judged(coming, sha256, target, twice=twice)
-
-    def move(dest: Path) -> Path | None:
-        return place(coming, dest, out=out, sha256=sha256, probe=probe)
-
     if isinstance(sound, Rejected):
-        move(kept)
-        with disk_border(kept):
-            why.write_text(f"{sound.reason}\ntask {target.task_id}\n", encoding="utf-8")
+        reject(coming, target.path, out=out, sha256=sha256, reason=sound.reason, task_id=target.task_id, probe=probe)
         return Doubted(reason=sound.reason, kept=kept, twice=twice)
     size = coming.stat().st_size
     stays = not copy(coming, sha256) or target.final
-    replaced = move(out / target.path) if stays else None
+    replaced = place(coming, out / target.path, out=out, sha256=sha256, probe=probe) if stays else None
     with disk_border(kept):
         for path in (*doubted, kept):
             path.unlink(missing_ok=True)
-            _why(path).unlink(missing_ok=True)
+            why_rejected(path).unlink(missing_ok=True)
     record = FileRecord(
         path=target.path,
         format=target.audio_format,
@@ -138,8 +132,3 @@ def judged(coming: Path, sha256: str, target: Target, *, twice: bool) -> Verifie
             return Rejected(reason=reason)
         case _:
             assert_never(verdict)
-
-
-def _why(kept: Path) -> Path:
-    """Say where the reason stands why a file is kept apart."""
-    return kept.with_name(f"{kept.name}.txt")

@@ -72,6 +72,30 @@ def rejected_path(path: str, sha256: str) -> str:
     return f"{REJECTED}/{stem}.{sha256[:12]}.{suffix}"
 
 
+def why_rejected(kept: Path) -> Path:
+    """Say where the reason stands why a file is kept apart."""
+    return kept.with_name(f"{kept.name}.txt")
+
+
+def reject(
+    src: Path, path: str, *, out: Path, sha256: str, reason: str, task_id: str | None, probe: Probe = no_probe
+) -> Path:
+    """Keep bytes apart that are no good for a file of this path, with the reason. Blocks: call it from a thread.
+
+    Returns:
+        Where they stand now.
+
+    Raises:
+        DiskUnusable: They cannot be moved there; or they are, and the reason cannot be written.
+    """
+    kept = out / rejected_path(path, sha256)
+    why = inside(out, why_rejected(kept).relative_to(out))
+    place(src, kept, out=out, sha256=sha256, probe=probe)
+    with disk_border(why):
+        why.write_text(f"{reason}\ntask {task_id}\n", encoding="utf-8")
+    return kept
+
+
 def replaced_folder(out: Path) -> Path:
     """Say where files are kept that another took the place of."""
     return inside(out, REPLACED)

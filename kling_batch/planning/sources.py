@@ -53,6 +53,11 @@ def source_paths(take: Take, known: FileRecord) -> list[str]:
     return [known.path, take.source_path(known.format), rejected_path(take.path(known.format), known.sha256)]
 
 
+def places(take: Take, known: FileRecord) -> list[str]:
+    """Say where the bytes of a file may stand, also under its final name, where something else may stand by now."""
+    return [*source_paths(take, known), take.path(known.format)]
+
+
 def _source(known: FileRecord | None, take: Take, out: Path, store: Store | None, *, but: str = "") -> str:
     if known is None:
         return SERVICE

@@ -27,7 +27,7 @@ from kling_batch.errors import KlingBatchError
 from kling_batch.identity import external_task_id
 from kling_batch.model import Audio, FileRecord, Origin, Status, TakeError, Task, TaskStatus, is_unfinished, rejecting
 from kling_batch.planning.edits import is_edited, made_here
-from kling_batch.planning.sources import source_paths
+from kling_batch.planning.sources import places
 from kling_batch.records.attempts import PlacedFile, Stage
 from kling_batch.records.state import Presence
 from kling_batch.running.account import Shown
@@ -266,8 +266,7 @@ class _Delivery:
             }
             missing = [name for name in missing if name not in self.placed]
         if missing or self._lacks_an_id:
-            at_hand = self.scheduler.options.frozen or self.deliveries.offline
-            lacking = _NOT_AT_HAND if at_hand else await self._from_service(missing)
+            lacking = _NOT_AT_HAND if self._asks_nobody else await self._from_service(missing)
             if lacking is not None:
                 return lacking
         if self._lacks_an_id:
@@ -296,6 +295,11 @@ class _Delivery:
         if not self._is_judged or rejecting(done.remarks):
             work.row = replace(work.row, remarks=done.remarks)
         return None
+
+    @property
+    def _asks_nobody(self) -> bool:
+        """Whether only what is at hand will do."""
+        return self.scheduler.options.frozen or self.deliveries.offline
 
     @property
     def _lacks_an_id(self) -> bool:
@@ -400,8 +404,7 @@ class _Delivery:
         for name in formats:
             target = self._target(name)
             if target.sha256 is None or not await self.ports.offload(self._hand_over, target):
-                at_hand = self.scheduler.options.frozen or self.deliveries.offline
-                task = None if at_hand else await self._task(fresh=False)
+                task = None if self._asks_nobody else await self._task(fresh=False)
                 audio = _audio_with(task, name) if isinstance(task, Task) else None
                 if audio is None:
                     return None
@@ -437,7 +440,7 @@ class _Delivery:
         known = self.work.known_files[target.audio_format]
         if copies.has(sha256):
             return True
-        here = find(self.out, [*source_paths(self.work.take, known), self.work.take.path(known.format)], sha256)
+        here = find(self.out, places(self.work.take, known), sha256)
         return here is not None and copies.put(here, sha256)
 
     async def _done_elsewhere(self, audio_format: str) -> PlacedFile | None:
@@ -483,7 +486,7 @@ class _Delivery:
             self.at[audio_format] = self.out / target.path
             record = replace(known, path=target.path)
             return await self.ports.offload(placed_now, self.out, record, work.external_id, absent=edited)
-        coming, paths = self._partial(target), [*source_paths(work.take, known), work.take.path(audio_format)]
+        coming, paths = self._partial(target), places(work.take, known)
         if not await self.ports.offload(bring, self.out, paths, known.sha256, coming, self.deliveries.copies):
             return None
         arrived = await self._take_in(coming, known.sha256, target)

@@ -23,13 +23,14 @@ from kling_batch.delivery.place import (
     find,
     place,
     placed_now,
+    reject,
     rejected_path,
     replaced_folder,
     set_aside,
 )
-from kling_batch.disk import disk_border, hash_file, inside, is_file
+from kling_batch.disk import disk_border, hash_file, is_file
 from kling_batch.model import FileRecord, Status, Take, TakeKey, rejecting
-from kling_batch.planning.sources import source_paths
+from kling_batch.planning.sources import places
 from kling_batch.records.attempts import PlacedFile
 from kling_batch.records.lock import Lock
 from kling_batch.records.state import ON_ITS_WAY, Presence
@@ -100,7 +101,7 @@ def _fingerprint(
     lead = known.get(lead_of(known) or "")
     if lead is None:
         return None
-    here = bring(out, [*source_paths(take, lead), take.path(lead.format)], lead.sha256, coming, copies)
+    here = bring(out, places(take, lead), lead.sha256, coming, copies)
     found = fingerprint_of(coming) if here else None
     coming.unlink(missing_ok=True)
     return found
@@ -301,10 +302,13 @@ class Finishing:
         for name, path in at.items():
             with disk_border(path):
                 sha256 = hash_file(path)
-            kept = self.out / rejected_path(take.path(name), sha256)
-            place(path, kept, out=self.out, sha256=sha256, probe=self.ports.probe)
-            words = "\n".join(remark.words for remark in finished.remarks)
-            why = inside(self.out, f"{rejected_path(take.path(name), sha256)}.txt")
-            with disk_border(why):
-                why.write_text(f"{words}\ntask {self.work.row.task_id}\n", encoding="utf-8")
+            reject(
+                path,
+                take.path(name),
+                out=self.out,
+                sha256=sha256,
+                reason="\n".join(remark.words for remark in finished.remarks),
+                task_id=self.work.row.task_id,
+                probe=self.ports.probe,
+            )
         self._clear(self._before(), but=set())
