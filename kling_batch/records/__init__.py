@@ -12,6 +12,8 @@ merging       a run's part in a lock that others write to as well
 store         bytes by their hash, in a folder
 object_store  the same in object storage
 store_at      either of them by its name
+lease         one run of a set at a time, of all machines, by an object in the bucket
+shared_lock   the team's lock in the bucket
 account       what was learned of an account, in the user's state folder
 state         all of that, folded into what is known of a take
 """

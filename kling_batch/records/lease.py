@@ -19,18 +19,21 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from math import inf
 from time import sleep
+from typing import TYPE_CHECKING
 
 from kling_batch.clock import SystemClock, iso, lasting
 from kling_batch.errors import DiskUnusable, KlingBatchError, LeaseHeld, UsageError
-from kling_batch.records.documents import Document, Documents, Tag
 from kling_batch.records.fields import SIZE, Check, fits, number, optional, text
+
+if TYPE_CHECKING:
+    from kling_batch.records.object_store import Document, ObjectDocuments, Tag
 
 LIFE_S = 60.0
 """How long a lease is believed that nobody renews."""
 _RENEWALS = 3
 """A lease is renewed so many times in its life."""
-_CALLS_END = 0.75
-"""A call that costs money is begun in the first half of a life, and given up after so much of it."""
+_CALLS_BEGIN, _CALLS_END = 0.5, 0.75
+"""A call that costs money is begun before so much of a life is over, and given up after so much of it."""
 _LOOKS = 12
 """Who waits, or could not renew, tries again so many times in a life."""
 _TRIES = 4
@@ -61,12 +64,16 @@ class Holder:
     @classmethod
     def of(cls, document: Document) -> Holder:
         """Read who holds it. What makes no sense is held by somebody, until it has not changed for a life."""
+        if document.tag is None:
+            return NOBODY
         with suppress(ValueError, RecursionError):
             if fits(facts := json.loads(document.data), _FIELDS, _FIELDS):
                 return cls(**facts)
         return cls(run="")
 
 
+NOBODY = Holder(run="", ended=True)
+"""Who holds a lease that has no object."""
 _WORD = text(r"[^\x00-\x1f\x7f]{0,200}")
 _FIELDS: dict[str, Check] = {
     **dict.fromkeys(("run", "who", "host", "since", "manifest"), _WORD),
@@ -79,71 +86,75 @@ _FIELDS: dict[str, Check] = {
 
 @dataclass(kw_only=True, eq=False)
 class Claim:
-    """What one run makes of what it reads and writes. No I/O; times are seconds of one clock, that of its machine.
+    """What one run makes of what it reads and writes. No I/O.
 
-    Whoever drives it reads the object while `tag` is None, and else writes over the content with `after`.
+    Whoever drives it reads the object, asks whether it `may_write`, and then writes over the content with `after`; a
+    holder writes first, and reads where that was refused.
 
     Args:
         run: Its name in the object.
         life_s: How long the lease is believed without a renewal.
+        clock: Seconds of the machine that go on while it sleeps.
     """
 
     run: str
     life_s: float
-    holding: bool = False
+    clock: Callable[[], float]
     after: Tag | None = None
-    before: Holder | None = None
-    """Who held it when it was taken; None where nobody ever did."""
+    before: Holder = NOBODY
+    """Who held it when it was taken."""
     lost_to: Holder | None = None
     """Who is in the object of a lease that was held, and is no more."""
     _renewed_at: float = field(default=-inf, init=False)
     _seen: Tag | None = field(default=None, init=False)
     _seen_at: float = field(default=inf, init=False)
 
-    def may_write(self, tag: Tag | None, holder: Holder | None, now: float) -> bool:
-        """Whether to write over what was read just now; None is no object."""
+    @property
+    def holds(self) -> bool:
+        """Whether the lease was taken, and nothing else has been read since."""
+        return self._renewed_at > -inf and self.lost_to is None
+
+    def may_write(self, tag: Tag | None, holder: Holder) -> bool:
+        """Whether to write over what was read just now. Our own is there where an answer was lost."""
+        if holder.run != self.run:
+            if self.holds:
+                self.lost_to = holder
+            if self.lost_to is not None or not self.is_free(tag, holder):
+                return False
+            self.before = holder
         self.after = tag
-        if holder is not None and holder.run == self.run:
-            return True  # an answer was lost
-        if self.holding:
-            self.lost_to = holder or Holder(run="")
-            return False
-        if holder is not None and not self.is_free(tag, holder, now):
-            return False
-        self.before = holder
         return True
 
-    def is_free(self, tag: Tag | None, holder: Holder, now: float) -> bool:
+    def is_free(self, tag: Tag | None, holder: Holder) -> bool:
         """Whether the holder has ended, or was not heard of for a whole life."""
         if tag != self._seen:
-            self._seen, self._seen_at = tag, now
-        return holder.ended or now - self._seen_at >= max(self.life_s, holder.life_s)
+            self._seen, self._seen_at = tag, self.clock()
+        return holder.ended or self.clock() - self._seen_at >= max(self.life_s, holder.life_s)
 
     def wrote(self, tag: Tag, began: float) -> None:
         """Note a write that was done, and that began then."""
-        self.holding, self.after, self._renewed_at = True, tag, began
+        self.after, self._renewed_at = tag, began
 
-    @property
-    def renew_at(self) -> float:
-        """When the next renewal is due."""
-        return self._renewed_at + self.life_s / _RENEWALS
+    def pause_s(self) -> float:
+        """How long to wait before the next renewal."""
+        return max(self.life_s / _LOOKS, self._renewed_at + self.life_s / _RENEWALS - self.clock())
 
-    def may_send(self, now: float) -> bool:
-        """Whether a call that costs money may be begun."""
-        return self.lost_to is None and now - self._renewed_at < self.life_s / 2
+    def lasts_s(self) -> float:
+        """How long a call that costs money may still go on: it is over before anybody can have taken over."""
+        return self._renewed_at + self.life_s * _CALLS_END - self.clock()
 
-    def call_s(self, now: float) -> float:
-        """How long a call that is begun now may take: it is over before anybody can have taken over."""
-        return self._renewed_at + self.life_s * _CALLS_END - now
+    def call_s(self) -> float:
+        """How long a call that is begun now may take; 0 where none may be begun."""
+        left = self.lasts_s()
+        return left if self.holds and left > self.life_s * (_CALLS_END - _CALLS_BEGIN) else 0.0
 
     def vouches_for(self, journal: str | None) -> bool:
         """Whether the run before ended in good order, by the journal with this token: nobody has sent since."""
-        before = self.before
-        return before is not None and before.ended and journal is not None and before.journal == journal
+        return self.before.ended and journal is not None and self.before.journal == journal
 
 
 class Lease:
-    """A lease in object storage. Once it is taken, a thread renews it until it is ended.
+    """A lease in object storage. Once it is taken, a thread renews it until it is ended. `claim` says what it allows.
 
     Args:
         documents: The storage; it should give up soon, since what fails is tried again here.
@@ -155,7 +166,7 @@ class Lease:
 
     def __init__(
         self,
-        documents: Documents,
+        documents: ObjectDocuments,
         account: str,
         project: str,
         *,
@@ -164,7 +175,6 @@ class Lease:
     ) -> None:
         self._documents = documents
         self._name = f"leases/{account}/{project}.json"
-        self._clock = clock
         self._me = Holder(
             run=secrets.token_hex(8),
             who=_user(),
@@ -174,23 +184,17 @@ class Lease:
             manifest=manifest,
             life_s=LIFE_S,
         )
-        self._claim = Claim(run=self._me.run, life_s=LIFE_S)
+        self.claim = Claim(run=self._me.run, life_s=LIFE_S, clock=clock)
         self._one_at_a_time = threading.Lock()
         self._end = threading.Event()
         self._keeper = threading.Thread(target=self._keep, name="lease", daemon=True)
 
-    def vouches_for(self, journal: str | None) -> bool:
-        """See `Claim.vouches_for`."""
-        return self._claim.vouches_for(journal)
-
-    def look(self) -> Holder | None:
-        """Say who holds the lease now; None where nobody does."""
-        found = self._documents.read(self._name)
-        holder = None if found is None else Holder.of(found)
-        return None if holder is None or holder.ended else holder
+    def look(self) -> Holder:
+        """Say who holds the lease now, or held it last."""
+        return Holder.of(self._documents.read(self._name))
 
     def take(self, *, wait_s: float, tell: Callable[[str], None]) -> None:
-        """Take the lease, and keep it until `end`.
+        """Take the lease, and keep it until `end`, which is called also where this raises something.
 
         Args:
             wait_s: How long to wait for another run to end, or to have been silent for long enough.
@@ -201,25 +205,21 @@ class Lease:
             UsageError: The storage ignores the conditions of a write, so that it can keep nobody out.
             DiskUnusable: It cannot be used.
         """
-        until, holder = self._clock() + wait_s, self._try()
+        until, holder = self.claim.clock() + wait_s, self._try()
         if holder is not None and wait_s > 0:
             tell(f"Waiting up to {wait_s:.0f} s for another run of this set ({holder}).")
         while holder is not None:
-            left = until - self._clock()
+            left = until - self.claim.clock()
             if left <= 0:
                 raise LeaseHeld(
                     f"{self._documents.location}: another run of this set holds the lease ({holder}).",
-                    hint=f"Let it end, or queue with --wait S: from S = {self._claim.life_s * 1.5:.0f} on, a run that "
+                    hint=f"Let it end, or queue with --wait S: from S = {self.claim.life_s * 1.5:.0f} on, a run that "
                     "died is succeeded. Where it is known to be gone: kling-batch unlock.",
                 )
-            sleep(min(left, self._claim.life_s / _LOOKS))
+            sleep(min(left, self.claim.life_s / _LOOKS))
             with suppress(DiskUnusable):  # it is looked at again
                 holder = self._try()
-        try:
-            self._check_storage()
-        except BaseException:
-            self.end(None)
-            raise
+        self._check_storage()
         self._keeper.start()
 
     def seize(self, holder: Holder) -> None:
@@ -230,21 +230,13 @@ class Lease:
             DiskUnusable: It cannot be used.
         """
         found = self._documents.read(self._name)
-        if found is None or (now := Holder.of(found)).ended:
+        if (now := Holder.of(found)).ended:
             return
-        self._claim.after = found.tag
-        if now.run != holder.run or self._write() is None:
+        self.claim.after = found.tag
+        if now.run != holder.run or not self._write():
             raise LeaseHeld(f"The lease is held by somebody else by now ({now}).", hint="Look again.")
         sleep(holder.life_s)
         self.end(None)
-
-    def call_s(self) -> float:
-        """How long a call that costs money may take from this moment; 0 where none may be begun."""
-        return self.lasts_s() if self._claim.may_send(self._clock()) else 0.0
-
-    def lasts_s(self) -> float:
-        """How long a call that was begun may go on from this moment; see `Claim.call_s`."""
-        return self._claim.call_s(self._clock())
 
     def renew(self) -> None:
         """Renew the lease.
@@ -254,10 +246,9 @@ class Lease:
             DiskUnusable: It cannot be renewed for the moment.
         """
         with self._one_at_a_time:
-            if self._claim.lost_to is None and self._write() is None:
-                self._try()
-        if (lost_to := self._claim.lost_to) is not None:
-            now = str(lost_to) if lost_to.run else "nobody: the object was removed"
+            lost_to = self.claim.lost_to or self._try()
+        if lost_to is not None:
+            now = "nobody: the object was removed" if lost_to == NOBODY else str(lost_to)
             raise LeaseHeld(
                 f"This run was silent for longer than its lease lasts, or that was unlocked. Who has it now: {now}. "
                 "Nothing more is sent.",
@@ -269,36 +260,36 @@ class Lease:
         self._end.set()
         if self._keeper.is_alive():
             self._keeper.join()
-        if self._claim.lost_to is None:
+        if self.claim.holds:
             self._me = replace(self._me, ended=True, journal=journal)
             with suppress(KlingBatchError):
-                if self._write() is None:
-                    self._try()  # an answer was lost
+                self._try()
 
     def _try(self) -> Holder | None:
-        """Take or renew what is free or ours. Gives whoever else holds it."""
+        """Renew what is ours, or take what is free. Gives whoever else holds it."""
+        may_write = self.claim.holds
         for _ in range(_TRIES):
-            found = self._documents.read(self._name)
-            holder = None if found is None else Holder.of(found)
-            if not self._claim.may_write(None if found is None else found.tag, holder, self._clock()):
-                return holder
-            if self._write() is not None:
+            if may_write and self._write():
                 return None
+            found = self._documents.read(self._name)
+            holder = Holder.of(found)
+            if not (may_write := self.claim.may_write(found.tag, holder)):
+                return holder
         raise DiskUnusable(
             f"{self._documents.location}: the lease changes with every look.", hint="Run again in a minute."
         )
 
-    def _write(self) -> Tag | None:
-        began = self._clock()
+    def _write(self) -> bool:
+        began = self.claim.clock()
         self._me = replace(self._me, beat=self._me.beat + 1)
-        tag = self._documents.write(self._name, _json(self._me), after=self._claim.after)
+        tag = self._documents.write(self._name, _json(self._me), after=self.claim.after)
         if tag is not None:
-            self._claim.wrote(tag, began)
-        return tag
+            self.claim.wrote(tag, began)
+        return tag is not None
 
     def _check_storage(self) -> None:
         """See that the storage refuses what comes too late: else it would let two runs in."""
-        old = self._claim.after
+        old = self.claim.after
         self.renew()
         data = _json(replace(self._me, beat=0))
         if any(self._documents.write(self._name, data, after=after) is not None for after in (None, old)):
@@ -309,13 +300,10 @@ class Lease:
             )
 
     def _keep(self) -> None:
-        while not self._end.wait(max(self._claim.life_s / _LOOKS, self._claim.renew_at - self._clock())):
-            try:
-                self.renew()
-            except LeaseHeld:
-                return
-            except KlingBatchError:
-                pass  # it is tried again; what costs money waits for that
+        with suppress(LeaseHeld):
+            while not self._end.wait(self.claim.pause_s()):
+                with suppress(DiskUnusable):  # it is tried again; what costs money waits for that
+                    self.renew()
 
 
 def _json(holder: Holder) -> bytes:

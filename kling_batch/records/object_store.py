@@ -14,6 +14,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -32,7 +33,6 @@ from kling_batch.disk import CHUNK, MOST_BYTES, disk_border
 from kling_batch.effects import Probe, no_probe
 from kling_batch.errors import DiskUnusable, UsageError
 from kling_batch.model import InputFile
-from kling_batch.records.documents import Document, Tag
 from kling_batch.records.store import Namespace, StoreEntry, is_key, key_of, receive
 
 if TYPE_CHECKING:
@@ -131,8 +131,23 @@ class ObjectUploads:
             return str(obstore.sign(cast("SignCapableStore", self._client), "GET", key, _SIGNED_FOR))
 
 
+Tag = tuple[str | None, str | None]
+"""What tells one content of an object from another: its e-tag and, where the storage counts them, its version."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Document:
+    """What an object says, and by which tag it is replaced; None where there is no object."""
+
+    data: bytes = b""
+    tag: Tag | None = None
+
+
 class ObjectDocuments:
-    """Small objects that are replaced on conditions, see `Documents`: `<url>/<name>`.
+    """Small objects that only who has seen their latest content may replace, what machines agree by: `<url>/<name>`.
+
+    Every call blocks, and raises `DiskUnusable` where nobody answers as expected: then a write may have been done all
+    the same, or be done later.
 
     Args:
         url: As of an `ObjectStore`.
@@ -146,19 +161,22 @@ class ObjectDocuments:
         self.location = url.rstrip("/")
         self._client = _client(url, url, option="--store", retries=_HURRIED if hurried else _RETRIES)
 
-    def read(self, name: str) -> Document | None:
-        """See `Documents.read`."""
+    def read(self, name: str) -> Document:
+        """Read an object."""
         with object_border(self.location):
             try:
                 found = obstore.get(self._client, name)
             except FileNotFoundError:
-                return None
+                return Document()
             if found.meta["size"] > MOST_BYTES:
                 raise ValueError(f"{name} is larger than {MOST_BYTES >> 20} MiB")
             return Document(data=bytes(found.bytes()), tag=(found.meta["e_tag"], found.meta["version"]))
 
     def write(self, name: str, data: bytes, *, after: Tag | None) -> Tag | None:
-        """See `Documents.write`."""
+        """Replace the content that has the tag `after`, or make the object where that is None.
+
+        Gives the tag of what is there now, or None where somebody else was first.
+        """
         mode: PutMode = "create"
         if after is not None:
             names = zip(("e_tag", "version"), after, strict=True)

@@ -5,13 +5,16 @@ from __future__ import annotations
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kling_batch.disk import disk_border, inside
 from kling_batch.errors import DiskUnusable, LockInvalid
-from kling_batch.records.documents import Document, Documents, Tag
 from kling_batch.records.layout import FOLDER
 from kling_batch.records.lock import Lock, lock_text, parse_lock, read_lock, update_lock, write_lock
 from kling_batch.records.merging import merge_unasked
+
+if TYPE_CHECKING:
+    from kling_batch.records.object_store import Document, ObjectDocuments, Tag
 
 _LAST = "shared.lock"
 """The lock of the storage as it was last seen from this folder: from there on, both sides have changed it."""
@@ -28,7 +31,7 @@ class SharedLock:
         out: The output folder.
     """
 
-    def __init__(self, documents: Documents, project: str, *, lock_path: Path, out: Path) -> None:
+    def __init__(self, documents: ObjectDocuments, project: str, *, lock_path: Path, out: Path) -> None:
         self._documents = documents
         self._name = f"state/{project}.lock"
         self._project = project
@@ -41,14 +44,23 @@ class SharedLock:
         """Say where the storage's lock is."""
         return f"{self._documents.location}/{self._name}"
 
-    def pull(self) -> None:
-        """Merge the storage's lock, if there is one, into this machine's.
+    def pull(self) -> Document:
+        """Merge the storage's lock, if there is one and that was not done, into this machine's, and give it.
 
         Raises:
             LockInvalid: One of them cannot be relied on.
             DiskUnusable: The storage or the disk cannot be used.
         """
-        self._pull()
+        found = self._documents.read(self._name)
+        if found.tag != self._merged and found.tag is not None:
+            try:
+                theirs = parse_lock(self.place, found.data, project=self._project)
+            except LockInvalid as error:
+                error.hint = "Where the lock is right, remove that object and run `kling-batch lock push`."
+                raise
+            update_lock(self._path, self._project, partial(merge_unasked, self._base(), theirs=theirs))
+            self._keep(theirs, found.tag)
+        return found
 
     def push(self) -> None:
         """Pull, and have the storage say the same.
@@ -58,13 +70,12 @@ class SharedLock:
             DiskUnusable: The storage or the disk cannot be used.
         """
         for _ in range(_TRIES):
-            found = self._pull()
+            found = self.pull()
             ours = read_lock(self._path, project=self._project)
             data = lock_text(ours)
-            if found is not None and found.data == data:
+            if found.data == data:
                 return
-            tag = self._documents.write(self._name, data, after=None if found is None else found.tag)
-            if tag is not None:
+            if (tag := self._documents.write(self._name, data, after=found.tag)) is not None:
                 self._keep(ours, tag)
                 return
         raise DiskUnusable(f"{self.place} changes with every look.", hint="Run `kling-batch lock push` in a minute.")
@@ -84,17 +95,3 @@ class SharedLock:
         with disk_border(self._last):
             self._last.parent.mkdir(parents=True, exist_ok=True)
         write_lock(self._last, lock)
-
-    def _pull(self) -> Document | None:
-        """Merge what is there, unless that was done, and give it."""
-        found = self._documents.read(self._name)
-        if found is None or found.tag == self._merged:
-            return found
-        try:
-            theirs = parse_lock(self.place, found.data, project=self._project)
-        except LockInvalid as error:
-            error.hint = "Where the lock is right, remove that object and run `kling-batch lock push`."
-            raise
-        update_lock(self._path, self._project, partial(merge_unasked, self._base(), theirs=theirs))
-        self._keep(theirs, found.tag)
-        return found

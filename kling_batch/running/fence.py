@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from kling_batch.catalog import Kind
-from kling_batch.errors import KlingBatchError, LeaseHeld, NotFinished
-from kling_batch.records.lease import Lease
+from kling_batch.errors import DiskUnusable, KlingBatchError, LeaseHeld, NotFinished
+from kling_batch.records.lease import Claim, Lease
 from kling_batch.running.ports import Offload
 from kling_batch.running.uploads import PassedOn
 from kling_batch.service.client import Service
@@ -41,9 +41,9 @@ class FencedService(PassedOn):
     async def create(self, kind: Kind, request: Mapping[str, Any], external_id: str) -> CreateOutcome:
         """See `Service.create`."""
         try:
-            lease, seconds = await self._held()
-        except KlingBatchError as error:
-            self._stop(error if isinstance(error, LeaseHeld) else _not_renewed(error))
+            claim, seconds = await self._held()
+        except NotFinished as error:
+            self._stop(error)
             return NotSent(reason=error.message)
         # The call is made in this very step and cancelled by a timer, so that one that has not left when the process is
         # stopped never does: it must not be a task of its own, which would go on before it is told to end.
@@ -51,7 +51,7 @@ class FencedService(PassedOn):
         limit = asyncio.timeout(seconds)
 
         def prolong() -> None:
-            if not limit.expired() and (left := lease.lasts_s()) > 0:
+            if not limit.expired() and (left := claim.lasts_s()) > 0:
                 limit.reschedule(loop.time() + left)
                 looks.append(loop.call_later(left / 2, prolong))
 
@@ -64,8 +64,8 @@ class FencedService(PassedOn):
         finally:
             looks[-1].cancel()
 
-    async def _held(self) -> tuple[Lease, float]:
-        """Give the lease, and how long a call may take that is begun now.
+    async def _held(self) -> tuple[Claim, float]:
+        """Give the claim on the lease, and how long a call may take that is begun now.
 
         Nothing is waited for between the last look and the return.
 
@@ -73,18 +73,17 @@ class FencedService(PassedOn):
             LeaseHeld: Another run has the lease, or none was taken.
             NotFinished: It cannot be renewed.
         """
-        lease = self._lease
+        lease, why = self._lease, "the storage takes too long"
         if lease is None:
             raise LeaseHeld("What is to be paid for now was not planned, so that no lease was taken.", hint=_AGAIN)
-        for _ in range(_TRIES):
-            if (seconds := lease.call_s()) > 0:
-                return lease, seconds
-            await self._offload(lease.renew)
-        raise NotFinished("the storage takes too long", hint=_AGAIN)
+        try:
+            for _ in range(_TRIES):
+                if (seconds := lease.claim.call_s()) > 0:
+                    return lease.claim, seconds
+                await self._offload(lease.renew)
+        except DiskUnusable as error:
+            why = error.message
+        raise NotFinished(f"The lease could not be renewed, so that nothing more is sent: {why}", hint=_AGAIN)
 
 
 _AGAIN = "Run the same command again: it resumes where this one stopped."
-
-
-def _not_renewed(error: KlingBatchError) -> NotFinished:
-    return NotFinished(f"The lease could not be renewed, so that nothing more is sent: {error.message}", hint=_AGAIN)

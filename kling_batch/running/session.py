@@ -189,7 +189,7 @@ class Session:
                 budget=self._budget(self._snapshot, ports.clock.time()),
                 spends=self.only is None,
                 everything=not self.options.select and self.only is None,
-                vouched_for=self._lease is not None and self._lease.vouches_for(self._journal.token()),
+                vouched_for=self._lease is not None and self._lease.claim.vouches_for(self._journal.token()),
                 memory=self._asked.memory,
                 stopper=stopper,
                 offline=self._asked is self.nobody,
@@ -213,8 +213,8 @@ class Session:
     def _alone(self, team: Team) -> Iterator[None]:
         """Hold the lease, and bring in what the team's lock says."""
         lease = team.lease_of(self.access().fingerprint)
-        lease.take(wait_s=self.options.wait_s, tell=self.tell)
         try:
+            lease.take(wait_s=self.options.wait_s, tell=self.tell)
             self._lease = lease
             team.lock.pull()
             yield

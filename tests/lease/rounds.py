@@ -21,7 +21,7 @@ from pathlib import Path
 from unittest.mock import patch
 from urllib.parse import urlsplit
 
-from kling_batch.records.lease import Holder
+from kling_batch.records.lease import NOBODY, Holder
 from kling_batch.records.object_store import ObjectDocuments
 from kling_batch.sandbox.app import SandboxServer
 from kling_batch.sandbox.quick import quick_clip
@@ -193,10 +193,9 @@ class _Round:
 
     def _holder(self) -> Holder | None:
         """Say who works, if it is one of ours that runs."""
-        found = self._documents.read(self._name)
-        holder = None if found is None else Holder.of(found)
+        holder = Holder.of(self._documents.read(self._name))
         pids = {process.pid for process in self._running.values() if process.poll() is None}
-        return holder if holder is not None and not holder.ended and holder.pid in pids else None
+        return holder if not holder.ended and holder.pid in pids else None
 
     def _act(self, what: str, holder: Holder) -> None:
         """Kill who works; or stop it for longer than its lease lasts, and let it go on once another has worked."""
@@ -216,8 +215,8 @@ class _Round:
         os.kill(holder.pid, signal.SIGCONT)
 
     def _was_succeeded(self, holder: Holder) -> bool:
-        found = self._documents.read(self._name)
-        return found is not None and Holder.of(found).run != holder.run
+        now = Holder.of(self._documents.read(self._name))
+        return now != NOBODY and now.run != holder.run
 
     def _look(self) -> None:
         """See who has ended, and begin again what is not done."""

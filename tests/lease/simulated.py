@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-from kling_batch.records.documents import Tag
-from kling_batch.records.lease import Claim, Holder
+from kling_batch.records.lease import NOBODY, Claim, Holder
+from kling_batch.records.object_store import Tag
 
 LIFE_S = 60.0
 SETTLE_S = 20.0
@@ -25,7 +25,6 @@ DRIFT = 0.1
 BOUND_S = LIFE_S / (1 + DRIFT) - LIFE_S / 2 / (1 - DRIFT) + SETTLE_S / (1 + DRIFT)
 """From the last moment at which a call is begun to the second look of the earliest successor, in true seconds."""
 _HORIZON_S = 1500.0
-_RENEWALS = 3
 _LOOKS = 12
 _ON_THE_WAY_S = 0.5
 _LATEST_S = 120.0
@@ -65,21 +64,15 @@ class ByCalendar(Claim):
 
     calendar: Callable[[], float]
 
-    def is_free(self, tag: Tag | None, holder: Holder, now: float) -> bool:
-        del tag, now
-        assert isinstance(holder, Content)
-        return holder.ended or self.calendar() - holder.at >= self.life_s
+    def is_free(self, tag: Tag | None, holder: Holder) -> bool:
+        del tag
+        return holder.ended or not isinstance(holder, Content) or self.calendar() - holder.at >= self.life_s
 
 
 class Unfenced(Claim):
     """Broken on purpose: whoever took the lease once believes that it is theirs."""
 
-    def may_send(self, now: float) -> bool:
-        del now
-        return True
-
-    def call_s(self, now: float) -> float:
-        del now
+    def call_s(self) -> float:
         return LIFE_S
 
 
@@ -87,7 +80,7 @@ class Credulous(Claim):
     """Broken on purpose: believes that a journal worked last because a lease that was never ended names it."""
 
     def vouches_for(self, journal: str | None) -> bool:
-        return self.before is not None and journal is not None and self.before.journal == journal
+        return journal is not None and self.before.journal == journal
 
 
 class Boastful(Claim):
@@ -130,7 +123,7 @@ class World:
         self.items = self.rng.randint(4, 16)
         self.deaf = self.rng.random() < 0.3
         """Whether the account shows nothing: then only a journal that worked last may go on."""
-        self.content: Content | None = None
+        self.content: Holder = NOBODY
         self.tag: Tag | None = None
         self.paid: list[Paid] = []
         self._tags = count(1)
@@ -259,7 +252,7 @@ class Process:
 
     def _run(self) -> Step:
         world = self.world
-        claim = self._kind(run=f"{self.number}.{self._life}.{world.now}", life_s=LIFE_S)
+        claim = self._kind(run=f"{self.number}.{self._life}.{world.now}", life_s=LIFE_S, clock=self.clock)
         if isinstance(claim, ByCalendar):
             claim.calendar = self.calendar
         if world.rng.random() < 0.2:
@@ -270,7 +263,7 @@ class Process:
         except StorageFailed:
             self._start(world.now + world.rng.uniform(1, 30))
             return
-        world.record.takeovers += claim.before is not None and not claim.before.ended
+        world.record.takeovers += not claim.before.ended
         working = [True]
         life = self._life
         world.at(world.now, lambda: self._go(self._keep(claim, working), life, None))
@@ -283,7 +276,7 @@ class Process:
             known |= world.visible(lag_s)
             knows_all = not world.deaf
         self._journal = (self._journal[0], known)
-        first = claim.before is None  # by a person's word, as with --unproven
+        first = claim.before == NOBODY  # by a person's word, as with --unproven
         for item in range(world.items):
             if not (knows_all or first):
                 break
@@ -303,10 +296,10 @@ class Process:
 
     def _unlock(self) -> Step:
         """Do what a person does who is impatient, whether the holder is gone or not."""
-        world, claim = self.world, self._kind(run=f"unlock {self.number}", life_s=LIFE_S)
+        world, claim = self.world, self._kind(run=f"unlock {self.number}", life_s=LIFE_S, clock=self.clock)
         try:
             claim.after, holder = yield Request(lambda: (world.tag, world.content))
-            if holder is not None and not holder.ended and (yield from self._write(claim)) is not None:
+            if not holder.ended and (yield from self._write(claim)):
                 world.record.unlocked += 1
                 yield Sleep(holder.life_s)
                 yield from self._write(claim, ended=True)
@@ -319,12 +312,13 @@ class Process:
 
     def _try(self, claim: Claim) -> Step:
         world = self.world
+        may_write = claim.holds
         while True:
-            tag, holder = yield Request(lambda: (world.tag, world.content))
-            if not claim.may_write(tag, holder, self.clock()):
-                return holder
-            if (yield from self._write(claim)) is not None:
+            if may_write and (yield from self._write(claim)):
                 return None
+            tag, holder = yield Request(lambda: (world.tag, world.content))
+            if not (may_write := claim.may_write(tag, holder)):
+                return holder
 
     def _write(self, claim: Claim, *, ended: bool = False, journal: str | None = None) -> Step:
         world, began = self.world, self.clock()
@@ -334,11 +328,11 @@ class Process:
         tag = yield Request(lambda: world.write(content, after))
         if tag is not None:
             claim.wrote(tag, began)
-        return tag
+        return tag is not None
 
     def _keep(self, claim: Claim, working: list[bool]) -> Step:
         while True:
-            yield Sleep(max(LIFE_S / _LOOKS, claim.renew_at - self.clock()))
+            yield Sleep(claim.pause_s())
             if not working[0] or claim.lost_to is not None:
                 return
             try:
@@ -347,7 +341,7 @@ class Process:
                 continue
 
     def _renew(self, claim: Claim) -> Step:
-        if claim.lost_to is None and (yield from self._write(claim)) is None:
+        if claim.lost_to is None:
             yield from self._try(claim)
 
     def _pay(self, claim: Claim, item: int) -> Step:
@@ -358,15 +352,15 @@ class Process:
         if rng.random() < 0.3:
             self._copies.append(self._journal)
         for _ in range(3):
-            if claim.may_send(self.clock()):
+            if (left_s := claim.call_s()) > 0:
                 break
             try:
                 yield from self._renew(claim)
             except StorageFailed:
                 return False
-        if not claim.may_send(self.clock()):
+        if left_s <= 0:
             return False
-        checked, left_s = world.now, claim.call_s(self.clock())
+        checked = world.now
         takes_s = rng.choice((0.01, 0.01, 0.01, rng.uniform(0, LIFE_S)))
         yield Sleep(min(takes_s, left_s))
         if takes_s > left_s:

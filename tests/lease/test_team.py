@@ -14,9 +14,8 @@ import pytest
 
 from kling_batch.errors import DiskUnusable
 from kling_batch.records import lease as leases
-from kling_batch.records.documents import Tag
 from kling_batch.records.lease import Lease
-from kling_batch.records.object_store import ObjectDocuments
+from kling_batch.records.object_store import ObjectDocuments, Tag
 from kling_batch.service.auth import Keys
 from tests.promises.machine import Machine
 from tests.promises.service import KEY, Call, Service
@@ -51,9 +50,7 @@ def dead(documents: ObjectDocuments, service: Service, monkeypatch: pytest.Monke
 
 def object_of(documents: ObjectDocuments, service: Service) -> Any:
     """Read the lease past the program."""
-    found = documents.read(f"leases/{account(service)}/set.json")
-    assert found is not None
-    return json.loads(found.data)
+    return json.loads(documents.read(f"leases/{account(service)}/set.json").data)
 
 
 def test_a_run_holds_the_lease_and_ends_it(
@@ -121,9 +118,9 @@ def test_a_run_that_was_taken_over_sends_nothing_more(
     mine = Lease(documents, account(service), "set")
 
     def take_over(call: Call) -> None:
-        if call.kind == "list" and (holder := mine.look()) is not None and holder.pid:
+        if call.kind == "list" and (holder := mine.look()).pid and not holder.ended:
             mine._me = replace(mine._me, pid=0, who="a thief")
-            monkeypatch.setattr(mine._claim, "is_free", lambda *_: True)
+            monkeypatch.setattr(mine.claim, "is_free", lambda *_: True)
             mine._try()
 
     service.meddle = take_over
@@ -168,8 +165,7 @@ def test_storage_that_ignores_conditions_is_refused(
     real = ObjectDocuments.write
 
     def careless(self: ObjectDocuments, name: str, data: bytes, **_: Tag | None) -> Tag | None:
-        found = self.read(name)
-        return real(self, name, data, after=None if found is None else found.tag)
+        return real(self, name, data, after=self.read(name).tag)
 
     monkeypatch.setattr(ObjectDocuments, "write", careless)
     done = machines().run("--yes", "--store", store)

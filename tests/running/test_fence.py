@@ -35,9 +35,10 @@ class SlowService:
 
 
 class LeaseOfLooks:
-    """A lease that is found renewed at so many looks."""
+    """A lease, and the claim on it, that is found renewed at so many looks."""
 
     def __init__(self, renewed: int, service: SlowService) -> None:
+        self.claim = self
         self._left = renewed
         self._service = service
 

@@ -26,7 +26,7 @@ def command(project: Project, store: str | Path | None, consented: bool) -> int:
     """
     lease = team_of(store, project).lease_of(own_access().fingerprint)
     holder = lease.look()
-    if holder is None:
+    if holder.ended:
         say("No run holds the lease.", err=True)
         return 0
     say(f"Held by {holder}.")
