@@ -328,10 +328,10 @@ class _Delivery:
     def _is_needed(self, audio_format: str) -> bool:
         """Whether a file of the sound is needed as it was delivered: to stand somewhere, or to be finished."""
         work, take = self.work, self.work.take
-        known = work.known_files.get(audio_format)
-        if not take.job.finish or audio_format in take.job.as_delivered or not work.known_files:
+        known = work.facts.known_files.get(audio_format)
+        if not take.job.finish or audio_format in take.job.as_delivered or not work.facts.known_files:
             return True
-        beside = work.beside.get(audio_format)
+        beside = work.facts.sources.get(audio_format)
         is_lead = audio_format == lead_of(take.job.formats) and self.finished is None
         stands = known is not None and known.path != take.source_path(audio_format) and is_file(self.out, known.path)
         return is_lead or stands or (beside is not None and beside.lacks)
@@ -342,11 +342,11 @@ class _Delivery:
         rejected = rejecting(work.row.remarks)
         if not rejected:
             await self._place_delivered()
-        if work.made_before:
+        if work.facts.made_before:
             await to_its_end(self.ports.offload(self.finishing.clear_made, finished))
         sources = []
         for name in take.job.formats:
-            if (file := self.placed.get(name)) is None and (known := work.known_files.get(name)) is not None:
+            if (file := self.placed.get(name)) is None and (known := work.facts.known_files.get(name)) is not None:
                 record = replace(known, path=take.source_path(name))
                 file = PlacedFile(external_id=work.external_id, record=record, mtime_ns=0)
             sources += [] if file is None else [file]
@@ -367,7 +367,7 @@ class _Delivery:
             target = self._target(name)
             if path != self._partial(target):
                 continue
-            if target.path != self.work.take.path(name) or self.work.presence.get(name) is Presence.EDITED:
+            if target.path != self.work.take.path(name) or self.work.facts.presence.get(name) is Presence.EDITED:
                 path.unlink(missing_ok=True)
                 continue
             record = self.placed[name].record
@@ -382,7 +382,7 @@ class _Delivery:
             self.placed[name] = replace(file, shape=shape)
 
     def _target(self, audio_format: str) -> Target:
-        work, take, known = self.work, self.work.take, self.work.known_files.get(audio_format)
+        work, take, known = self.work, self.work.take, self.work.facts.known_files.get(audio_format)
         kind = kind_of(take.job)
         job = take.job
         return Target(
@@ -437,7 +437,7 @@ class _Delivery:
     def _hand_over(self, target: Target) -> bool:
         """See that a file whose hash is known is in the store. Blocks."""
         sha256, copies = target.sha256 or "", self.deliveries.copies
-        known = self.work.known_files[target.audio_format]
+        known = self.work.facts.known_files[target.audio_format]
         if copies.has(sha256):
             return True
         here = find(self.out, places(self.work.take, known), sha256)
@@ -449,7 +449,7 @@ class _Delivery:
         fetched = self.done.fetched.get(audio_format) if self.done is not None else None
         if self.done is None or fetched is None or not self._presence(target).lacks:
             return None
-        if audio_format in work.known_files:
+        if audio_format in work.facts.known_files:
             self._restored()
         finished, sound = self.done.finished, fetched.sound
         if work.take.job.finish and not target.final and finished is not None and not rejecting(finished.remarks):
@@ -471,13 +471,13 @@ class _Delivery:
     def _presence(self, target: Target) -> Presence:
         """Say how a file stood where it goes."""
         work, name = self.work, target.audio_format
-        standing = work.presence if target.path == work.take.path(name) else work.beside
+        standing = work.facts.presence if target.path == work.take.path(name) else work.facts.sources
         return standing.get(name, Presence.NEVER)
 
     async def _known(self, audio_format: str) -> PlacedFile | None:
         """Take a file whose hash is known from where it is; None where it is nowhere near."""
         work, target = self.work, self._target(audio_format)
-        known = work.known_files.get(audio_format)
+        known = work.facts.known_files.get(audio_format)
         if known is None:
             return None
         presence = self._presence(target)
@@ -566,7 +566,7 @@ class _Delivery:
         if replaced is None:
             return
         where = replaced.relative_to(self.out).as_posix()
-        presence = self.work.presence.get(target.audio_format, Presence.NEVER)
+        presence = self.work.facts.presence.get(target.audio_format, Presence.NEVER)
         if presence is Presence.MODIFIED:
             self.warnings.append(f"{target.path}: the original is back, and what stood there is kept as {where}")
         elif presence is Presence.NEVER and await self.ports.offload(self.deliveries.is_edited, self.out, where):

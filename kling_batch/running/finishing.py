@@ -139,7 +139,7 @@ class Finishing:
             return None
         found = []
         for name in job.finish["formats"]:
-            known = work.finished_files.get(name)
+            known = work.facts.finished_files.get(name)
             file = None if known is None else await self.ports.offload(self._take, known)
             if file is None:
                 return None
@@ -148,14 +148,14 @@ class Finishing:
 
     def _take(self, known: FileRecord) -> PlacedFile | None:
         work, path = self.work, self.work.take.path(known.format)
-        record, presence = replace(known, path=path), work.presence.get(known.format, Presence.NEVER)
+        record, presence = replace(known, path=path), work.facts.presence.get(known.format, Presence.NEVER)
         if not presence.lacks:
             return self._placed(record, absent=presence is Presence.EDITED)
         coming = self._coming(known.format)
         paths = [] if known.path == path else [known.path]
         if not bring(self.out, paths, known.sha256, coming, self.copies):
             return None
-        self._place(coming, path, known.sha256, in_place_of=work.made_before)
+        self._place(coming, path, known.sha256, in_place_of=work.facts.made_before)
         return self._placed(record)
 
     async def make(
@@ -200,7 +200,7 @@ class Finishing:
         if rejecting(finished.remarks):
             await to_its_end(self.ports.offload(self._reject, at, finished))
             return finished, []
-        known = {(file.format, file.sha256) for file in work.finished_files.values()}
+        known = {(file.format, file.sha256) for file in work.facts.finished_files.values()}
         if exact and any((file.format, file.sha256) not in known for file in finished.files):
             return finished, None
         return finished, await to_its_end(self.ports.offload(self._place_all, finished))
@@ -228,7 +228,7 @@ class Finishing:
         files = [self._placed_made(file) for file in finished.files]
         if files:
             self._clear(self._before(), but={file.record.path for file in files})
-        for file in self.work.known_files.values():
+        for file in self.work.facts.known_files.values():
             kept = rejected_path(self.work.take.path(file.format), file.sha256)
             for path in (kept, f"{kept}.txt"):
                 if is_file(self.out, path):
@@ -236,7 +236,7 @@ class Finishing:
         return files
 
     def _placed_made(self, file: MadeFile) -> PlacedFile:
-        path, presence = self.work.take.path(file.format), self.work.presence.get(file.format)
+        path, presence = self.work.take.path(file.format), self.work.facts.presence.get(file.format)
         record = FileRecord(
             path=path,
             format=file.format,
@@ -261,7 +261,7 @@ class Finishing:
 
     def _before(self) -> list[FileRecord]:
         """Name the files of this very sound that stood in the folder: those as delivered are kept elsewhere by now."""
-        return [*self.work.known_files.values(), *self.work.made_before]
+        return [*self.work.facts.known_files.values(), *self.work.facts.made_before]
 
     def clear_made(self, finished: Iterable[PlacedFile]) -> None:
         """Take away what was made of this very sound before, also where it stands as the chosen take. Blocks.
@@ -272,7 +272,7 @@ class Finishing:
             finished: What is made of it now.
         """
         job, now = self.work.take.job, {file.record.sha256 for file in finished}
-        gone = [file for file in self.work.made_before if file.sha256 not in now]
+        gone = [file for file in self.work.facts.made_before if file.sha256 not in now]
         picked = [replace(file, path=job.picked_path(file.format)) for file in gone if job.picked_stem]
         self._clear([*gone, *picked], but={self.work.take.path(name) for name in job.outputs})
 

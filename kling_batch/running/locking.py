@@ -189,7 +189,7 @@ async def to_its_end(writing: Awaitable[T]) -> T:
 def _entry_of(work: Work, base: Lock) -> LockEntry:
     """Make a finished take's entry, with what was said of it: of the take, and of the sound if it was locked before."""
     take, row = work.take, work.row
-    known = [work.moved, base.entries.get(take.key), base.retired.get(row.external_id)]
+    known = [work.facts.moved, base.entries.get(take.key), base.retired.get(row.external_id)]
     there = [entry for entry in known if entry is not None]
     said = there[0] if there else None
     same = next((entry for entry in there if entry.external_id == row.external_id), None)

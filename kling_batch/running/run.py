@@ -427,7 +427,7 @@ def _placed(out: Path, work: Work) -> Iterator[PlacedFile]:
     """Note how the files of a kept take stand."""
     for record in work.all_files:
         finished = record not in work.sources
-        standing = work.presence if finished or record in work.files else work.beside
+        standing = work.facts.presence if finished or record in work.files else work.facts.sources
         absent = standing.get(record.format) is not Presence.PRESENT
         yield replace(placed_now(out, record, work.external_id, absent=absent), finished=finished)
 

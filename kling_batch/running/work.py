@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from kling_batch.delivery.place import rejected_path
@@ -24,7 +24,7 @@ from kling_batch.model import (
 from kling_batch.planning.plan import Action, Step
 from kling_batch.records.attempts import Attempt, Stage
 from kling_batch.records.lock import LockEntry
-from kling_batch.records.state import Presence, TakeState
+from kling_batch.records.state import TakeState
 from kling_batch.running.decide import withdrawn
 from kling_batch.running.endings import rejection, unknown
 
@@ -36,16 +36,13 @@ class Work:
     `looked_for` tells that this run has looked for this attempt on the account, or made the one before itself.
     `posted` tells that this run made the call that the task came from; `task` is what the service last said;
     `earlier_units` were charged for attempts that failed; `in_flight_since` is when its task was made, on the monotonic
-    clock. `known_files` are what the files have to be where they were delivered before, by format, `finished_files`
-    what was made of them, as it is asked for, and `made_before` all that was; `presence` is how the wanted formats
-    stood, and `beside` how the sources did that are to stand beside them; `moved` is the lock's entry of the renamed
-    job whose sound it takes over. `files` are what came of it, and `sources` the same as it was delivered. `rolls` is
-    how often another sound may be made in place of a rejected one. An `orphan` is not asked for this time: it is only
-    watched, since it holds a slot. `worker` is who fetched or finished it elsewhere. `unsettled` says why it
-    is not known whether its call made a task.
+    clock. `facts` are what was known of it when the run was planned. `files` are what came of it, and `sources` the
+    same as it was delivered. `rolls` is how often another sound may be made in place of a rejected one. An `orphan` is
+    not asked for this time: it is only watched, since it holds a slot. `worker` is who fetched or finished it
+    elsewhere. `unsettled` says why it is not known whether its call made a task.
     """
 
-    take: Take
+    facts: TakeState
     row: Attempt
     order: int = 0
     origin: Origin = Origin.GENERATED
@@ -56,12 +53,6 @@ class Work:
     earlier_units: Decimal = NOTHING
     in_flight_since: float = 0.0
     task: Task | None = None
-    known_files: Mapping[str, FileRecord] = field(default_factory=dict)
-    finished_files: Mapping[str, FileRecord] = field(default_factory=dict)
-    made_before: tuple[FileRecord, ...] = ()
-    presence: Mapping[str, Presence] = field(default_factory=dict)
-    beside: Mapping[str, Presence] = field(default_factory=dict)
-    moved: LockEntry | None = None
     rolls: int = 0
     files: tuple[FileRecord, ...] = ()
     sources: tuple[FileRecord, ...] = ()
@@ -70,6 +61,11 @@ class Work:
     error: TakeError | None = None
     worker: str | None = None
     unsettled: str = "the answer to its submission was lost and the run stopped before it was settled"
+
+    @property
+    def take(self) -> Take:
+        """What is asked for."""
+        return self.facts.take
 
     @property
     def external_id(self) -> str:
@@ -111,23 +107,21 @@ class Work:
 
     def next_roll(self, run_id: int) -> None:
         """Go on to another sound, in place of one that was rejected."""
-        self.take = replace(self.take, edition=self.take.edition + 1)
+        self.facts = nothing_known(replace(self.take, edition=self.take.edition + 1))
         self.row = first_row(self.take, run_id)
         self.rolls -= 1
         self.origin = Origin.GENERATED
         self.posted = self.looked_for = False
         self.resends, self.earlier_units, self.task = 0, NOTHING, None
-        self.known_files, self.finished_files, self.made_before = {}, {}, ()
-        self.presence, self.beside, self.moved = {}, {}, None
         self.sources = self.files = self.warnings = ()
 
     def as_known(self) -> None:
         """Take what is known of the files for what came of it."""
-        job, rejected = self.take.job, rejecting(self.row.remarks)
-        known = dict(self.known_files)
+        facts, job, rejected = self.facts, self.take.job, rejecting(self.row.remarks)
+        known = dict(facts.known_files)
         if job.finish:
-            known |= {file.format: file for file in self.made_before} | dict(self.finished_files)
-        self.sources = tuple(self.known_files[name] for name in job.formats if name in self.known_files)
+            known |= {file.format: file for file in facts.made_before} | dict(facts.finished_files)
+        self.sources = tuple(facts.known_files[name] for name in job.formats if name in facts.known_files)
         self.files = () if rejected else tuple(known[name] for name in job.outputs if name in known)
         self.error = rejection(self.row, rejected) if rejected else None
 
@@ -162,6 +156,11 @@ class Work:
             return self.sources if self.take.job.finish else ()
         kept = ((file, rejected_path(self.take.path(file.format), file.sha256)) for file in self.sources)
         return tuple(replace(file, path=path) for file, path in kept)
+
+
+def nothing_known(take: Take) -> TakeState:
+    """Say of a take that it was never made."""
+    return TakeState(take=take, external_id=external_task_id(take), known_files={}, presence={})
 
 
 def first_row(take: Take, run_id: int, *, attempt: int = 1) -> Attempt:
@@ -199,21 +198,15 @@ def work_of(step: Step, facts: TakeState, *, run_id: int, order: int) -> Work:
     if row.stage is Stage.DELIVERED:
         row = replace(row, recipe=facts.recipe, remarks=facts.remarks)
     return Work(
-        take=take,
+        facts=facts,
         row=row,
         order=order,
         earlier_units=earlier_units,
-        known_files=facts.known_files,
-        finished_files=facts.finished_files,
-        made_before=facts.made_before,
-        presence=facts.presence,
-        beside=facts.sources,
         rolls=step.rolls,
         origin=Origin.KEPT if step.action is Action.FINISH else Origin.GENERATED,
         warnings=tuple(
             f"{path}: edited; it is kept, and --restore-edited puts the original back" for path in facts.edited
         ),
-        moved=facts.moved,
     )
 
 
@@ -238,7 +231,7 @@ def _row_of(entry: LockEntry, paid_by: int) -> Attempt:
 def orphans(project: str, known: Mapping[str, Attempt], wanted: set[str]) -> list[Work]:
     """Find tasks of this journal that are not asked for this time and may still run: they hold slots."""
     return [
-        Work(take=_orphan(project, row), row=row, orphan=True)
+        Work(facts=nothing_known(_orphan(project, row)), row=row, orphan=True)
         for row in known.values()
         if row.stage in {Stage.INTENT, Stage.CREATED} and row.external_id not in wanted
     ]

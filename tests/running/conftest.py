@@ -28,7 +28,7 @@ from kling_batch.running.reading import Reader
 from kling_batch.running.reconcile import Reconciler
 from kling_batch.running.scheduler import Scheduler
 from kling_batch.running.slots import HeldSlots
-from kling_batch.running.work import Work, first_row
+from kling_batch.running.work import Work, first_row, nothing_known
 
 
 class SlowJournal:
@@ -53,7 +53,7 @@ def work() -> Work:
     source = Source(path="m", line=1)
     job = Job(project="p", id="door", kind="text-to-audio", request=request, formats=("wav",), source=source)
     take = Take(job=job, number=1, edition=1, stem="door-01")
-    return Work(take=take, row=first_row(take, 1))
+    return Work(facts=nothing_known(take), row=first_row(take, 1))
 
 
 class Answering:

@@ -14,7 +14,7 @@ from kling_batch.events import Event, Warned
 from kling_batch.model import Audio, Task, TaskStatus
 from kling_batch.records.attempts import Stage
 from kling_batch.running.engine import Engine
-from kling_batch.running.work import Work, first_row
+from kling_batch.running.work import Work, first_row, nothing_known
 from kling_batch.service.outcomes import Created
 from tests.chaos.virtual import Time, VirtualClock, run_virtual
 
@@ -36,7 +36,7 @@ class Thinking:
 def spoken(work: Work) -> Work:
     job = replace(work.take.job, kind="text-to-speech", request={"text": "Hello"}, formats=("mp3",))
     take = replace(work.take, job=job)
-    return Work(take=take, row=first_row(take, 1))
+    return Work(facts=nothing_known(take), row=first_row(take, 1))
 
 
 @pytest.mark.parametrize("stopped_after_s", [None, 3.0], ids=["left alone", "stopped"])

@@ -27,7 +27,7 @@ from kling_batch.running.copies import Copies
 from kling_batch.running.deliver import Deliveries
 from kling_batch.running.finishing import Siblings
 from kling_batch.running.locking import LockKeeper
-from kling_batch.running.work import Work, first_row
+from kling_batch.running.work import Work, first_row, nothing_known
 from kling_batch.service.outcomes import Absent, Found
 
 SETTLE_S = 20.0
@@ -127,7 +127,8 @@ class Home:
         url = f"https://files.test/{name}.wav"
         self.world.files[f"/{name}.wav"] = list(answers)
         self.world.tasks[f"task-{name}"] = [{"wav": url}]
-        return Work(take=take, row=row, task=finished(f"task-{name}", {"wav": url}), **facts)
+        known = replace(nothing_known(take), **facts)
+        return Work(facts=known, row=row, task=finished(f"task-{name}", {"wav": url}))
 
     def deliver(self, *works: Work, workers: int = 2, downloader: Any = None) -> Work:
         """Bring the files of takes home; gives the first of them."""

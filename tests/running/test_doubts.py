@@ -8,7 +8,7 @@ import pytest
 
 from kling_batch.model import Job, Source, Take
 from kling_batch.running.doubts import Doubts
-from kling_batch.running.work import Work, first_row
+from kling_batch.running.work import Work, first_row, nothing_known
 from kling_batch.service.codes import reaction
 from kling_batch.service.outcomes import Refused
 
@@ -24,7 +24,7 @@ def take(job: str, number: int = 1) -> Work:
     source = Source(path="m", line=1)
     of = Job(project="p", id=job, kind="text-to-audio", formats=("wav",), request={"prompt": "A"}, source=source)
     made = Take(job=of, number=number, edition=1, stem=f"{job}-{number:02}")
-    return Work(take=made, row=first_row(made, 1))
+    return Work(facts=nothing_known(made), row=first_row(made, 1))
 
 
 def doubts_of(*refusals: tuple[Work, int], **facts: Any) -> Doubts:

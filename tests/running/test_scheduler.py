@@ -13,7 +13,7 @@ from kling_batch.planning.spending import Budget
 from kling_batch.records.account import Control, Knowledge
 from kling_batch.records.attempts import Stage
 from kling_batch.running.scheduler import Create, LookAgain, LookUp, Prove, Scheduler, Settle
-from kling_batch.running.work import Work, first_row
+from kling_batch.running.work import Work, first_row, nothing_known
 from kling_batch.service.codes import reaction
 from kling_batch.service.outcomes import Refused
 
@@ -50,7 +50,7 @@ def takes(count: int) -> list[Work]:
             source=Source(path="m", line=1),
         )
         take = Take(job=job, number=1, edition=1, stem=f"job-{number}-01")
-        made.append(Work(take=take, row=first_row(take, 1), order=number))
+        made.append(Work(facts=nothing_known(take), row=first_row(take, 1), order=number))
     return made
 
 
