@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from functools import cache, cached_property
 from math import isfinite
@@ -11,15 +12,11 @@ from typing import TYPE_CHECKING, Any
 from kling_batch.catalog import DEFAULT, kind
 from kling_batch.catalog.manifest import Part, manifest_schema
 from kling_batch.manifest.messages import allowed, report, shown
-from kling_batch.manifest.nodes import TEXT_FIELDS, plain
+from kling_batch.manifest.nodes import TEXT_FIELDS, Node, Page, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
     from jsonschema.exceptions import ValidationError
     from jsonschema.protocols import Validator
-
-    from kling_batch.manifest.nodes import Node, Page
 
 
 class Checker:

@@ -9,17 +9,13 @@ from __future__ import annotations
 import csv
 import io
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import islice
 from re import IGNORECASE, escape
 from re import compile as regex
-from typing import TYPE_CHECKING
 
 from kling_batch.manifest.nodes import MAX_COLUMNS, Page, Table, Unreadable, cell, line_and_ordinal, line_starts
 from kling_batch.text import counted
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _SEPARATOR_LINE = regex(r'"?sep=([^\w"\s]|\t)"?[,;\t]*(?:\r\n|\r|\n|\Z)', IGNORECASE)
 """What Excel writes, and asks for, in the first line of a table."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from itertools import product
 from math import prod
 from re import compile as regex
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from kling_batch.catalog import Kind, kind
 from kling_batch.catalog.finish import sounds_of
@@ -17,17 +18,12 @@ from kling_batch.catalog.paths import filled, folded, path_problem
 from kling_batch.errors import MOST_PROBLEMS
 from kling_batch.manifest.check import Checker, refusal
 from kling_batch.manifest.finishing import Flaw, Said, checks_of, flaws_of, recipe_of
+from kling_batch.manifest.inputs import Inputs
 from kling_batch.manifest.messages import near, shown
-from kling_batch.manifest.nodes import ListNode, MapNode
+from kling_batch.manifest.nodes import ListNode, MapNode, Node, Page
+from kling_batch.manifest.settings import PathTemplate, Settings
 from kling_batch.manifest.templates import Template, TemplateError, parse, slug
 from kling_batch.model import ANY_FORMAT, SOURCES, InputFile, Job, Source, Take
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-
-    from kling_batch.manifest.inputs import Inputs
-    from kling_batch.manifest.nodes import Node, Page
-    from kling_batch.manifest.settings import PathTemplate, Settings
 
 MAX_TAKES = 1_000_000
 """How many takes a manifest may ask for. More is a slip of the finger, refused before it fills the memory."""

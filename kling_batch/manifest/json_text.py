@@ -5,12 +5,9 @@ from __future__ import annotations
 import json
 from re import Match
 from re import compile as regex
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from kling_batch.manifest.nodes import MAX_DEPTH, ListNode, MapNode, Node, Scalar, Unreadable
-
-if TYPE_CHECKING:
-    from kling_batch.manifest.nodes import Page
+from kling_batch.manifest.nodes import MAX_DEPTH, ListNode, MapNode, Node, Page, Scalar, Unreadable
 
 _STRING = r'"[^"\\]*(?:\\.[^"\\]*)*"'
 _BEGINNING = regex(rf'{_STRING}|[\[{{]|[^\s,:"\[\]{{}}]+')

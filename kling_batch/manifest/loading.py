@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path, PureWindowsPath
 from re import compile as regex
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kling_batch.catalog import kinds
 from kling_batch.catalog.manifest import manifest_schema
@@ -12,16 +12,13 @@ from kling_batch.errors import ManifestInvalid, UsageError
 from kling_batch.manifest.check import Checker
 from kling_batch.manifest.expand import Expansion
 from kling_batch.manifest.inputs import Inputs
-from kling_batch.manifest.nodes import ListNode, MapNode, Scalar
+from kling_batch.manifest.nodes import Document, ListNode, MapNode, Scalar
 from kling_batch.manifest.reading import form_of, read_document
 from kling_batch.manifest.settings import OfKind, Settings, settings_of
 from kling_batch.manifest.spreadsheet import NoSheet
 from kling_batch.manifest.tables import Columns, rows
 from kling_batch.manifest.templates import slug
 from kling_batch.model import Manifest
-
-if TYPE_CHECKING:
-    from kling_batch.manifest.nodes import Document
 
 _PROJECT = regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
 from re import IGNORECASE
 from re import compile as regex
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
-from kling_batch.manifest.nodes import ListNode, MapNode
+from kling_batch.manifest.nodes import ListNode, MapNode, Node, Page
 from kling_batch.manifest.scalars import number
 from kling_batch.text import counted
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
-
-    from kling_batch.manifest.nodes import Node, Page
 
 LIKE_A_KEY = regex(
     r"kling[_-].*|(?:.*[_-])?(?:api|access|secret|private)[_-]?key(?:[_-].*)?"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from re import compile as regex
-from typing import TYPE_CHECKING
 
 from kling_batch.disk import MOST_BYTES, open_file, refuse_outside
 from kling_batch.errors import ManifestInvalid, Problem, UsageError
@@ -15,9 +15,6 @@ from kling_batch.manifest.json_text import read_json, read_jsonl
 from kling_batch.manifest.nodes import Document, Node, Page, Table, Unreadable, places_in
 from kling_batch.manifest.spreadsheet import NoSheet, read_spreadsheet
 from kling_batch.manifest.yaml_text import read_yaml
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 FORMS = {
     ".yaml": "yaml", ".yml": "yaml", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv",

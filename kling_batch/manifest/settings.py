@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from kling_batch.catalog import DEFAULT, Kind, kind, kinds
 from kling_batch.catalog.manifest import manifest_schema
 from kling_batch.manifest.finishing import Said, over
 from kling_batch.manifest.messages import KEY_ADVICE, LIKE_A_KEY
-from kling_batch.manifest.nodes import MapNode, Node, Scalar
+from kling_batch.manifest.nodes import MapNode, Node, Page, Scalar
 from kling_batch.manifest.templates import Template, TemplateError, parse
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
-
-    from kling_batch.manifest.nodes import Page
 
 _DEFINITIONS = manifest_schema()["definitions"]
 _NO_META: Mapping[str, str] = {}

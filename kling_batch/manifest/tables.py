@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from kling_batch.catalog import DEFAULT, kinds
 from kling_batch.catalog.manifest import manifest_schema
 from kling_batch.manifest.messages import shown, unknown_name
-from kling_batch.manifest.nodes import ListNode, MapNode, Node, Scalar, Table, line_and_ordinal
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
-
-    from kling_batch.manifest.nodes import Document, Page
+from kling_batch.manifest.nodes import Document, ListNode, MapNode, Node, Page, Scalar, Table, line_and_ordinal
 
 _COLUMNS = manifest_schema()["definitions"][DEFAULT]["from"]["properties"]["columns"]
 FIELDS = tuple(_COLUMNS["properties"])

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from re import compile as regex
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _TOKEN = regex(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 _WIDTH = regex(r"take:0([1-9])")

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import yaml
 
-from kling_batch.manifest.nodes import MAX_DEPTH, ListNode, MapNode, Node, Scalar, Unreadable
+from kling_batch.manifest.nodes import MAX_DEPTH, ListNode, MapNode, Node, Page, Scalar, Unreadable
 from kling_batch.manifest.scalars import resolve
 from kling_batch.manifest.yaml_errors import worded
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from kling_batch.manifest.nodes import Page
 
 MAX_ALIASED = 2_000_000
 """How many values aliases may stand for in all. A few lines of nested aliases can stand for billions."""
