@@ -13,11 +13,12 @@ import io
 import json
 import re
 from collections.abc import Iterator, Mapping
+from typing import Any
 
-from kling_batch.catalog import LENGTH, WORDS, kind_of
-from kling_batch.clock import iso
+from kling_batch.catalog import LENGTH, WORDS
 from kling_batch.model import RunResult, Shape, TakeResult
-from kling_batch.report.facts import as_paid, levels, units_text
+from kling_batch.report.facts import as_paid
+from kling_batch.report.json_ import as_json
 
 COLUMNS = (
     "job_id", "take", "status", "origin", WORDS, LENGTH, "external_task_id", "task_id", "attempts", "units",
@@ -47,7 +48,8 @@ def pieces(result: RunResult, shapes: Mapping[str, Shape]) -> Iterator[str]:
     for take in as_paid(result).takes:
         line.seek(0)
         line.truncate()
-        writer.writerow(defused(cell) if isinstance(cell, str) else cell for cell in _row(take, shapes))
+        row = _row(take, shapes)
+        writer.writerow(defused(cell) if isinstance(cell := row[name], str) else cell for name in COLUMNS)
         yield line.getvalue()
 
 
@@ -56,31 +58,17 @@ def defused(text: str) -> str:
     return _FORMULA.sub(r"\1'", text)
 
 
-def _row(result: TakeResult, shapes: Mapping[str, Shape]) -> list[str | float]:
-    job, error = result.take.job, result.error
-    return [
-        job.id,
-        str(result.take.number),
-        result.status,
-        result.origin or "",
-        kind_of(job).words_of(job),
-        "" if (length := kind_of(job).length_of(job)) is None else str(length),
-        result.external_id,
-        result.task_id or "",
-        str(result.attempts),
-        units_text(result.units),
-        ";".join(file.path for file in result.files),
-        ";".join(file.sha256 for file in result.files),
-        ";".join(job.tags),
-        json.dumps(dict(job.meta), ensure_ascii=False),
-        "" if error is None or error.code is None else str(error.code),
-        "" if error is None else error.message,
-        "" if error is None or error.hint is None else error.hint,
-        iso(result.submitted_at) or "",
-        iso(result.finished_at) or "",
-        ";".join(result.warnings),
-        result.voice_id or "",
-        ";".join(file.path for file in result.sources),
-        *("" if level is None else level for level in levels(result, shapes).values()),
-        ";".join(f"{remark.then}: {remark.words}" for remark in result.remarks),
-    ]
+def _row(result: TakeResult, shapes: Mapping[str, Shape]) -> dict[str, Any]:
+    """Give what `report.json` says of a take, in cells."""
+    row = as_json(result, shapes)
+    error = row["error"] or {}
+    return row | {
+        "files": ";".join(file["path"] for file in row["files"]),
+        "sha256": ";".join(file["sha256"] for file in row["files"]),
+        "tags": ";".join(row["tags"]),
+        "meta": json.dumps(row["meta"], ensure_ascii=False),
+        **{f"error_{name}": error.get(name) for name in ("code", "message", "hint")},
+        "warnings": ";".join(row["warnings"]),
+        "sources": ";".join(file["path"] for file in row["sources"]),
+        "remarks": ";".join(f"{remark['then']}: {remark['words']}" for remark in row["remarks"]),
+    }

@@ -31,11 +31,12 @@ def pieces(result: RunResult, shapes: Mapping[str, Shape]) -> Iterator[str]:
     }
     yield "{" + "".join(f"{_encode(name)}: {_encode(value)},\n " for name, value in head.items()) + '"takes": ['
     for index, take in enumerate(result.takes):
-        yield ("," if index else "") + "\n  " + _encode(_take(take, shapes))
+        yield ("," if index else "") + "\n  " + _encode(as_json(take, shapes))
     yield "]}\n"
 
 
-def _take(result: TakeResult, shapes: Mapping[str, Shape]) -> dict[str, Any]:
+def as_json(result: TakeResult, shapes: Mapping[str, Shape]) -> dict[str, Any]:
+    """Give a take as the schema has it."""
     job, error = result.take.job, result.error
     return {
         "job_id": job.id,
