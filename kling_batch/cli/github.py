@@ -9,74 +9,50 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from kling_batch.cli.output import annotate
 from kling_batch.disk import inside
-from kling_batch.errors import KlingBatchError, ManifestInvalid, Problem
+from kling_batch.errors import KlingBatchError, Problem
 from kling_batch.model import RunResult
-
-if TYPE_CHECKING:
-    from kling_batch.report import Summary
-    from kling_batch.report.github import Note
+from kling_batch.report import github
+from kling_batch.report.facts import as_paid, summary
+from kling_batch.report.github import Note
 
 
 def tell(result: RunResult, out: Path) -> None:
     """Annotate what needs a person, add the report to the step's summary, and set the step's outputs."""
     if not _in_actions():
         return
-    from kling_batch.report.facts import as_paid, summary
-    from kling_batch.report.github import notes_of
-
-    _annotate(notes_of(result))
-    _tell_totals(summary(as_paid(result)), result.exit_status, out)
+    outputs = github.outputs_of(summary(as_paid(result)), result.exit_status, out)
+    _annotate(github.notes_of(result))
+    _append("GITHUB_STEP_SUMMARY", lambda size: github.summary_text(_report_in(out), github.SUMMARY_BYTES - size))
+    _append("GITHUB_OUTPUT", lambda _size: github.output_lines(outputs))
 
 
 def tell_notes(notes: Iterable[Note], exit_status: int, *, err: bool = False) -> None:
     """Annotate what a command found, and set the step's outputs `status` and `exit-status`."""
     if not _in_actions():
         return
-    from kling_batch.report import github
-
     _annotate(notes, err=err)
     _append("GITHUB_OUTPUT", lambda _size: github.output_lines(github.status_outputs(exit_status)))
 
 
 def tell_error(error: KlingBatchError) -> None:
     """Annotate what ended a command early; a manifest's problems each at its line."""
-    if not _in_actions():
-        return
-    from kling_batch.report.github import Note, problem_note
-
-    if isinstance(error, ManifestInvalid):
-        notes = [problem_note(problem) for problem in error.problems]
-    else:
-        notes = [Note(level="error", message=f"{error.message} {error.hint or ''}".rstrip(), title="kling-batch")]
-    tell_notes(notes, int(error.exit_status), err=True)
+    tell_notes(github.error_notes(error), int(error.exit_status), err=True)
 
 
 def annotate_problem(problem: Problem) -> None:
     """Print a manifest's problem as an annotation, wherever the program runs."""
-    from kling_batch.report.github import problem_note
-
-    annotate(_placed(problem_note(problem)))
+    annotate(_placed(github.problem_note(problem)))
 
 
 def _in_actions() -> bool:
     return os.environ.get("GITHUB_ACTIONS") == "true"
 
 
-def _tell_totals(totals: Summary, exit_status: int, out: Path) -> None:
-    from kling_batch.report import github
-
-    _append("GITHUB_STEP_SUMMARY", lambda size: github.summary_text(_report_in(out), github.SUMMARY_BYTES - size))
-    _append("GITHUB_OUTPUT", lambda _size: github.output_lines(github.outputs_of(totals, exit_status, out)))
-
-
 def _annotate(notes: Iterable[Note], *, err: bool = False) -> None:
-    from kling_batch.report.github import within_limit
-
-    for note in within_limit(notes):
+    for note in github.within_limit(notes):
         annotate(_placed(note), err=err)
 
 
@@ -102,8 +78,6 @@ def _append(variable: str, text: Callable[[int], str]) -> None:
         with path.open("a", encoding="utf-8", errors="backslashreplace", newline="") as file:
             file.write(added)
     except OSError as error:
-        from kling_batch.report.github import Note
-
         words = f"${variable} cannot be written: {error.strerror or error}. The run itself is not affected."
         annotate(Note(level="warning", message=words, title="kling-batch"), err=True)
 

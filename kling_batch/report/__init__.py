@@ -10,7 +10,7 @@
     html       for ears, with page_data (the takes, as JSON) and page_chart (the history of the limit)
 
 Each reporter is a plain function from a `RunResult` to pieces of text, so that 100,000 takes need not stand in
-memory as one page. jinja2 and junitparser are imported when a report is written, not before.
+memory as one page. jinja2, junitparser and SQLite are imported when a report is written, not before.
 
     stats      many runs in one table, by pandas
 """
@@ -25,11 +25,10 @@ from stat import S_ISREG
 from kling_batch import __version__
 from kling_batch.disk import look
 from kling_batch.model import RunResult, Shape
-from kling_batch.records.snapshot import read_shapes
 from kling_batch.report.disk import write_whole
-from kling_batch.report.facts import Summary, money, summary
+from kling_batch.report.facts import money, summary
 
-__all__ = ["PAGES", "Summary", "summary", "write_reports"]
+__all__ = ["PAGES", "summary", "write_reports"]
 
 
 PAGES = ("report.csv", "report.md", "junit.xml", "report.html")
@@ -53,6 +52,7 @@ def write_reports(result: RunResult, out: Path, *, last: str | None = None) -> s
     Raises:
         DiskUnusable: A report cannot be written. Those before it are new, it and those after it are as before.
     """
+    from kling_batch.records.snapshot import read_shapes
     from kling_batch.report import json_
 
     digest = hashlib.sha256(repr(_beside(result)).encode())

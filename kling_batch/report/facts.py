@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import TypedDict
+from typing import Any
 
 from kling_batch.model import NOTHING, Job, RunResult, Shape, Status, TakeKey, TakeResult, rejecting
 from kling_batch.text import counted
@@ -26,37 +26,18 @@ _REPAIRS = {
 }
 
 
-class Summary(TypedDict):
-    """The totals, as `report.json` has them. Units are decimal strings, `seconds` is wall time."""
-
-    jobs: int
-    takes: int
-    succeeded: int
-    failed: int
-    rejected: int
-    pending: int
-    unknown: int
-    units: str
-    units_this_run: str
-    seconds: float
-    api_requests: int
-
-
-def summary(result: RunResult) -> Summary:
-    """Count a run."""
-    return Summary(
-        jobs=len({take.take.job.id for take in result.takes}),
-        takes=len(result.takes),
-        succeeded=result.count(Status.SUCCEEDED),
-        failed=result.count(Status.FAILED),
-        rejected=_rejected(result),
-        pending=result.count(Status.PENDING),
-        unknown=result.count(Status.UNKNOWN),
-        units=units_text(result.units),
-        units_this_run=units_text(result.units_this_run),
-        seconds=span_s(result.started_at, result.finished_at),
-        api_requests=result.api_requests,
-    )
+def summary(result: RunResult) -> dict[str, Any]:
+    """Count a run: the totals, as `report.json` has them. Units are decimal strings, `seconds` is wall time."""
+    return {
+        "jobs": len({take.take.job.id for take in result.takes}),
+        "takes": len(result.takes),
+        **{status.value: result.count(status) for status in Status},
+        "rejected": _rejected(result),
+        "units": units_text(result.units),
+        "units_this_run": units_text(result.units_this_run),
+        "seconds": span_s(result.started_at, result.finished_at),
+        "api_requests": result.api_requests,
+    }
 
 
 def headline(result: RunResult) -> str:

@@ -10,11 +10,11 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from kling_batch.errors import ExitStatus, Problem
+from kling_batch.errors import ExitStatus, KlingBatchError, ManifestInvalid, Problem
 from kling_batch.model import RunResult, Source, Status, TakeResult
-from kling_batch.report.facts import Summary, problems, reason, repair
+from kling_batch.report.facts import problems, reason, repair
 from kling_batch.text import counted, one_line, runner_command
 
 MOST_OF_A_LEVEL = 10
@@ -74,6 +74,13 @@ def notes_of(result: RunResult) -> Iterator[Note]:
         yield _pending(pending, result)
 
 
+def error_notes(error: KlingBatchError) -> list[Note]:
+    """Annotate what ended a command, with what to do; a manifest's problems each at its line."""
+    if isinstance(error, ManifestInvalid):
+        return [problem_note(problem) for problem in error.problems]
+    return [Note(level="error", message=f"{error.message} {error.hint or ''}".rstrip(), title="kling-batch")]
+
+
 def problem_note(problem: Problem) -> Note:
     """Annotate a problem of a manifest at its line and column; one in a workbook, which has no lines, says its cell."""
     source = Source(path=problem.path, line=problem.line, column=problem.column)
@@ -97,7 +104,7 @@ def within_limit(notes: Iterable[Note]) -> list[Note]:
     return kept
 
 
-def outputs_of(totals: Summary, exit_status: int, out: Path) -> dict[str, str]:
+def outputs_of(totals: Mapping[str, Any], exit_status: int, out: Path) -> dict[str, str]:
     """Name what later steps may want to know of a run."""
     counts = {name: str(totals[name]) for name in ("takes", "succeeded", "failed", "pending", "unknown")}
     units = {"units": totals["units"], "units-this-run": totals["units_this_run"]}

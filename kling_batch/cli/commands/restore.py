@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -30,11 +30,9 @@ from kling_batch.model import NOTHING, Origin, Status, Take, TakeResult
 from kling_batch.planning.plan import Action, Step
 from kling_batch.planning.project import Project
 from kling_batch.report.facts import units_text
+from kling_batch.report.github import Note, error_notes
 from kling_batch.running.options import Options
 from kling_batch.text import counted
-
-if TYPE_CHECKING:
-    from kling_batch.report.github import Note
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,10 +116,8 @@ def _status(lost: Sequence[Lost], stopped: KlingBatchError | None) -> ExitStatus
 
 
 def _notes(lost: Sequence[Lost], stopped: KlingBatchError | None) -> Iterator[Note]:
-    from kling_batch.report.github import Note
-
     if stopped is not None:
-        yield Note(level="error", message=f"{stopped.message} {stopped.hint or ''}".rstrip(), title="kling-batch")
+        yield from error_notes(stopped)
     for one in lost:
         yield Note(level="error", message=one.reason, title=f"{one.take.key} lost", source=one.take.job.source)
 
