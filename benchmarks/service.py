@@ -26,7 +26,7 @@ _NO_ROOM = "1303"
 _SERVER = """
 import sys
 from kling_batch.sandbox.app import SandboxServer
-from kling_batch.sandbox.quick import quick_clip
+from tests.quick_clips import quick_clip
 from kling_batch.sandbox.settings import Span, WorldSettings
 slots, median, sigma, seed, rate = int(sys.argv[1]), *map(float, sys.argv[2:4]), *map(int, sys.argv[4:6])
 span = Span.log_normal(median, sigma) if sigma else Span.fixed(median)

@@ -34,7 +34,6 @@ from kling_batch.running.options import Options
 from kling_batch.running.ports import Ports
 from kling_batch.running.run import Stopper
 from kling_batch.running.session import Session
-from kling_batch.sandbox.quick import quick_clip
 from kling_batch.sandbox.settings import API_BASE_URL, SANDBOX_ACCESS_KEY, SANDBOX_SECRET_KEY, Callbacks, WorldSettings
 from kling_batch.sandbox.settings import Span as Times
 from kling_batch.sandbox.transport import SandboxTransport
@@ -43,6 +42,7 @@ from kling_batch.service.auth import Keys
 from kling_batch.service.callbacks import Callback
 from kling_batch.service.client import KlingService, api_client
 from tests.chaos.virtual import EPOCH, Time, VirtualClock, run_virtual
+from tests.quick_clips import quick_clip
 
 LATENCY_S = 0.005
 """Seconds that an answer of the API takes, as from this machine."""

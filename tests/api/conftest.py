@@ -13,8 +13,8 @@ import pytest
 from kling_batch import Access
 from kling_batch.sandbox.app import SandboxServer
 from kling_batch.sandbox.faults import EFFECTS, Call, Effect, Rule
-from kling_batch.sandbox.quick import quick_clip
 from kling_batch.sandbox.settings import SANDBOX_ACCESS_KEY, SANDBOX_SECRET_KEY, Span, WorldSettings
+from tests.quick_clips import quick_clip
 
 MANIFEST = """
 version: 1

@@ -17,10 +17,10 @@ from typing import Any
 
 from kling_batch.sandbox.app import SandboxServer
 from kling_batch.sandbox.faults import Call, Effect, Rule
-from kling_batch.sandbox.quick import quick_clip
 from kling_batch.sandbox.settings import Behaviour, Span, WorldSettings
 from tests.chaos.history import SAMPLE_RATE
 from tests.chaos.play import workshop
+from tests.quick_clips import quick_clip
 
 _KILLS_A_BATCH = 8
 _CONCURRENCY = 5

@@ -18,7 +18,6 @@ from kling_batch.model import Origin, Status
 from kling_batch.records.snapshot import read_snapshot
 from kling_batch.running.run import Outcome
 from kling_batch.sandbox.faults import Scenario
-from kling_batch.sandbox.quick import quick_clip
 from kling_batch.sandbox.settings import Span
 from kling_batch.sandbox.wire import Request
 from kling_batch.sandbox.world import TASKS_PATH, World
@@ -26,6 +25,7 @@ from tests.chaos.history import RECIPES, End, History, Kept, Life, Place, manife
 from tests.chaos.process import SOUND, Machine, Parts, Program, back_up, forget
 from tests.chaos.truth import OTHERS, Truth, always, finished, merged, named, text_of, told
 from tests.chaos.virtual import Time, VirtualClock
+from tests.quick_clips import quick_clip
 
 _PEACEFUL_RUNS = 5
 """Runs without faults after which nothing may be left open."""

@@ -14,7 +14,7 @@ from kling_batch.model import Take
 from kling_batch.sandbox.careless import careless
 from kling_batch.sandbox.clips import ClipSpec
 from kling_batch.sandbox.filehost import _corrupted
-from kling_batch.sandbox.quick import quick_clip
+from tests.quick_clips import quick_clip
 
 
 def bytes_of(spec: ClipSpec, damage: int) -> bytes:

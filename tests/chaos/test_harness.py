@@ -10,7 +10,6 @@ import pytest
 
 from kling_batch.catalog import kinds
 from kling_batch.sandbox.faults import EFFECTS
-from kling_batch.sandbox.quick import quick_clip
 from kling_batch.sandbox.settings import Behaviour, Callbacks
 from kling_batch.sandbox.world import World
 from tests.chaos.history import End, Kept, Life, Place, draw
@@ -18,6 +17,7 @@ from tests.chaos.process import SOUND, Body, Killed, Machine, Program, forget
 from tests.chaos.scenes import reference
 from tests.chaos.truth import Truth, always
 from tests.chaos.virtual import Stuck, Time, VirtualClock, run_virtual
+from tests.quick_clips import quick_clip
 
 
 def test_time_jumps_to_the_next_timer() -> None:

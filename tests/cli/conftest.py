@@ -11,8 +11,8 @@ import pytest
 
 from kling_batch.sandbox.app import SandboxServer
 from kling_batch.sandbox.faults import Rule
-from kling_batch.sandbox.quick import quick_clip
 from kling_batch.sandbox.settings import SANDBOX_ACCESS_KEY, SANDBOX_SECRET_KEY, WorldSettings
+from tests.quick_clips import quick_clip
 
 
 class Serve(Protocol):

@@ -17,8 +17,8 @@ import pytest
 
 from kling_batch.cli import cli, main
 from kling_batch.sandbox.app import SandboxServer
-from kling_batch.sandbox.quick import quick_clip
 from kling_batch.sandbox.settings import Span, WorldSettings
+from tests.quick_clips import quick_clip
 
 COPIED = ("examples", "schemas", "Makefile", "pyproject.toml", ".ci")
 CHECKOUT = Path(__file__).resolve().parent.parent.parent

@@ -24,9 +24,9 @@ from urllib.parse import urlsplit
 from kling_batch.records.lease import NOBODY, Holder
 from kling_batch.records.object_store import ObjectDocuments
 from kling_batch.sandbox.app import SandboxServer
-from kling_batch.sandbox.quick import quick_clip
 from kling_batch.sandbox.settings import Behaviour, Span, WorldSettings
 from kling_batch.service.auth import Keys
+from tests.quick_clips import quick_clip
 
 LIFE_S = 2.0
 _SETTLE_S = 1.0

@@ -17,8 +17,8 @@ from kling_batch.sandbox.app import SandboxServer
 from kling_batch.sandbox.clips import Synth
 from kling_batch.sandbox.faults import ALL_CALLS, EFFECTS, Call, Effect, Rule
 from kling_batch.sandbox.ledger import Ledger
-from kling_batch.sandbox.quick import quick_clip
 from kling_batch.sandbox.settings import SANDBOX_ACCESS_KEY, SANDBOX_SECRET_KEY, Behaviour, Span, WorldSettings
+from tests.quick_clips import quick_clip
 
 MANIFEST = """
 version: 1

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from kling_batch.sandbox.app import SandboxServer
-from kling_batch.sandbox.quick import quick_clip
 from kling_batch.sandbox.scenario import scenario_of
 from kling_batch.sandbox.settings import SANDBOX_API_KEY, Span, WorldSettings
+from tests.quick_clips import quick_clip
 
 SECRET, OTHER = "whsec_c2VjcmV0LW9mLXRoZS1hY2NvdW50", "whsec_YW5vdGhlci1zZWNyZXQ="
 MANY = "version: 1\nproject: tavern\njobs: [{id: a, prompt: Rain, takes: 8, duration: 3.0}]\n"

@@ -15,9 +15,9 @@ import pytest
 from kling_batch import __version__
 from kling_batch.cli import main
 from kling_batch.sandbox.app import SandboxServer
-from kling_batch.sandbox.quick import quick_clip
 from kling_batch.sandbox.settings import Span, WorldSettings
 from tests.expressions import evaluate, holds, interpolated
+from tests.quick_clips import quick_clip
 from tests.runner import Done, Event, Runner
 
 CHECKOUT = Path(__file__).resolve().parents[2]

@@ -15,7 +15,6 @@ from kling_batch.running.account import Account
 from kling_batch.running.decide import Silence
 from kling_batch.running.reading import Reader
 from kling_batch.sandbox.faults import Call, Effect, Rule, Scenario
-from kling_batch.sandbox.quick import quick_clip
 from kling_batch.sandbox.settings import (
     API_BASE_URL,
     SANDBOX_ACCESS_KEY,
@@ -30,6 +29,7 @@ from kling_batch.service.auth import Keys
 from kling_batch.service.client import KlingService, api_client
 from kling_batch.service.outcomes import Created
 from tests.chaos.virtual import Time, VirtualClock, run_virtual
+from tests.quick_clips import quick_clip
 
 T = TypeVar("T")
 

@@ -11,11 +11,11 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from kling_batch.sandbox.faults import Scenario
-from kling_batch.sandbox.quick import quick_clip
 from kling_batch.sandbox.scenario import scenario_of
 from kling_batch.sandbox.settings import SANDBOX_API_KEY, Span, WorldSettings
 from kling_batch.sandbox.wire import Request, Response
 from kling_batch.sandbox.world import ACCOUNT_PATH, TASKS_PATH, World
+from tests.quick_clips import quick_clip
 
 START = 1_790_000_000.0
 

@@ -14,9 +14,9 @@ import pytest
 
 from kling_batch.errors import UsageError
 from kling_batch.sandbox.app import SandboxServer
-from kling_batch.sandbox.quick import quick_clip
 from kling_batch.sandbox.scenario import scenario_of
 from kling_batch.sandbox.settings import SANDBOX_API_KEY, WorldSettings
+from tests.quick_clips import quick_clip
 
 PATH = "/v1/audio/text-to-audio"
 HEADERS = {"Authorization": f"Bearer {SANDBOX_API_KEY}"}

@@ -19,9 +19,9 @@ import pytest
 from kling_batch.errors import UsageError
 from kling_batch.sandbox.app import SandboxServer
 from kling_batch.sandbox.callbacks import Callback, signature
-from kling_batch.sandbox.quick import quick_clip
 from kling_batch.sandbox.scenario import scenario_of
 from kling_batch.sandbox.settings import SANDBOX_API_KEY, Span, WorldSettings
+from tests.quick_clips import quick_clip
 
 URL = "https://example.com/hook"
 SECRET, OTHER = "whsec_c2VjcmV0", "whsec_b3RoZXI="

@@ -10,10 +10,10 @@ import soundfile
 
 from kling_batch.sandbox.careless import WAV_HEADER, careless
 from kling_batch.sandbox.clips import ClipSpec
-from kling_batch.sandbox.quick import quick_clip
 from kling_batch.sandbox.rows import stated_length
 from kling_batch.sandbox.settings import Mp3Head, StatedLength, WavHeader
 from kling_batch.sandbox.sound import synthesise
+from tests.quick_clips import quick_clip
 
 MAKERS = pytest.mark.parametrize("make", [quick_clip, synthesise])
 FRAMES = 24_000

@@ -13,9 +13,9 @@ import soundfile
 from numpy.typing import NDArray
 
 from kling_batch.sandbox.clips import ClipSpec
-from kling_batch.sandbox.quick import quick_clip
 from kling_batch.sandbox.recipes import RECIPES, WORDS
 from kling_batch.sandbox.sound import recipes_for, synthesise
+from tests.quick_clips import quick_clip
 
 Make: TypeAlias = Callable[[ClipSpec], bytes]
 

@@ -15,11 +15,11 @@ import soundfile
 
 from kling_batch.sandbox.app import SandboxServer
 from kling_batch.sandbox.clips import ClipSpec
-from kling_batch.sandbox.quick import quick_clip
 from kling_batch.sandbox.settings import API_BASE_URL, SANDBOX_API_KEY, WorldSettings
 from kling_batch.sandbox.sound import synthesise
 from kling_batch.sandbox.transport import SandboxTransport
 from kling_batch.sandbox.wire import Loss
+from tests.quick_clips import quick_clip
 
 PATH = "/v1/audio/tts"
 TEXT = "Welcome, stranger. Sit down."

@@ -11,10 +11,10 @@ import soundfile
 
 from kling_batch.sandbox.app import SandboxServer
 from kling_batch.sandbox.clips import ClipSpec
-from kling_batch.sandbox.quick import quick_clip
 from kling_batch.sandbox.settings import FILE_BASE_URL, SANDBOX_API_KEY, WorldSettings
 from kling_batch.sandbox.sound import synthesise
 from kling_batch.sandbox.video import length_s
+from tests.quick_clips import quick_clip
 
 av = pytest.importorskip("av")
 

@@ -10,8 +10,8 @@ import pytest
 import soundfile
 
 from kling_batch.sandbox.app import SandboxServer
-from kling_batch.sandbox.quick import quick_clip
 from kling_batch.sandbox.settings import FILE_BASE_URL, SANDBOX_API_KEY, WorldSettings
+from tests.quick_clips import quick_clip
 
 PATH = "/v1/general/custom-voices"
 PRESETS = "/v1/general/presets-voices"
