@@ -115,9 +115,19 @@ reroll_rejected_option = click.option(
 restore_edited_option = click.option(
     "--restore-edited", is_flag=True, help="Put the original back where a file was edited; the edit is kept aside."
 )
-text_or_json = click.option(
-    "--format", "output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to print."
+manifests_argument = click.argument(
+    "manifests", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="MANIFEST..."
 )
+
+
+def format_option(*forms: str, help_text: str) -> Callable[[F], F]:
+    """Let a person choose how a command prints; the first form is what it is without a choice."""
+    return click.option(
+        "--format", "output", type=click.Choice(forms), default=forms[0], show_default=True, help=help_text
+    )
+
+
+text_or_json = format_option("text", "json", help_text="How to print.")
 store_option = click.option(
     "--store",
     metavar="DIR-OR-URL",
@@ -253,10 +263,7 @@ def projects_options(command: Command) -> Command:
         projects, others = _loaded(manifests, others)
         return command(projects=projects, **others)
 
-    several = click.argument(
-        "manifests", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="MANIFEST..."
-    )
-    return _added(with_projects, (several, *_PROJECT))
+    return _added(with_projects, (manifests_argument, *_PROJECT))
 
 
 def _loaded(manifests: Sequence[Path], options: dict[str, Any]) -> tuple[Iterable[Project], dict[str, Any]]:

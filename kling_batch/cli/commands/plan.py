@@ -11,6 +11,7 @@ import click
 from kling_batch.api.project import plan as make_plan
 from kling_batch.cli.options import (
     concurrency_option,
+    format_option,
     keep_sources_option,
     max_total_units_option,
     max_units_option,
@@ -36,13 +37,8 @@ from kling_batch.planning.spending import budget
 @max_units_option
 @max_total_units_option
 @store_options
-@click.option(
-    "--format",
-    "output",
-    type=click.Choice(["text", "json", "markdown"]),
-    default="text",
-    show_default=True,
-    help="How to print: markdown is for a pull request or a CI's summary page.",
+@format_option(
+    "text", "json", "markdown", help_text="How to print: markdown is for a pull request or a CI's summary page."
 )
 def command(
     project: Project,

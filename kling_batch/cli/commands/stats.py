@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from kling_batch.cli.options import projects_options
+from kling_batch.cli.options import format_option, projects_options
 from kling_batch.cli.output import say
 from kling_batch.clock import SystemClock
 from kling_batch.disk import disk_border
@@ -29,18 +29,11 @@ from kling_batch.running.recount import recount
     default=["project"],
     help="What a row is for (default: project); give it again for one row a combination.",
 )
-@click.option(
-    "--format", "output", type=click.Choice(list(WRITERS)), default="table", show_default=True, help="How to write."
-)
+@format_option(*WRITERS, help_text="How to write.")
 @click.option(
     "--output", "file", type=click.Path(path_type=Path), metavar="FILE", help="Where to write (default: stdout)."
 )
-def command(
-    projects: Iterable[Project],
-    by: Sequence[str],
-    output: str,
-    file: Path | None,
-) -> int:
+def command(projects: Iterable[Project], by: Sequence[str], output: str, file: Path | None) -> int:
     """Sum up the takes of one or more manifests: units, seconds, failures and loudness by project, month, job or tag.
 
     Needs no keys and no network: it goes by manifest, journal and lock.

@@ -8,7 +8,13 @@ from pathlib import Path
 import click
 
 from kling_batch.cli import github
-from kling_batch.cli.options import allow_outside_option, flatten_option, project_option
+from kling_batch.cli.options import (
+    allow_outside_option,
+    flatten_option,
+    format_option,
+    manifests_argument,
+    project_option,
+)
 from kling_batch.cli.output import print_json, say
 from kling_batch.errors import ExitStatus, ManifestInvalid, Problem
 from kling_batch.manifest import load
@@ -16,23 +22,12 @@ from kling_batch.text import counted
 
 
 @click.command()
-@click.argument(
-    "manifests",
-    type=click.Path(path_type=Path),
-    nargs=-1,
-    required=True,
-    metavar="MANIFEST...",
-)
+@manifests_argument
 @project_option
 @allow_outside_option
 @flatten_option
-@click.option(
-    "--format",
-    "output",
-    type=click.Choice(["text", "json", "github"]),
-    default="text",
-    show_default=True,
-    help="How to print: for people, for programs, or as annotations of GitHub Actions.",
+@format_option(
+    "text", "json", "github", help_text="How to print: for people, for programs, or as annotations of GitHub Actions."
 )
 def command(manifests: Sequence[Path], project: str | None, allow_outside: bool, flatten: bool, output: str) -> int:
     """Check manifests and report every problem as FILE:LINE:COLUMN: message.
