@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 _UNPRINTABLE = re.compile(
@@ -40,6 +40,13 @@ def counted(count: int, noun: str) -> str:
     """Count things: `1 take`, `2 takes`, `2 entries`."""
     many = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
     return f"{count} {noun if count == 1 else many}"
+
+
+def some(names: Iterable[object], most: int) -> str:
+    """List names, at most so many of them: `a, b and 3 more`."""
+    named = list(map(str, names))
+    more = f" and {len(named) - most} more" if len(named) > most else ""
+    return ", ".join(named[:most]) + more
 
 
 def shown(text: str) -> str:

@@ -24,7 +24,7 @@ from kling_batch.report.facts import grouped, money, problems, units_text
 from kling_batch.running.options import Options
 from kling_batch.running.run import Outcome, Stopper
 from kling_batch.running.session import Session
-from kling_batch.text import counted
+from kling_batch.text import counted, some
 
 _MOST_NAMED = 12
 
@@ -126,9 +126,8 @@ def _question(plan: Plan) -> str:
 def _problems(result: RunResult) -> Iterator[KlingBatchError]:
     """Word what went wrong with single takes, the worst first: those with one reason and one repair together."""
     for group in grouped(take for take in problems(result) if take.error is not None):
-        named = ", ".join(map(str, group.takes[:_MOST_NAMED]))
-        more = f" and {len(group.takes) - _MOST_NAMED} more" if len(group.takes) > _MOST_NAMED else ""
-        yield KlingBatchError(f"{named}{more}: {group.status}: {group.reason}", hint=group.repair)
+        named = some(group.takes, _MOST_NAMED)
+        yield KlingBatchError(f"{named}: {group.status}: {group.reason}", hint=group.repair)
 
 
 def warning_lines(result: RunResult) -> Iterator[str]:

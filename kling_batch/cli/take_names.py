@@ -9,6 +9,7 @@ from kling_batch.errors import UsageError
 from kling_batch.model import Take, TakeKey
 from kling_batch.planning.project import Project
 from kling_batch.records.state import is_of
+from kling_batch.text import some
 
 _SHOWN = 12
 _NUMBER = re.compile(r"[0-9]{1,9}")
@@ -52,14 +53,8 @@ def locked_takes(project: Project, keys: Iterable[TakeKey]) -> list[Take]:
 
 def _there_is(project: Project, job_id: str) -> str:
     numbers = [take.number for take in project.manifest.takes if take.job.id == job_id]
+    if len(numbers) > 1:
+        return f"{job_id} has {len(numbers)} takes: 1 to {len(numbers)}."
     if numbers:
-        return (
-            f"{job_id} has {len(numbers)} takes: 1 to {len(numbers)}." if len(numbers) > 1 else f"{job_id} has take 1."
-        )
-    return f"There are the jobs {_some(dict.fromkeys(job.id for job in project.manifest.jobs))}."
-
-
-def _some(names: Iterable[str]) -> str:
-    listed = list(names)
-    more = f" and {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else ""
-    return ", ".join(listed[:_SHOWN]) + more
+        return f"{job_id} has take 1."
+    return f"There are the jobs {some((job.id for job in project.manifest.jobs), _SHOWN)}."

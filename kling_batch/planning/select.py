@@ -10,6 +10,7 @@ from kling_batch.model import Status, TakeKey, rejecting
 from kling_batch.planning.plan import Action, Plan
 from kling_batch.records.attempts import Stage
 from kling_batch.records.state import TakeState
+from kling_batch.text import some
 
 _SHOWN = 12
 
@@ -73,10 +74,5 @@ def _there_is(known: Sequence[TakeState]) -> str:
     ids = dict.fromkeys(facts.take.job.id for facts in known)
     tags = dict.fromkeys(tag for facts in known for tag in facts.take.job.tags)
     statuses = dict.fromkeys(status_of(facts).value for facts in known)
-    words = [f"the ids {_some(list(ids))}", *([f"the tags {_some(list(tags))}"] if tags else [])]
+    words = [f"the ids {some(ids, _SHOWN)}", *([f"the tags {some(tags, _SHOWN)}"] if tags else [])]
     return f"There are {', '.join(words)}, and the statuses {', '.join(statuses)}."
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from kling_batch.errors import ExitStatus, KlingBatchError, ManifestInvalid, Problem
 from kling_batch.model import RunResult, Source, Status, TakeResult
 from kling_batch.report.facts import problems, reason, repair
-from kling_batch.text import counted, one_line, runner_command
+from kling_batch.text import counted, one_line, runner_command, some
 
 MOST_OF_A_LEVEL = 10
 """Errors, and warnings, that GitHub shows of a step."""
@@ -135,9 +135,8 @@ def summary_text(text: str, room: int) -> str:
 
 
 def _pending(takes: Sequence[TakeResult], result: RunResult) -> Note:
-    names = ", ".join(str(take.take.key) for take in takes[:_NAMED])
-    more = f" and {len(takes) - _NAMED} more" if len(takes) > _NAMED else ""
-    words = [result.note, takes and f"Pending: {names}{more}.", takes and repair(takes[0])]
+    names = some((take.take.key for take in takes), _NAMED)
+    words = [result.note, takes and f"Pending: {names}.", takes and repair(takes[0])]
     return Note(
         level="warning",
         message=_shown(" ".join(word for word in words if word)),

@@ -9,7 +9,7 @@ from typing import TypeVar
 from kling_batch.catalog import LENGTH, WORDS, kind_of
 from kling_batch.model import RunResult, TakeKey, TakeResult
 from kling_batch.report.facts import as_paid, headline, money, problems, reason, remarked, repair, summary, units_text
-from kling_batch.text import one_line
+from kling_batch.text import one_line, some
 
 T = TypeVar("T")
 
@@ -96,8 +96,7 @@ def _warning(take: TakeResult) -> Iterable[str]:
 
 def _remarked(found: tuple[str, str, list[TakeKey]]) -> Iterable[str]:
     check, then, takes = found
-    more = f" and {len(takes) - _MOST_NAMED} more" if len(takes) > _MOST_NAMED else ""
-    return check, then, str(len(takes)), ", ".join(map(str, takes[:_MOST_NAMED])) + more
+    return check, then, str(len(takes)), some(takes, _MOST_NAMED)
 
 
 def _facts(take: TakeResult) -> Iterable[str]:
