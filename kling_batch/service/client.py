@@ -11,10 +11,10 @@ import asyncio
 import ipaddress
 import json
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from kling_batch import __version__
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     import httpx
 
     from kling_batch.service.auth import Signer
+
+T = TypeVar("T")
 
 DEFAULT_BASE_URL = "https://api-singapore.klingai.com"
 """The service's host for servers outside mainland China [official pages]."""
@@ -175,7 +177,7 @@ class KlingService:
         told = {} if None in {kind.callback, self._callback_url} else {kind.callback: self._callback_url}
         body = json.dumps({**request, **named, **told}, ensure_ascii=False).encode()
         seconds = LONGEST_CALL_S if kind.synchronous else CALL_TIMEOUT_S
-        reply = await self._signed(lambda: self._send("POST", kind.path, body, seconds=seconds))
+        reply = await self._signed(kind.path, body, seconds)
         if isinstance(reply, _Lost):
             return Unclear(reason=reply.reason) if reply.sent else NotSent(reason=reply.reason)
         return wire.read_create(reply, external_id, kind)
@@ -184,44 +186,42 @@ class KlingService:
         """See `Service.query`. There is no task of an id that would lead elsewhere, as `..` does."""
         if not wire.ID.fullmatch(any_id):
             return Absent()
-        reply = await self._signed(lambda: self._send("GET", f"{kind.path}/{any_id}"))
-        return ReadFailed(reason=reply.reason) if isinstance(reply, _Lost) else wire.read_query(reply, any_id, kind)
+        return await self._read(lambda reply: wire.read_query(reply, any_id, kind), f"{kind.path}/{any_id}")
 
     async def page(self, kind: Kind, number: int, size: int) -> ListOutcome:
         """See `Service.page`."""
-        reply = await self._signed(lambda: self._send("GET", f"{kind.path}?pageNum={number}&pageSize={size}"))
-        return ReadFailed(reason=reply.reason) if isinstance(reply, _Lost) else wire.read_list(reply, kind)
+        path = f"{kind.path}?pageNum={number}&pageSize={size}"
+        return await self._read(lambda reply: wire.read_list(reply, kind), path)
 
     async def account(self, start_ms: int, end_ms: int) -> Mapping[str, Any] | Refused | ReadFailed:
         """Ask for the resource packs between two Unix times. Free; the service wants at most one call a second."""
-        window = f"start_time={start_ms}&end_time={end_ms}"
-        reply = await self._signed(lambda: self._send("GET", f"{ACCOUNT_PATH}?{window}"))
-        return ReadFailed(reason=reply.reason) if isinstance(reply, _Lost) else wire.read_data(reply)
+        return await self._read(wire.read_data, f"{ACCOUNT_PATH}?start_time={start_ms}&end_time={end_ms}")
 
     async def made(self, kind: Kind, path: str, number: int) -> MadePage | Refused | ReadFailed:
         """Ask for a page of what tasks of a kind have made, from page 1, of `LONGEST_PAGE` rows. Free."""
-        reply = await self._signed(lambda: self._send("GET", f"{path}?pageNum={number}&pageSize={LONGEST_PAGE}"))
-        return ReadFailed(reason=reply.reason) if isinstance(reply, _Lost) else wire.read_made(reply, kind)
+        path = f"{path}?pageNum={number}&pageSize={LONGEST_PAGE}"
+        return await self._read(lambda reply: wire.read_made(reply, kind), path)
 
     async def delete(self, made: Made, made_id: str) -> Absent | Refused | ReadFailed:
         """Delete what a task has made. May be repeated: what is gone stays so."""
         body = json.dumps({made.id: made_id}).encode()
-        reply = await self._signed(lambda: self._send("POST", made.delete, body))
-        return ReadFailed(reason=reply.reason) if isinstance(reply, _Lost) else wire.read_deleted(reply)
+        return await self._read(wire.read_deleted, made.delete, body)
 
-    async def _signed(self, send: Callable[[], Awaitable[wire.Reply | _Lost]]) -> wire.Reply | _Lost:
-        reply = await send()
-        if isinstance(reply, _Lost):
-            return reply
-        return await send() if self._sign_again(reply) else reply
+    async def _read(self, read: Callable[[wire.Reply], T], path: str, body: bytes | None = None) -> T | ReadFailed:
+        """Make a call that may be repeated, and read its answer."""
+        reply = await self._signed(path, body)
+        return ReadFailed(reason=reply.reason) if isinstance(reply, _Lost) else read(reply)
+
+    async def _signed(self, path: str, body: bytes | None, seconds: float = CALL_TIMEOUT_S) -> wire.Reply | _Lost:
+        reply = await self._send(path, body, seconds)
+        again = not isinstance(reply, _Lost) and self._sign_again(reply)
+        return await self._send(path, body, seconds) if again else reply
 
     def _sign_again(self, reply: wire.Reply) -> bool:
         """Decide whether another token could help. The service's `Date` mends a clock that is wrong.
 
         A code about tokens inside a 5xx is no refusal: what it answers may have been done, and is not repeated.
         """
-        if wire.begins_accepted(reply):
-            return False
         code = wire.code_of(reply)
         match None if code is None else reaction(code, reply.status):
             case Reaction.SIGN_AGAIN:
@@ -231,19 +231,18 @@ class KlingService:
             case _:
                 return False
 
-    async def _send(
-        self, method: str, path: str, body: bytes | None = None, *, seconds: float = CALL_TIMEOUT_S
-    ) -> wire.Reply | _Lost:
+    async def _send(self, path: str, body: bytes | None, seconds: float) -> wire.Reply | _Lost:
         async with self._room:
-            return await self._call(method, path, body, seconds)
+            return await self._call(path, body, seconds)
 
-    async def _call(self, method: str, path: str, body: bytes | None, seconds: float) -> wire.Reply | _Lost:
+    async def _call(self, path: str, body: bytes | None, seconds: float) -> wire.Reply | _Lost:
+        """Post what has a body, and get the rest."""
         import httpx
 
         from kling_batch.http import TooLarge, read_body, wait_for
 
         headers = {"Authorization": f"Bearer {self._signer.token()}"}
-        content = bytearray()
+        content, method = bytearray(), "GET" if body is None else "POST"
         self._probe(f"send {method}")
         self.requests += 1
         try:

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
@@ -56,7 +56,6 @@ _MOST_AUDIOS = 100
 """Sounds that are read of a task: a kind makes a few."""
 _SHORTEST_SECRET = 8
 """Characters. Real keys have 32; a shorter text stands in many that are no secret."""
-_ACCEPTED = re.compile(rb'\s*\{\s*"code"\s*:\s*0\s*[,}]')
 ID = re.compile(r"[A-Za-z0-9_-]{1,200}")
 """An opaque id, but one that can stand in a URL's path, in a database and in a file. 18 digits in captures."""
 _DIGITS = re.compile(r"[0-9]{1,19}")
@@ -69,6 +68,14 @@ _YEAR_10000_MS = 253_402_300_800_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class _Envelope:
+    code: int
+    message: str
+    request_id: str | None
+    data: Any
+
+
+@dataclass(frozen=True, kw_only=True)
 class Reply:
     """An HTTP answer: its status, its body, and its `Date` header as Unix seconds where it has one.
 
@@ -80,13 +87,21 @@ class Reply:
     date: float | None = None
     secrets: tuple[str, ...] = ()
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Envelope:
-    code: int
-    message: str
-    request_id: str | None
-    data: Any
+    @cached_property
+    def envelope(self) -> _Envelope | None:
+        """What every answer of the service has, read once; None where this is none."""
+        try:
+            body = struck_out(json.loads(self.body), self.secrets)
+        except (ValueError, RecursionError):
+            return None
+        if not isinstance(body, dict) or (code := _whole_number(body.get("code"))) is None:
+            return None
+        return _Envelope(
+            code=code,
+            message=_text(body.get("message")) or "",
+            request_id=_text(body.get("request_id")),
+            data=body.get("data"),
+        )
 
 
 def read_create(reply: Reply, external_id: str, kind: Kind) -> CreateOutcome:
@@ -94,7 +109,7 @@ def read_create(reply: Reply, external_id: str, kind: Kind) -> CreateOutcome:
 
     A task that is named with somebody else's external id is no answer to our call: unclear.
     """
-    envelope = _envelope(reply)
+    envelope = reply.envelope
     if envelope is None:
         return Unclear(reason=f"HTTP {reply.status} with an answer that says nothing")
     if envelope.code != 0:
@@ -228,7 +243,7 @@ def read_callback(body: bytes, secrets: Iterable[str]) -> Mapping[str, Any] | No
 
 def _read(reply: Reply) -> _Envelope | Refused | ReadFailed:
     """Tell the answer to a read that was accepted from one that says no, and from one that says nothing."""
-    envelope = _envelope(reply)
+    envelope = reply.envelope
     if envelope is None:
         return ReadFailed(reason=f"HTTP {reply.status} with an answer that says nothing")
     if envelope.code != 0:
@@ -238,33 +253,9 @@ def _read(reply: Reply) -> _Envelope | Refused | ReadFailed:
     return envelope if reply.status in _OK else ReadFailed(reason=f"HTTP {reply.status} with code 0")
 
 
-def begins_accepted(reply: Reply) -> bool:
-    """Whether an answer begins like that to an accepted call: a page of tasks need not be read to see that."""
-    return _ACCEPTED.match(reply.body) is not None
-
-
 def code_of(reply: Reply) -> int | None:
     """Read the code alone."""
-    envelope = _envelope(reply)
-    return envelope.code if envelope else None
-
-
-def _envelope(reply: Reply) -> _Envelope | None:
-    try:
-        body = struck_out(json.loads(reply.body), reply.secrets)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(body, dict):
-        return None
-    code = _whole_number(body.get("code"))
-    if code is None:
-        return None
-    return _Envelope(
-        code=code,
-        message=_text(body.get("message")) or "",
-        request_id=_text(body.get("request_id")),
-        data=body.get("data"),
-    )
+    return reply.envelope.code if reply.envelope else None
 
 
 def struck_out(value: Any, secrets: Iterable[str]) -> Any:
