@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -60,6 +61,8 @@ _NOISE = re.compile(r"\?\S*| in [0-9.]+[mµn]?s\b(?:, after .*? retry_timeout: \
 """The query of a URL, into which Azure puts keys; and what a request took, which hides that two faults are one."""
 
 _LONGEST_CAUSE = 300
+_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+_ENDPOINT = re.compile(r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[!-~]*)?")
 
 
 @contextmanager
@@ -83,10 +86,20 @@ def object_border(url: str) -> Iterator[None]:
         ) from error
     except (BaseError, OSError, ValueError) as error:
         raise DiskUnusable(f"{url}: {_cause(error)}", hint=_settings_hint(scheme)) from error
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # Rust's, which no module exports
+            raise
+        raise DiskUnusable(f"{url}: obstore broke off: {_cause(error)}", hint=_settings_hint(scheme)) from error
 
 
 def _client(place: str, url: str, *, option: str, retries: RetryConfig = _RETRIES) -> Client:
     """Open a place; `url` is what a person wrote after an option."""
+    for name in _ENDPOINTS if url.startswith("s3:") else ():
+        if _ENDPOINT.fullmatch(os.environ.get(name, "https://s3.amazonaws.com")) is None:
+            raise UsageError(
+                f"{option} {url}: the variable {name} holds no address.",
+                hint="Write https://HOST or https://HOST:PORT there, without keys; or unset it, for Amazon's own.",
+            )
     try:
         return from_url(place, retry_config=retries)
     except (BaseError, OSError, ValueError) as error:
@@ -303,7 +316,7 @@ class ObjectStore:
             yield from found.stream(min_chunk_size=CHUNK)
 
 
-def _cause(error: Exception) -> str:
+def _cause(error: BaseException) -> str:
     """Take the line that obstore means for people, less the noise."""
     return " ".join(_NOISE.sub("", str(error).partition("\n")[0]).split())[:_LONGEST_CAUSE]
 

@@ -96,6 +96,29 @@ def test_an_endpoint_without_tls_has_to_be_allowed(
     assert "AWS_ALLOW_HTTP=true" in str(caught.value.hint)
 
 
+@pytest.mark.parametrize("endpoint", ["", "127.0.0.1:9000", "http://", "http://ada:key@127.0.0.1:9000", "http://a b"])
+def test_an_endpoint_that_is_no_address_is_told_at_once(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also an empty one, as CI makes of a secret that is not set: obstore would panic at it."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    with pytest.raises(
+        UsageError, match=r"^--store s3://sounds: the variable AWS_ENDPOINT_URL holds no address"
+    ) as caught:
+        ObjectStore("s3://sounds", namespace="live")
+    assert "https://HOST:PORT" in str(caught.value.hint)
+
+
+def test_a_panic_of_obstore_is_told(
+    cloud: str, door: Path, door_hash: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A key that cannot stand in a request, here with the end of its line, is no bug of ours."""
+    assert cloud
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "ada\n")
+    with pytest.raises(DiskUnusable, match=r"obstore broke off") as caught:
+        ObjectStore("s3://sounds", namespace="live").put(door, door_hash)
+    assert "AWS_ACCESS_KEY_ID" in str(caught.value.hint)
+    assert "panicked" in capfd.readouterr().err
+
+
 def test_an_answer_that_breaks_off_leaves_no_file(storage: Any, door_hash: str, tmp_path: Path) -> None:
     """Half a file is none, and the fault is told of the storage."""
     storage.answers["*"] = (200, b"creak" * 10)
