@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from kling_batch.api.access import Access, no_access, sandbox_access
@@ -23,9 +22,9 @@ from kling_batch.records.shared_lock import SharedLock
 from kling_batch.records.store import Store
 from kling_batch.records.store_at import Place, documents_at, uploads_at
 from kling_batch.report.facts import units_text
-from kling_batch.running.crew import crew_at, number_of
+from kling_batch.running.crew import OpenCrew, crew_at
 from kling_batch.running.options import BOUNDS, Options
-from kling_batch.running.session import Agree, OpenCrew, Session, Team
+from kling_batch.running.session import Agree, Session, Team
 from kling_batch.service.callbacks import Address, address_of
 from kling_batch.text import counted
 
@@ -127,7 +126,6 @@ def crew_of(workers: str | None, store: Store | None, *, sandbox: bool, pays: bo
     """
     if workers is None:
         return None
-    number_of(workers)
     if sandbox and pays:
         raise UsageError(
             f"--workers {workers}: workers cannot reach a sandbox inside the process.",
@@ -138,7 +136,7 @@ def crew_of(workers: str | None, store: Store | None, *, sandbox: bool, pays: bo
             f"--workers {workers}: workers hand sounds over by the store, and there is none.",
             hint="Leave --no-store out, or name one with --store that all of them reach.",
         )
-    return partial(crew_at, workers, place_of(store, sandbox=sandbox))
+    return crew_at(workers, place_of(store, sandbox=sandbox))
 
 
 def place_of(store: Store, *, sandbox: bool) -> Place:

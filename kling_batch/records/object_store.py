@@ -215,19 +215,14 @@ class ObjectStore:
     """
 
     def __init__(self, url: str, *, namespace: Namespace, probe: Probe = no_probe) -> None:
-        self._url = url.rstrip("/")
-        self._place = f"{self._url}/{namespace}"
+        self.location = url.rstrip("/")
+        self._place = f"{self.location}/{namespace}"
         self._probe = probe
         self._found_bucket = False
         self._client = _client(self._place, url, option="--store")
 
     def __repr__(self) -> str:
         return f"ObjectStore({self._place!r})"
-
-    @property
-    def location(self) -> str:
-        """See `Store.location`."""
-        return self._url
 
     def has(self, sha256: str) -> bool:
         """See `Store.has`."""

@@ -42,12 +42,11 @@ class Store(Protocol):
     """What is asked of a store, be it a folder or object storage. Every call blocks: call it from a thread.
 
     A store that cannot be reached, read or written raises `DiskUnusable` from any of them.
+
+    `location` says where it is, in the words that `--store` takes.
     """
 
-    @property
-    def location(self) -> str:
-        """Say where the store is, in the words that `--store` takes."""
-        ...
+    location: str
 
     def has(self, sha256: str) -> bool:
         """Say whether a file of this hash seems to be there; only `fetch` finds out whether it is undamaged."""
@@ -145,17 +144,12 @@ class FolderStore:
     """
 
     def __init__(self, root: Path, *, namespace: Namespace, probe: Probe = no_probe) -> None:
-        self._root = root
+        self.location = str(root.absolute())
         self._folder = root / namespace
         self._probe = probe
 
     def __repr__(self) -> str:
         return f"FolderStore({str(self._folder)!r})"
-
-    @property
-    def location(self) -> str:
-        """See `Store.location`."""
-        return str(self._root.absolute())
 
     def path_of(self, sha256: str) -> Path:
         """Say where a file of this hash is, or would be. Raises ValueError for what is no hash."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
@@ -41,14 +40,11 @@ def store_at(location: str, *, namespace: Namespace) -> Store:
     Raises:
         UsageError: It is no place for a store, the extra `s3` is not installed, or the environment is incomplete.
     """
-    if not _SCHEME.match(location):
-        return FolderStore(Path(location), namespace=namespace)
-    parts = urlsplit(location)
-    if parts.scheme == "file":
-        return FolderStore(_folder(location, parts), namespace=namespace)
-    _check(location, parts)
-    with _extra("--store", location):
-        from kling_batch.records.object_store import ObjectStore
+    if (folder := _folder(location)) is not None:
+        return FolderStore(folder, namespace=namespace)
+    _check(location, "--store")
+    from kling_batch.records.object_store import ObjectStore
+
     return ObjectStore(location, namespace=namespace)
 
 
@@ -58,11 +54,11 @@ def documents_at(location: str, *, hurried: bool = False) -> ObjectDocuments | N
     Raises:
         UsageError: As of `store_at`.
     """
-    if not _SCHEME.match(location) or urlsplit(location).scheme == "file":
+    if _folder(location) is not None:
         return None
-    _check(location, urlsplit(location))
-    with _extra("--store", location):
-        from kling_batch.records.object_store import ObjectDocuments
+    _check(location, "--store")
+    from kling_batch.records.object_store import ObjectDocuments
+
     return ObjectDocuments(location, hurried=hurried)
 
 
@@ -72,36 +68,33 @@ def uploads_at(location: str) -> ObjectUploads:
     Raises:
         UsageError: It is no such place, the extra `s3` is not installed, or the environment is incomplete.
     """
-    _check(location, urlsplit(location), option="--uploads")
-    with _extra("--uploads", location):
-        from kling_batch.records.object_store import ObjectUploads
+    _check(location, "--uploads")
+    from kling_batch.records.object_store import ObjectUploads
+
     return ObjectUploads(location)
 
 
-@contextmanager
-def _extra(option: str, location: str) -> Iterator[None]:
-    """Say what is missing where obstore cannot be imported in the body."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if error.name != "obstore":
-            raise
-        raise UsageError(
-            f"{option} {location}: object storage needs the extra `s3`, which is not installed.",
-            hint="Install it: pip install 'kling-batch[s3]'",
-        ) from None
-
-
-def _folder(location: str, parts: SplitResult) -> Path:
-    """Take the folder from a file URL."""
-    path = Path(url2pathname(parts.path))
+def _folder(location: str) -> Path | None:
+    """Say which folder is meant; None where it is none."""
+    if not _SCHEME.match(location):
+        return Path(location)
+    if (parts := _parts(location, "--store")).scheme != "file":
+        return None
     if parts.netloc not in {"", "localhost"} or not parts.path.startswith("/") or parts.query or parts.fragment:
         raise UsageError(f"--store {location}: this URL names no folder.", hint=f"{_FORMS} Or give the plain path.")
-    return path
+    return Path(url2pathname(parts.path))
 
 
-def _check(location: str, parts: SplitResult, *, option: str = "--store") -> None:
-    """Refuse what is no URL of object storage. A password in one is not repeated."""
+def _parts(location: str, option: str) -> SplitResult:
+    try:
+        return urlsplit(location)
+    except ValueError:
+        raise UsageError(f"{option}: this URL is malformed.", hint=_FORMS) from None  # a password may be in it
+
+
+def _check(location: str, option: str) -> None:
+    """Refuse what is no URL of object storage, and all of them without the extra. A password in one is not repeated."""
+    parts = _parts(location, option)
     if "@" in parts.netloc:
         raise UsageError(
             f"{option} {parts.scheme}://...@{parts.netloc.rpartition('@')[2]}: keys do not belong into a URL.",
@@ -115,4 +108,9 @@ def _check(location: str, parts: SplitResult, *, option: str = "--store") -> Non
     if not parts.netloc or parts.query or parts.fragment:
         raise UsageError(
             f"{option} {location}: this URL names no bucket, or more than a bucket and a prefix.", hint=_FORMS
+        )
+    if find_spec("obstore") is None:
+        raise UsageError(
+            f"{option} {location}: object storage needs the extra `s3`, which is not installed.",
+            hint="Install it: pip install 'kling-batch[s3]'",
         )

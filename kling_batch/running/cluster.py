@@ -23,8 +23,9 @@ from distributed.client import FutureCancelledError
 
 from kling_batch import __version__
 from kling_batch.errors import DiskUnusable, KlingBatchError, UsageError
+from kling_batch.records.store import Store
 from kling_batch.records.store_at import Place
-from kling_batch.running.ports import TRIES
+from kling_batch.running.crew import Crew, WorkerLost
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -73,8 +74,8 @@ async def cluster(address: str, place: Place, tell: Callable[[str], None], patie
 
 
 @dataclass(kw_only=True, eq=False)
-class Cluster:
-    """Workers of a scheduler: see `Crew`."""
+class Cluster(Crew):
+    """Workers of a scheduler."""
 
     client: Client
     address: str
@@ -97,72 +98,72 @@ class Cluster:
             words = f"--workers {self.address}: the cluster has no workers."
             raise UsageError(words, hint=f"Start some: dask worker {self.address}") from None
         store, token = self.place.open(), secrets.token_hex(16)
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "token"
-            path.write_text(token, encoding="ascii")
-            await asyncio.to_thread(store.put, path, _hash(token))
-        names: list[str] = list(await self.client.processing())
+        await asyncio.to_thread(_put, store, token)
+        names = list(await self.client.processing())
         try:
-            found = await asyncio.gather(*(self._greeted(name, token) for name in names))
-            for name, said in zip(names, found, strict=True):
-                if name in self._shunned:
-                    continue
-                trouble = _unfit(said)
-                if trouble is None and not await asyncio.to_thread(store.has, _hash(token + name)):
-                    trouble = "what the worker puts there is not to be seen from here"
-                if trouble is not None:
-                    words = f"--workers {self.address}: worker {name}: {trouble} (store {store.location})."
-                    raise UsageError(words, hint=_HINT)
+            found = await asyncio.gather(*(self._trouble_of(name, token, store) for name in names))
         finally:
             with suppress(DiskUnusable):
                 await asyncio.to_thread(store.remove, [_hash(token + name) for name in ("", *names)])
+        for name, trouble in zip(names, found, strict=True):
+            if trouble is not None:
+                words = f"--workers {self.address}: worker {name}: {trouble} (store {store.location})."
+                raise UsageError(words, hint=_HINT)
         self.workers = len(names) - len(self._shunned)
         if not self.workers:
             raise UsageError(f"--workers {self.address}: no worker answers.", hint="Start them anew.")
 
-    async def _greeted(self, name: str, token: str) -> Any:
-        """Give what a worker says, or raises; one that says nothing is given nothing."""
+    async def _trouble_of(self, name: str, token: str, store: Store) -> str | None:
+        """Word what is wrong with a worker; None where all is well. One that says nothing is given nothing."""
         asked = self.client.run(_greet, self.place, token, workers=[name], on_error="return")
         try:
-            return (await asyncio.wait_for(asked, _COMES_S))[name]
+            said: Any = (await asyncio.wait_for(asked, _COMES_S))[name]
         except (TimeoutError, OSError, KeyError):
             self._shun(name, f"it has not answered for {_COMES_S:.0f} s")
             return None
+        if isinstance(said, Exception):
+            return f"cannot run kling-batch {__version__}: {said}"
+        version, trouble = said
+        if version != __version__:
+            return f"has kling-batch {version}, and this is {__version__}"
+        if trouble is None and not await asyncio.to_thread(store.has, _hash(token + name)):
+            return "what the worker puts there is not to be seen from here"
+        return str(trouble) if trouble is not None else None
 
-    async def give(self, function: Callable[[A], R], argument: A) -> tuple[R, str] | None:
-        """See `Crew.give`."""
-        for _ in range(TRIES):
-            if self.client.status != "running":
-                self._tell_alone("its scheduler is gone")
+    async def ask(self, function: Callable[[A], R], argument: A) -> tuple[R, str] | None:
+        """See `Crew.ask`."""
+        if self.client.status != "running":
+            self._tell_alone("its scheduler is gone")
+            return None
+        try:
+            if not (fit := await self._fit()):
+                self._tell_alone("it has no workers any more")
                 return None
-            try:
-                if not (fit := await self._fit()):
-                    self._tell_alone("it has no workers any more")
-                    return None
-                answer, name, version = await self._asked(function, argument, fit if self._shunned else None)
-            except (FutureCancelledError, TimeoutError, OSError):
-                continue
-            except asyncio.CancelledError:  # Dask cancels its own waits, too, as where a worker goes with a result
-                task = asyncio.current_task()
-                if task is None or task.cancelling():
-                    raise
-                continue
-            except Exception:
-                logging.getLogger(__name__).warning("A worker failed; the work is done here", exc_info=True)
-                return None
-            if version == __version__:
-                return answer, name
+            answer, name, version = await self._answer(function, argument, fit if self._shunned else None)
+        except (FutureCancelledError, TimeoutError, OSError):
+            raise WorkerLost from None
+        except asyncio.CancelledError:  # Dask cancels its own waits, too, as where a worker goes with a result
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            raise WorkerLost from None
+        if version != __version__:
             self._shun(name, f"it has kling-batch {version}, and this is {__version__}")
-        return None
+            raise WorkerLost
+        return answer, name
 
     async def _fit(self) -> list[str]:
         """Name the workers that are given something, as of a moment ago."""
         if _now() - self._looked >= _LOOKS_S:
-            found = await asyncio.wait_for(self.client.processing(), _CONNECTS_S)
-            self._names, self._looked = list(found), _now()
+            self._names, self._looked = list(await self._at_work()), _now()
         return [name for name in self._names if name not in self._shunned]
 
-    async def _asked(self, function: Callable[[A], R], argument: A, fit: list[str] | None) -> tuple[R, str, str]:
+    async def _at_work(self) -> dict[str, Any]:
+        """Say what each worker has."""
+        found: dict[str, Any] = await asyncio.wait_for(self.client.processing(), _CONNECTS_S)
+        return found
+
+    async def _answer(self, function: Callable[[A], R], argument: A, fit: list[str] | None) -> tuple[R, str, str]:
         """Have a worker do it: any, or one of those named.
 
         Raises:
@@ -173,25 +174,20 @@ class Cluster:
         waiting = asyncio.ensure_future(future.result())
         had_by: str | None = None
         try:
-            while True:
-                done, _ = await asyncio.wait([waiting], timeout=self.patience_s / 2)
-                if done:
-                    self._answered = _now()
-                    answer: tuple[R, str, str] = waiting.result()
-                    return answer
-                before, had_by = had_by, await self._worker_with(future.key)
+            while not (await asyncio.wait([waiting], timeout=self.patience_s / 2))[0]:
+                at_work = await self._at_work()
+                before, had_by = had_by, next((name for name, keys in at_work.items() if future.key in keys), None)
                 if had_by is not None and had_by == before:
                     self._shun(had_by, f"it has not answered for {self.patience_s:.0f} s")
                     raise TimeoutError
                 if had_by is None and _now() - self._answered > self.patience_s:
                     raise TimeoutError
+            self._answered = _now()
+            answer: tuple[R, str, str] = waiting.result()
+            return answer
         finally:
             waiting.cancel()
             future.release()
-
-    async def _worker_with(self, key: Any) -> str | None:
-        found = await asyncio.wait_for(self.client.processing(), _CONNECTS_S)
-        return next((name for name, keys in found.items() if key in keys), None)
 
     def _shun(self, name: str, why: str) -> None:
         if name not in self._shunned:
@@ -207,14 +203,6 @@ class Cluster:
 _HINT = "Workers need this version of kling-batch, its extras, and the store's keys in their own environment."
 
 
-def _unfit(said: Any) -> str | None:
-    """Word what is wrong with a worker, from what it says or what it raised; None where all is well."""
-    if isinstance(said, Exception):
-        return f"cannot run kling-batch {__version__}: {said}"
-    version, trouble = said
-    return f"has kling-batch {version}, and this is {__version__}" if version != __version__ else trouble
-
-
 def _hash(text: str) -> str:
     return sha256(text.encode("ascii")).hexdigest()
 
@@ -223,18 +211,23 @@ def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
+def _put(store: Store, text: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "token"
+        path.write_text(text, encoding="ascii")
+        store.put(path, _hash(text))
+
+
 def _greet(place: Place, token: str, *, dask_worker: Any) -> tuple[str, str | None]:
     """Show, on a worker, that it reads and writes the store: give its version, and what is wrong with the store."""
-    with tempfile.TemporaryDirectory() as folder:
-        path, own = Path(folder) / "token", token + dask_worker.address
-        try:
-            store = place.open()
-            if not store.fetch(_hash(token), path):
+    try:
+        store = place.open()
+        with tempfile.TemporaryDirectory() as folder:
+            if not store.fetch(_hash(token), Path(folder) / "token"):
                 return __version__, "what the run puts there is not to be seen from the worker"
-            path.write_text(own, encoding="ascii")
-            store.put(path, _hash(own))
-        except KlingBatchError as error:
-            return __version__, error.message
+        _put(store, token + dask_worker.address)
+    except KlingBatchError as error:
+        return __version__, error.message
     return __version__, None
 
 

@@ -1,60 +1,99 @@
-"""Workers, by what a person writes after `--workers`: a number of processes, or the address of a scheduler."""
+"""Workers: who does what is heavy in other processes or on other machines, with its bytes in a store."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
+from importlib.util import find_spec
+from typing import TypeVar
 
 from kling_batch.errors import UsageError
 from kling_batch.records.store_at import Place
-from kling_batch.running.ports import Crew
+
+A = TypeVar("A")
+R = TypeVar("R")
 
 PATIENCE_S = 120.0
 """How long a worker may be at one thing."""
+_TRIES = 3
+"""How often a thing is given to workers before it is done here."""
 _MOST = 64
 """Processes; more belong on several machines."""
 
 
-def number_of(workers: str) -> int | None:
-    """Read what a person writes; None is the address of a scheduler.
+class WorkerLost(Exception):
+    """A worker is dead or hangs, and what it had is given again."""
+
+
+class Crew:
+    """Workers of one kind.
+
+    `workers` is how many there are, `at_once` how much they are given at a time at most, and `place` the store.
+    """
+
+    place: Place
+    workers: int
+    at_once: int
+
+    async def give(self, function: Callable[[A], R], argument: A) -> tuple[R, str] | None:
+        """Have a function of a module run, and say who ran it; None where nobody could: then it is done here."""
+        try:
+            for _ in range(_TRIES):
+                with suppress(WorkerLost):
+                    return await self.ask(function, argument)
+        except Exception:
+            logging.getLogger(__name__).warning("A worker failed; the work is done here", exc_info=True)
+        return None
+
+    async def ask(self, function: Callable[[A], R], argument: A) -> tuple[R, str] | None:
+        """Do so, once.
+
+        Raises:
+            WorkerLost: The one that had it did not answer.
+        """
+        raise NotImplementedError
+
+
+OpenCrew = Callable[[Callable[[str], None]], AbstractAsyncContextManager[Crew]]
+"""Gives workers for as long as the context lasts, and takes who is told of what goes wrong with them.
+
+Entering it raises `UsageError` where they are not fit for it, and `DiskUnusable` where the store cannot be used.
+"""
+
+
+def crew_at(workers: str, place: Place) -> OpenCrew:
+    """Say how to have workers. Nothing is started yet.
+
+    Args:
+        workers: What a person writes after `--workers`: a number of processes, or the address of a scheduler.
+        place: The store, which they have to reach.
 
     Raises:
-        UsageError: It is neither.
+        UsageError: There can be none.
     """
     if workers.startswith(("tcp://", "tls://")):
-        return None
+        if find_spec("distributed") is None:
+            raise UsageError(
+                f"--workers {workers}: a cluster needs the extra `dask`, which is not installed.",
+                hint="Install it: pip install 'kling-batch[dask]'",
+            )
+        return lambda tell: _cluster(workers, place, tell)
     if workers.isdecimal() and 1 <= int(workers) <= _MOST:
-        return int(workers)
+        return lambda _: _processes(int(workers), place)
     raise UsageError(
         f"--workers {workers}: this is neither a number of processes nor the address of a scheduler.",
         hint=f"Give a number from 1 to {_MOST}, or the address of a Dask scheduler such as tcp://scheduler:8786.",
     )
 
 
-def crew_at(workers: str, place: Place, tell: Callable[[str], None]) -> AbstractAsyncContextManager[Crew]:
-    """Have workers for as long as the context lasts.
+def _cluster(address: str, place: Place, tell: Callable[[str], None]) -> AbstractAsyncContextManager[Crew]:
+    from kling_batch.running.cluster import cluster
 
-    Args:
-        workers: What a person writes.
-        place: The store, which they have to reach.
-        tell: Is told what goes wrong with them.
+    return cluster(address, place, tell, PATIENCE_S)
 
-    Raises:
-        UsageError: There can be none; or, when the context is entered, they are not fit for it.
-        DiskUnusable: The store cannot be used.
-    """
-    number = number_of(workers)
-    if number is not None:
-        from kling_batch.running.processes import processes
 
-        return processes(number, place, PATIENCE_S)
-    try:
-        from kling_batch.running.cluster import cluster
-    except ModuleNotFoundError as error:
-        if error.name not in {"dask", "distributed"}:
-            raise
-        raise UsageError(
-            f"--workers {workers}: a cluster needs the extra `dask`, which is not installed.",
-            hint="Install it: pip install 'kling-batch[dask]'",
-        ) from None
-    return cluster(workers, place, tell, PATIENCE_S)
+def _processes(number: int, place: Place) -> AbstractAsyncContextManager[Crew]:
+    from kling_batch.running.processes import processes
+
+    return processes(number, place, PATIENCE_S)

@@ -32,12 +32,13 @@ from kling_batch.records.attempts import PlacedFile, Stage
 from kling_batch.records.state import Presence
 from kling_batch.running.account import Shown
 from kling_batch.running.copies import Copies
+from kling_batch.running.crew import Crew
 from kling_batch.running.decide import with_made
 from kling_batch.running.endings import rejection
 from kling_batch.running.finishing import Finishing, Siblings, bring
 from kling_batch.running.limits import wait_s
 from kling_batch.running.locking import LockKeeper, to_its_end
-from kling_batch.running.ports import Crew, Ports
+from kling_batch.running.ports import Ports
 from kling_batch.running.scheduler import Scheduler
 from kling_batch.running.work import Work
 from kling_batch.service.outcomes import Absent, Found

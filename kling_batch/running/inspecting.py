@@ -12,7 +12,7 @@ from kling_batch.planning.audit import Finding, Flaw
 from kling_batch.records.lock import Lock
 from kling_batch.records.state import is_of
 from kling_batch.records.store_at import Place
-from kling_batch.running.ports import Crew
+from kling_batch.running.crew import Crew
 
 _AT_ONCE = 8
 _PORTION = 8

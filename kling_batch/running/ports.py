@@ -15,7 +15,7 @@ from kling_batch.events import Observer
 from kling_batch.records.account import AccountMemory
 from kling_batch.records.journal import Journal
 from kling_batch.records.store import Store
-from kling_batch.records.store_at import Place
+from kling_batch.running.crew import Crew
 from kling_batch.running.uploads import Uploads
 from kling_batch.service.callbacks import Callback
 from kling_batch.service.client import Service
@@ -23,13 +23,8 @@ from kling_batch.service.client import Service
 if TYPE_CHECKING:
     from kling_batch.delivery.download import Downloader
 
-A = TypeVar("A")
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-TRIES = 3
-"""How often a thing is given to workers before it is done here."""
 
 
 class Offload(Protocol):
@@ -37,21 +32,6 @@ class Offload(Protocol):
 
     def __call__(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
         """Run it and give what it returns."""
-        ...
-
-
-class Crew(Protocol):
-    """Workers: who does what is heavy in other processes or on other machines, with its bytes in a store.
-
-    `workers` is how many there are, `at_once` how much they are given at a time at most, and `place` the store.
-    """
-
-    place: Place
-    workers: int
-    at_once: int
-
-    async def give(self, function: Callable[[A], T], argument: A) -> tuple[T, str] | None:
-        """Have a function of a module run, and say who ran it; None where nobody could: then it is done here."""
         ...
 
 

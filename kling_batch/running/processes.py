@@ -6,7 +6,6 @@ They have no keys of the service, and end with the program that started them, ho
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import signal
 import tempfile
@@ -21,7 +20,7 @@ from typing import TypeVar
 
 from kling_batch.disk import disk_border
 from kling_batch.records.store_at import Place
-from kling_batch.running.ports import TRIES
+from kling_batch.running.crew import Crew, WorkerLost
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -45,7 +44,7 @@ async def processes(number: int, place: Place, patience_s: float) -> AsyncIterat
                 process.end()
 
 
-class Processes:
+class Processes(Crew):
     """So many processes of this program, which have their temporary files in a folder: see `Crew`.
 
     One that is at one thing for longer than its patience hangs.
@@ -61,20 +60,16 @@ class Processes:
         for process in self.all:
             self._idle.put_nowait(process)
 
-    async def give(self, function: Callable[[A], R], argument: A) -> tuple[R, str] | None:
-        """See `Crew.give`."""
-        for _ in range(TRIES):
-            process = await self._idle.get()
-            try:
-                return await asyncio.wait_for(process.call(function, argument), self._patience_s), process.name
-            except (BrokenExecutor, TimeoutError):
-                process.renew()
-            except Exception:
-                logging.getLogger(__name__).warning("A worker failed; the work is done here", exc_info=True)
-                return None
-            finally:
-                self._idle.put_nowait(process)
-        return None
+    async def ask(self, function: Callable[[A], R], argument: A) -> tuple[R, str]:
+        """See `Crew.ask`."""
+        process = await self._idle.get()
+        try:
+            return await asyncio.wait_for(process.call(function, argument), self._patience_s), process.name
+        except (BrokenExecutor, TimeoutError):
+            process.renew()
+            raise WorkerLost from None
+        finally:
+            self._idle.put_nowait(process)
 
 
 class _Process:
@@ -84,9 +79,6 @@ class _Process:
         self.name = name
         self._folder = folder
         self._start()
-
-    def __repr__(self) -> str:
-        return f"_Process({self.name!r})"
 
     async def call(self, function: Callable[[A], R], argument: A) -> R:
         """Have a function run.

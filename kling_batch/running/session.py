@@ -7,7 +7,7 @@ it is held, every time. What that costs beyond what was agreed to is asked for a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, contextmanager, suppress
+from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import partial
@@ -33,11 +33,12 @@ from kling_batch.records.lock import Lock, check_lock_place, update_lock
 from kling_batch.records.shared_lock import SharedLock
 from kling_batch.records.snapshot import Snapshot
 from kling_batch.records.store import Store
+from kling_batch.running.crew import OpenCrew
 from kling_batch.running.endings import another_account
 from kling_batch.running.fence import FencedService
 from kling_batch.running.knowledge import made_all, unanswered_rows
 from kling_batch.running.options import Options
-from kling_batch.running.ports import Access, Crew, Ports
+from kling_batch.running.ports import Access, Ports
 from kling_batch.running.reading import Reader
 from kling_batch.running.run import Outcome, Run, Stopper
 from kling_batch.running.uploads import UploadingService
@@ -59,10 +60,6 @@ class Team:
 
 Agree = Callable[[Plan, Outlook], None]
 """Is shown a plan before anything of it is done. Raises `BudgetStop` where nobody agrees to what it costs."""
-
-
-OpenCrew = Callable[[Callable[[str], None]], AbstractAsyncContextManager[Crew]]
-"""Gives workers, and takes who is told of what goes wrong with them."""
 
 
 class Report(Protocol):

@@ -63,6 +63,9 @@ def test_keys_in_a_url_are_refused_and_not_repeated() -> None:
         store_at("s3://ada:lovelace@sounds/game", namespace="live")
     assert "lovelace" not in caught.value.message + str(caught.value.hint)
     assert "environment" in str(caught.value.hint)
+    with pytest.raises(UsageError, match="malformed") as caught:
+        store_at("s3://ada:lovelace@[sounds", namespace="live")
+    assert "lovelace" not in caught.value.message + str(caught.value.hint)
 
 
 def test_a_missing_extra_is_told_with_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
