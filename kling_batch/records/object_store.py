@@ -135,11 +135,7 @@ class ObjectUploads:
         if hashlib.sha256(data).hexdigest() != file.sha256:
             raise DiskUnusable(f"{file.path} was changed while this run was under way.", hint=_READ_ANEW)
         with object_border(self._url):
-            try:
-                there = obstore.head(self._client, key)["size"] == len(data)
-            except FileNotFoundError:
-                there = False
-            if not there:
+            if _size(self._client, key) != len(data):
                 obstore.put(self._client, key, data)
             return str(obstore.sign(cast("SignCapableStore", self._client), "GET", key, _SIGNED_FOR))
 
@@ -228,7 +224,7 @@ class ObjectStore:
         """See `Store.has`."""
         key = key_of(sha256)
         with object_border(self._place):
-            if self._size(key) is not None:
+            if _size(self._client, key) is not None:
                 return True
             self._insist_on_bucket()
             return False
@@ -239,7 +235,7 @@ class ObjectStore:
         with disk_border(path):
             data = path.read_bytes()
         with object_border(self._place):
-            if self._size(key) == len(data):
+            if _size(self._client, key) == len(data):
                 return
             self._probe("store write")
             obstore.put(self._client, key, data, use_multipart=False)
@@ -283,12 +279,6 @@ class ObjectStore:
             self._delete(old)
             return len(old)
 
-    def _size(self, key: str) -> int | None:
-        try:
-            return obstore.head(self._client, key)["size"]
-        except FileNotFoundError:
-            return None
-
     def _delete(self, keys: Sequence[str]) -> None:
         """Delete many at once. S3 is content when one is gone already; the others stop there."""
         if not keys:
@@ -309,6 +299,13 @@ class ObjectStore:
     def _chunks(self, found: GetResult) -> Iterator[bytes]:
         with object_border(self._place):
             yield from found.stream(min_chunk_size=CHUNK)
+
+
+def _size(client: Client, key: str) -> int | None:
+    try:
+        return obstore.head(client, key)["size"]
+    except FileNotFoundError:
+        return None
 
 
 def _cause(error: BaseException) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AsyncExitStack
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import click
@@ -84,9 +84,7 @@ def _stored(project: Project, takes: Sequence[Take], location: str | None, worke
     opened = crew_of(workers, store, sandbox=project.sandbox)
 
     async def look() -> list[Flaw]:
-        async with AsyncExitStack() as stack:
-            tell = lambda words: say(words, err=True)  # noqa: E731
-            crew = None if opened is None else await stack.enter_async_context(opened(tell))
+        async with nullcontext() if opened is None else opened(lambda words: say(words, err=True)) as crew:
             return await stored_flaws(takes, project.lock, place, crew)
 
     return asyncio.run(look())
