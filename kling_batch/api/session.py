@@ -22,7 +22,8 @@ from kling_batch.records.shared_lock import SharedLock
 from kling_batch.records.store import Store
 from kling_batch.records.store_at import Place, documents_at, uploads_at
 from kling_batch.report.facts import units_text
-from kling_batch.running.crew import OpenCrew, crew_at
+from kling_batch.running.crew import OpenCrew
+from kling_batch.running.crew_at import crew_at
 from kling_batch.running.options import BOUNDS, Options
 from kling_batch.running.session import Agree, Session, Team
 from kling_batch.service.callbacks import Address, address_of

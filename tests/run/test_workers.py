@@ -23,7 +23,7 @@ from kling_batch.cli import main
 from kling_batch.events import Event, TakeChanged, Warned
 from kling_batch.records.lock import Lock, read_lock
 from kling_batch.resources import schema
-from kling_batch.running import crew
+from kling_batch.running import crew_at
 
 JOBS = """
 version: 1
@@ -155,7 +155,7 @@ def run(library: Library, workers: str, observe: Callable[[Event], None]) -> int
 
 def test_processes_that_die_and_hang(library: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of two processes one is killed and one hangs: all is delivered, by workers that know no key."""
-    monkeypatch.setattr(crew, "PATIENCE_S", 4.0)
+    monkeypatch.setattr(crew_at, "PATIENCE_S", 4.0)
     made, knew = library(12), list[bool]()
 
     def act() -> None:
@@ -205,7 +205,7 @@ def test_a_library_is_finished_again_over_processes(
 
 def test_a_cluster_whose_workers_die_and_hang(library: Any, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of three workers one is killed, one hangs; then the scheduler is started anew, and the run goes on alone."""
-    monkeypatch.setattr(crew, "PATIENCE_S", 2.0)
+    monkeypatch.setattr(crew_at, "PATIENCE_S", 2.0)
     workers = [cluster.add() for _ in range(3)]
     made, told = library(TAKES), list[str]()
 
