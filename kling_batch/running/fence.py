@@ -37,12 +37,15 @@ class FencedService(PassedOn):
         self._lease = lease
         self._offload = offload
         self._stop = stop
+        self._one_renews = asyncio.Lock()
+        self._failure: NotFinished | None = None
 
     async def create(self, kind: Kind, request: Mapping[str, Any], external_id: str) -> CreateOutcome:
         """See `Service.create`."""
         try:
             claim, seconds = await self._held()
         except NotFinished as error:
+            self._failure = error
             self._stop(error)
             return NotSent(reason=error.message)
         # The call is made in this very step and cancelled by a timer, so that one that has not left when the process is
@@ -80,7 +83,11 @@ class FencedService(PassedOn):
             for _ in range(_TRIES):
                 if (seconds := lease.claim.call_s()) > 0:
                     return lease.claim, seconds
-                await self._offload(lease.renew)
+                async with self._one_renews:
+                    if self._failure is not None:
+                        raise self._failure
+                    if lease.claim.call_s() == 0:
+                        await self._offload(lease.renew)
         except DiskUnusable as error:
             why = error.message
         raise NotFinished(f"The lease could not be renewed, so that nothing more is sent: {why}", hint=_AGAIN)

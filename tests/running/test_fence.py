@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 
 from kling_batch.catalog import kind
+from kling_batch.errors import DiskUnusable, KlingBatchError
 from kling_batch.records.lease import Lease
 from kling_batch.running.fence import FencedService
 from kling_batch.service.client import Service
@@ -90,3 +91,41 @@ async def test_a_call_that_had_not_left_when_the_process_was_stopped_never_leave
     fenced = FencedService(cast("Service", service), lease, offload=asyncio.to_thread, stop=lambda _: None)
     assert isinstance(await fenced.create(kind("text-to-audio"), {}, "kb-1"), Unclear)
     assert not service.sent
+
+
+class StaleLease:
+    """A lease, and the claim on it, that is to be renewed before a call."""
+
+    def __init__(self, *, fails: bool) -> None:
+        self.claim = self
+        self.fails = fails
+        self.renewals = 0
+
+    def call_s(self) -> float:
+        """Long, once it is renewed."""
+        return 60.0 if self.renewals and not self.fails else 0.0
+
+    lasts_s = call_s
+
+    def renew(self) -> None:
+        """Ask the storage."""
+        self.renewals += 1
+        if self.fails:
+            raise DiskUnusable("the storage hangs")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("fails", [True, False])
+async def test_calls_that_wait_for_one_renewal_learn_of_it_together(fails: bool) -> None:
+    """Storage that hangs would else hold up the end of the run once for every call."""
+    service, lease = SlowService(), StaleLease(fails=fails)
+    stops: list[KlingBatchError] = []
+    service.answer.set()
+    fenced = FencedService(cast("Service", service), cast("Lease", lease), offload=asyncio.to_thread, stop=stops.append)
+    outcomes = await asyncio.gather(*(fenced.create(kind("text-to-audio"), {}, f"kb-{n}") for n in range(5)))
+    reason = (
+        "The lease could not be renewed, so that nothing more is sent: the storage hangs" if fails else "the answer"
+    )
+    assert set(outcomes) == {NotSent(reason=reason)}
+    assert lease.renewals == 1
+    assert bool(stops) is fails
