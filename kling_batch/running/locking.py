@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Container, Iterable
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -96,12 +97,14 @@ class LockKeeper:
         """Write what changed, unless that was done a moment ago.
 
         A lock that cannot be relied on is left for later: somebody may be merging it, and the journal has all of it.
+        So is the team's where its storage cannot be used for a while.
         """
         if self._changed and not self._writing.locked() and self.clock.monotonic() >= self._due:
             try:
                 await self._write()
                 if self.clock.monotonic() >= self._share_due:
-                    await self.share_now()
+                    with suppress(DiskUnusable):
+                        await self.share_now()
             except LockInvalid:
                 self._due = self.clock.monotonic() + _LEAST_GAP_S
 

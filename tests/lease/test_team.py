@@ -195,6 +195,24 @@ def test_the_lock_goes_along(machines: Machines, service: Service, store: str) -
     assert len(service.tasks) == paid
 
 
+def test_a_run_goes_on_where_the_teams_lock_cannot_be_written(
+    machines: Machines, service: Service, store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is brought there later; what is paid for is in the machine's lock, in the journal and in the store."""
+    real = ObjectDocuments.write
+
+    def write(self: ObjectDocuments, name: str, data: bytes, *, after: Tag | None) -> Tag | None:
+        if name.startswith("state/"):
+            raise DiskUnusable("the storage is away")
+        return real(self, name, data, after=after)
+
+    monkeypatch.setattr(ObjectDocuments, "write", write)
+    done = machines().run("--yes", "--store", store)
+    assert done.done
+    assert service.paid_once(2)
+    assert "The team's lock is not up to date: the storage is away" in done.said
+
+
 def test_what_was_locked_elsewhere_is_pushed(machines: Machines, store: str) -> None:
     """Two machines lock different takes; after both have pushed, each has both."""
     one, two = machines().write("creak"), machines().write("rain")
