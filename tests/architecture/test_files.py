@@ -55,6 +55,7 @@ ELSEWHERE = {
     "running/session": "opens the service",
     "report/csv_": "empties a piece of text",
     "report/stats": "renames columns",
+    "sandbox/recipes": "the package's own files",
     "sandbox/scenario": "the faults that a person writes",
     "sandbox/video": "makes videos in memory",
 }
