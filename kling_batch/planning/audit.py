@@ -76,9 +76,8 @@ def audit(
     for one in chosen:
         for record in one.records:
             flaws += _of_file(one.take, record, out, one.path(record), quick)
-    for pick in picks.unplaceable:
-        if pick.job_id in keys:
-            flaws.append(Flaw(Finding.UNLOCKED, None, f"{pick.job_id} (picked)", pick.reason))
+    reasons = {job_id: reason for job_id, reason in picks.unplaceable.items() if job_id in keys}
+    flaws += [Flaw(Finding.UNLOCKED, None, f"{job_id} (picked)", reason) for job_id, reason in reasons.items()]
     if not quick:
         flaws = _with_edits(flaws, lock, out)
     if extras:

@@ -5,13 +5,14 @@ Plain functions over what journal and lock say.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from math import ceil
 from statistics import median
 
 from kling_batch.catalog import Kind
+from kling_batch.model import NOTHING
 from kling_batch.planning.plan import PAYING, Action, Plan
 from kling_batch.planning.spending import Budget
 from kling_batch.records.attempts import Attempt, Stage
@@ -62,14 +63,11 @@ def outlook(snapshot: Snapshot, lock: Lock, *, list_units: Decimal, concurrency:
     done = [row for row in snapshot.attempts.values() if row.stage in _DONE]
     charged = {row.external_id: row.units for row in done}
     charged |= {entry.external_id: entry.units for entry in lock.entries.values()}
-    units = list_units
-    if charged:
-        units = rounded(sum(charged.values(), Decimal(0)) / len(charged))
     spans = [span for row in done if (span := _span(row)) is not None]
     latest = max((row.run_id for row in done), default=0)
     return Outlook(
         list_units=list_units,
-        units=units,
+        units=average(charged.values()) if charged else list_units,
         budget=budget,
         samples=len(charged),
         at_once=concurrency or _most_at_once([span for row in done if row.run_id == latest and (span := _span(row))]),
@@ -77,9 +75,9 @@ def outlook(snapshot: Snapshot, lock: Lock, *, list_units: Decimal, concurrency:
     )
 
 
-def rounded(average: Decimal) -> Decimal:
-    """Round an average of prices to what is worth saying."""
-    return average.quantize(_FINEST, rounding=ROUND_HALF_UP).normalize()
+def average(prices: Collection[Decimal]) -> Decimal:
+    """Average prices, to what is worth saying."""
+    return (sum(prices, NOTHING) / max(1, len(prices))).quantize(_FINEST, rounding=ROUND_HALF_UP).normalize()
 
 
 def highest_price(kind: Kind, rows: Iterable[Attempt], lock: Lock) -> Decimal:

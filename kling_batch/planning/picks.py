@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from stat import S_ISREG
@@ -32,19 +32,11 @@ class Chosen:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Unplaceable:
-    """A pick that cannot have its plain name, and why."""
-
-    job_id: str
-    reason: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Picks:
-    """What a lock says of picks, as far as it can be done."""
+    """What a lock says of picks, as far as it can be done; `unplaceable` says why a job has no plain name."""
 
     chosen: tuple[Chosen, ...] = ()
-    unplaceable: tuple[Unplaceable, ...] = ()
+    unplaceable: Mapping[str, str] = field(default_factory=dict)
 
 
 def picks_of(takes: Sequence[Take], lock: Lock) -> Picks:
@@ -62,15 +54,15 @@ def picks_of(takes: Sequence[Take], lock: Lock) -> Picks:
     if not picked:
         return Picks()
     taken = taken_names(takes)
-    chosen, unplaceable = [], []
+    chosen, unplaceable = [], {}
     for job_id, found in picked.items():
         take, entry = found[0]
         reason = _several(job_id, [one.number for one, _ in found]) or why_unplaceable(take, taken)
         if reason is not None:
-            unplaceable.append(Unplaceable(job_id=job_id, reason=reason))
+            unplaceable[job_id] = reason
         elif take.job.picked_stem != take.stem and is_of(entry, take):
             chosen.append(Chosen(take=take, records=tuple(entry.shipped(take.job).values())))
-    return Picks(chosen=tuple(chosen), unplaceable=tuple(unplaceable))
+    return Picks(chosen=tuple(chosen), unplaceable=unplaceable)
 
 
 def recorded(steps: Iterable[Step]) -> tuple[TakeKey, ...]:

@@ -11,9 +11,9 @@ from pathlib import Path
 from kling_batch.catalog import Kind, kind, kind_of
 from kling_batch.disk import disk_border
 from kling_batch.errors import UsageError
-from kling_batch.model import NOTHING, InputFile, Manifest, Take
+from kling_batch.model import InputFile, Manifest, Take
 from kling_batch.planning.edits import sort_modified
-from kling_batch.planning.outlook import Outlook, highest_price, outlook, rounded
+from kling_batch.planning.outlook import Outlook, average, highest_price, outlook
 from kling_batch.planning.plan import Plan, make_plan
 from kling_batch.planning.select import select as select_steps
 from kling_batch.planning.spending import Budget
@@ -127,8 +127,7 @@ class Project:
         """Say what a run would cost and take; `concurrency` None is the manifest's."""
         at_once = concurrency or self.manifest.concurrency
         prices = [kind_of(take.job).units for take in self.manifest.takes]
-        list_units = rounded(sum(prices, NOTHING) / len(prices)) if prices else NOTHING
-        return outlook(snapshot, self.lock, list_units=list_units, concurrency=at_once, budget=budget or Budget())
+        return outlook(snapshot, self.lock, list_units=average(prices), concurrency=at_once, budget=budget or Budget())
 
     @property
     def inputs(self) -> tuple[InputFile, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -15,17 +15,11 @@ from kling_batch.records.snapshot import Snapshot
 _NOWHERE = Source(path="", line=1)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Spending:
-    """Units that were charged or are reserved, for failed attempts and for sounds that were rolled again, too."""
-
-    this_run: Decimal
-    whole: Decimal
-
-
 @dataclass(slots=True, kw_only=True)
 class Budget:
-    """What may be spent, and what is: charged and reserved units, for failed attempts, too.
+    """What may be spent, and what is: units that were charged or are reserved.
+
+    Those for failed attempts, and for sounds that were rolled again, count as well.
 
     `run` is what this run may add, `whole` what the whole set may cost; None is no cap. A run adds what was sent since
     it began, or since a run began that was stopped and that it goes on with: `since`, in Unix seconds.
@@ -65,38 +59,25 @@ class Budget:
 
 
 def budget(
-    lock: Lock, snapshot: Snapshot, now: float, *, run: Decimal | None = None, whole: Decimal | None = None
+    lock: Lock, snapshot: Snapshot, *, since: float, run: Decimal | None = None, whole: Decimal | None = None
 ) -> Budget:
-    """Say what is left of what may be spent.
-
-    Args:
-        lock: The lock.
-        snapshot: The journal.
-        now: When the run begins, in Unix seconds, if it goes on with no other.
-        run: What it may add, in units.
-        whole: What the set may cost, in units.
-    """
-    since = now if snapshot.spends_since is None else snapshot.spends_since
-    spent = spending(lock, snapshot.attempts, since=since)
-    return Budget(run=run, whole=whole, since=since, spent=spent.this_run, spent_whole=spent.whole)
-
-
-def spending(lock: Lock, attempts: Mapping[str, Attempt], *, since: float) -> Spending:
-    """Sum up what was paid.
+    """Sum up what was paid, and say what is left of what may be spent.
 
     Args:
         lock: The lock: what a take cost there counts its failed attempts in.
-        attempts: The journal's attempts, by their external ids.
-        since: When this run began, in Unix seconds. What was sent before is an earlier one's, whoever saw its end.
+        snapshot: The journal.
+        since: When this run began, or one that it goes on with, in Unix seconds. What was sent before is an earlier
+            one's, whoever saw its end.
+        run: What it may add, in units.
+        whole: What the set may cost, in units.
     """
     locked = list(lock.everything())
     names = {name for entry in locked for name in _names(entry, lock.project)}
-    rows = [row for row in attempts.values() if row.counted]
-    return Spending(
-        this_run=sum((row.counted for row in rows if row.sent_since(since)), NOTHING),
-        whole=sum((entry.units for entry in locked), NOTHING)
-        + sum((row.counted for row in rows if row.external_id not in names), NOTHING),
-    )
+    rows = [row for row in snapshot.attempts.values() if row.counted]
+    spent_whole = sum((entry.units for entry in locked), NOTHING)
+    spent_whole += sum((row.counted for row in rows if row.external_id not in names), NOTHING)
+    spent = sum((row.counted for row in rows if row.sent_since(since)), NOTHING)
+    return Budget(run=run, whole=whole, since=since, spent=spent, spent_whole=spent_whole)
 
 
 def _names(entry: LockEntry, project: str) -> Iterator[str]:

@@ -10,7 +10,7 @@ from kling_batch.planning.picks import notes_of, recorded
 from kling_batch.planning.plan import Step
 from kling_batch.planning.project import Project
 from kling_batch.planning.select import status_of
-from kling_batch.planning.spending import spending
+from kling_batch.planning.spending import budget
 from kling_batch.records.attempts import Stage
 from kling_batch.records.snapshot import Snapshot
 from kling_batch.running.endings import exit_status_of, failure
@@ -32,7 +32,7 @@ def recount(
     plan = project.plan(retries=0, expressions=expressions, snapshot=snapshot)
     manifest, run = project.manifest, snapshot.last_run
     takes = tuple(_result(step, run.id if run else 0) for step in plan.steps if step.facts is not None)
-    spent = spending(project.lock, snapshot.attempts, since=run.started_at if run else now)
+    spent = budget(project.lock, snapshot, since=run.started_at if run else now)
     return RunResult(
         project=manifest.project,
         manifest=manifest.path,
@@ -51,8 +51,8 @@ def recount(
         earlier=earlier_sounds(project.lock, {take.take.key for take in takes}, project.out),
         place=project.place,
         sandbox=project.sandbox,
-        units=spent.whole,
-        units_this_run=spent.this_run,
+        units=spent.spent_whole,
+        units_this_run=spent.spent,
         note=run.note if run else None,
     )
 

@@ -451,8 +451,8 @@ def _undelivered(works: Iterable[Work]) -> list[tuple[str, str]]:
 async def _bring_picks(manifest: Manifest, lock: Lock, ports: Ports, options: Options, stopper: Stopper) -> None:
     """Put the files of chosen takes under their plain names as well."""
     picks = picks_of(with_rerolls(manifest.takes, lock), lock)
-    for pick in picks.unplaceable:
-        ports.observe(Warned(at=ports.clock.time(), message=f"The pick of {pick.job_id} has no file: {pick.reason}."))
+    for job_id, reason in picks.unplaceable.items():
+        ports.observe(Warned(at=ports.clock.time(), message=f"The pick of {job_id} has no file: {reason}."))
     bring = partial(bring_picks, lock=lock, restore_edited=options.restore_edited, probe=ports.probe)
     try:
         brought = await ports.offload(bring, picks.chosen, options.out)

@@ -24,7 +24,7 @@ from kling_batch.planning.outlook import Outlook
 from kling_batch.planning.plan import Action, Plan, Step, clones
 from kling_batch.planning.project import Project
 from kling_batch.planning.sources import SERVICE, sources
-from kling_batch.planning.spending import Budget, budget, spending
+from kling_batch.planning.spending import Budget, budget
 from kling_batch.records.account import AccountMemory
 from kling_batch.records.attempts import Attempt
 from kling_batch.records.journal import Journal
@@ -246,9 +246,9 @@ class Session:
         if self._asks_the_service():
             with suppress(DiskUnusable, LockInvalid):  # the run is to be told of all the same
                 project, snapshot = project.current(), project.snapshot()
-        spent = spending(project.lock, snapshot.attempts, since=result.started_at)
+        spent = budget(project.lock, snapshot, since=result.started_at)
         result = replace(result, place=project.place, sandbox=project.sandbox)
-        return replace(result, units=spent.whole, units_this_run=spent.this_run)
+        return replace(result, units=spent.spent_whole, units_this_run=spent.spent)
 
     def _changed(self) -> Project:
         return self._read if self.change is None else self._read.with_lock(self.change(self._read.lock))
@@ -331,7 +331,8 @@ class Session:
 
     def _budget(self, snapshot: Snapshot, now: float = inf) -> Budget:
         options = self.options
-        return budget(self.project.lock, snapshot, now, run=options.max_units, whole=options.max_total_units)
+        caps = {"run": options.max_units, "whole": options.max_total_units}
+        return budget(self.project.lock, snapshot, since=snapshot.spends_since or now, **caps)
 
     def _plan_again(self) -> None:
         """Plan from journal, lock and disk as they are now that nobody else works here."""

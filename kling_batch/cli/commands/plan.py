@@ -59,7 +59,8 @@ def command(
     snapshot = project.snapshot()
     asked = {"retries": retries, "reroll_rejected": reroll_rejected}
     plan = make_plan(project, select=select, keep_sources=keep_sources, store=store, snapshot=snapshot, **asked)
-    spent = budget(project.lock, snapshot, inf, run=max_units, whole=max_total_units)
+    since = snapshot.spends_since or inf
+    spent = budget(project.lock, snapshot, since=since, run=max_units, whole=max_total_units)
     outlook = project.outlook(snapshot, concurrency if isinstance(concurrency, int) else None, spent)
     if output == "json":
         print_json(plan_json(plan, outlook))
