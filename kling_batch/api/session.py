@@ -11,7 +11,6 @@ from kling_batch.api.project import open_store
 from kling_batch.clock import SystemClock
 from kling_batch.disk import disk_border, hash_file
 from kling_batch.errors import BudgetStop, UsageError
-from kling_batch.model import RunResult
 from kling_batch.planning.plan import Action, Plan, Step
 from kling_batch.planning.project import Project
 from kling_batch.records.fields import VOICE
@@ -21,6 +20,7 @@ from kling_batch.records.lock import Lock
 from kling_batch.records.shared_lock import SharedLock
 from kling_batch.records.store import Store
 from kling_batch.records.store_at import Place, documents_at, uploads_at
+from kling_batch.report import write_reports
 from kling_batch.report.facts import units_text
 from kling_batch.running.crew import OpenCrew
 from kling_batch.running.crew_at import crew_at
@@ -108,7 +108,7 @@ def session_of(
         access=sandbox_access if project.sandbox else lambda: _reached(access(), options),
         nobody=no_access(),
         open_journal=lambda out: Journal(out, now=SystemClock().time()),
-        report_to=_report,
+        report_to=write_reports,
         store=opened,
         team=_team_at(store, project),
         crew=crew_of(options.workers, opened, sandbox=project.sandbox, pays=only is None and not options.frozen),
@@ -190,12 +190,6 @@ def _callbacks(options: Options) -> Address | None:
     if options.callback_url is None or options.listen is None:
         return None
     return address_of(options.callback_url, options.listen)
-
-
-def _report(result: RunResult, out: Path, *, last: str | None) -> str:
-    from kling_batch.report import write_reports
-
-    return write_reports(result, out, last=last)
 
 
 def nobody_agreed(plan: Plan, *, hint: str) -> BudgetStop:

@@ -10,6 +10,8 @@ from kling_batch.clock import SystemClock
 from kling_batch.model import RunResult
 from kling_batch.planning.project import Project
 from kling_batch.records.snapshot import read_shapes
+from kling_batch.report import write_reports
+from kling_batch.report.compare import compare
 from kling_batch.running.recount import recount
 
 
@@ -28,9 +30,6 @@ def refresh(project: Project, select: Sequence[str] = (), against: Path | None =
         UsageError: What it is to be compared with is no report.
         DiskUnusable: A report cannot be written.
     """
-    from kling_batch.report import write_reports
-    from kling_batch.report.compare import compare
-
     told = recount(project, select, now=SystemClock().time())
     if against is not None:
         told = replace(told, against=compare(against, told, read_shapes(project.out)))

@@ -10,7 +10,7 @@ import json
 import secrets
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from decimal import Decimal
 from operator import itemgetter
 from pathlib import Path
@@ -76,13 +76,8 @@ class AccountMemory:
 
     def learn(self, kind: str, knowledge: Knowledge) -> None:
         """Keep what is known of a kind of task."""
-        control = knowledge.control
-        facts = {
-            "control": control and {"external_id": control.external_id, "task_id": control.task_id},
-            "price": None if knowledge.price is None else str(knowledge.price),
-            "longest_s": knowledge.longest_s,
-        }
-        self._write(f"{kind}.json", facts)
+        price = None if knowledge.price is None else str(knowledge.price)
+        self._write(f"{kind}.json", asdict(knowledge) | {"price": price})
 
     def mark(self, project: str) -> Mark | None:
         """Read which journal of a project sent last; None where none did, as far as this machine knows."""
@@ -92,7 +87,7 @@ class AccountMemory:
 
     def set_mark(self, project: str, mark: Mark) -> None:
         """Note which journal of a project is about to send."""
-        self._write(_project_file("journal", project), {"token": mark.token, "at": mark.at})
+        self._write(_project_file("journal", project), asdict(mark))
 
     def unanswered(self, project: str) -> dict[str, float]:
         """Read which calls of a project may have made what nobody else can tell of, and when they were sent.

@@ -19,6 +19,7 @@ from kling_batch.planning.project import Project
 from kling_batch.records.journal import Journal
 from kling_batch.records.snapshot import read_shapes
 from kling_batch.records.store import Store
+from kling_batch.report.compare import differences, totals
 from kling_batch.running.recount import recount
 from kling_batch.running.shapes import look_at, without_shape
 from kling_batch.text import counted
@@ -44,8 +45,6 @@ def command(project: Project, select: tuple[str, ...], store: str | Path | None,
     _look(recount(project, select, now=SystemClock().time()), project.out)
     told = refresh(project, select, against)
     if told.against is not None:
-        from kling_batch.report.compare import differences, totals
-
         say(*differences(told.against))
         say(f"Against {told.against.name}: {totals(told.against)}.", err=True)
     say(f"Report: {project.out / 'report.html'}", err=True)

@@ -14,8 +14,12 @@ from kling_batch.planning.project import Project
 from kling_batch.records.layout import own_folder
 from kling_batch.records.run_lock import is_held
 from kling_batch.report.facts import money, units_text
+from kling_batch.report.json_ import as_json
 from kling_batch.running.recount import recount
 from kling_batch.text import counted
+
+_TOLD = ("job_id", "take", "status", "external_task_id", "task_id", "attempts", "units")
+"""What is said of a take, as in `report.json`."""
 
 
 @click.command()
@@ -57,16 +61,5 @@ def _json(project: Project, result: RunResult, *, running: bool) -> dict[str, An
             "units": units_text(result.units),
             "units_this_run": units_text(result.units_this_run),
         },
-        "takes": [
-            {
-                "job_id": take.take.job.id,
-                "take": take.take.number,
-                "status": take.status.value,
-                "external_task_id": take.external_id,
-                "task_id": take.task_id,
-                "attempts": take.attempts,
-                "units": units_text(take.units),
-            }
-            for take in result.takes
-        ],
+        "takes": [{name: as_json(take, {})[name] for name in _TOLD} for take in result.takes],
     }
