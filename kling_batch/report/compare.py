@@ -27,8 +27,8 @@ def compare(path: Path, result: RunResult, shapes: Mapping[str, Shape]) -> Compa
     """
     before = _hashes(path)
     now = {take.take.key: {file.format: file.sha256 for file in take.files} for take in result.takes if take.files}
-    both = [key for key in now if key in before]
-    changed = {key: _louder(before[key], now[key], shapes) for key in both if _differ(before[key], now[key])}
+    differ = [key for key in now if key in before and not before[key].items() & now[key].items()]
+    changed = {key: _louder(before[key], now[key], shapes) for key in differ}
     gone = tuple(key for key in before if key not in now)
     return Comparison(name=path.name, new=frozenset(now.keys() - before.keys()), gone=gone, changed=changed)
 
@@ -73,11 +73,6 @@ def _hashes(path: Path) -> dict[TakeKey, dict[str, str]]:
     except (ValueError, TypeError, KeyError, RecursionError):
         hint = "Name a report.json that kling-batch wrote."
         raise UsageError(f"{path} is no report of kling-batch.", hint=hint) from None
-
-
-def _differ(before: Mapping[str, str], now: Mapping[str, str]) -> bool:
-    """Whether no format has the same bytes as before."""
-    return not before.items() & now.items()
 
 
 def _louder(before: Mapping[str, str], now: Mapping[str, str], shapes: Mapping[str, Shape]) -> float | None:

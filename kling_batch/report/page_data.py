@@ -77,11 +77,8 @@ def _job(job: Job, takes: Sequence[list[Any]], picked: int) -> list[Any]:
     tags = [printable(tag) for tag in job.tags]
     kind = kind_of(job)
     words, length = printable(kind.words_of(job)), kind.length_of(job)
-    return [job.id, words, length, tags, _printable_all(job.meta), picked, takes]
-
-
-def _printable_all(meta: Mapping[str, str]) -> dict[str, str]:
-    return {printable(name): printable(value) for name, value in meta.items()}
+    meta = {printable(name): printable(value) for name, value in job.meta.items()}
+    return [job.id, words, length, tags, meta, picked, takes]
 
 
 def _take(result: TakeResult, words: dict[str, int], shapes: Mapping[str, Shape], run: RunResult) -> list[Any]:

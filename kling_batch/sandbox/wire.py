@@ -1,4 +1,4 @@
-"""The sandbox's own side of the wire: requests, answers, the envelope and the error table.
+"""The sandbox's own side of the wire: requests, answers, the envelope and the error table, `codes.json`.
 
 Codes and HTTP statuses are the documentation's. Message texts are exact where a real one was ever seen (`SUCCEED`,
 1001, 1002, 1102, 1303); the others are made up in the same manner.
@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 
@@ -66,29 +67,8 @@ class CodeRow:
     message: str
 
 
-CODES: Mapping[int, CodeRow] = {
-    1000: CodeRow(http=401, message="Authentication failed"),
-    1001: CodeRow(http=401, message="Authorization is empty"),
-    1002: CodeRow(http=401, message="api key not found"),
-    1003: CodeRow(http=401, message="Authorization is not yet valid"),
-    1004: CodeRow(http=401, message="Authorization has expired"),
-    1100: CodeRow(http=429, message="Account exception"),
-    1101: CodeRow(http=429, message="Account in arrears"),
-    1102: CodeRow(http=429, message="Account balance not enough"),
-    1103: CodeRow(http=403, message="No permission for the requested resource"),
-    1200: CodeRow(http=400, message="Invalid request parameters"),
-    1201: CodeRow(http=400, message="Invalid parameter"),
-    1202: CodeRow(http=404, message="The requested method is invalid"),
-    1203: CodeRow(http=404, message="The requested resource does not exist"),
-    1300: CodeRow(http=400, message="The platform's policy was triggered"),
-    1301: CodeRow(http=400, message="The content security policy was triggered"),
-    1302: CodeRow(http=429, message="Request too fast, exceeds the rate limit"),
-    1303: CodeRow(http=429, message="parallel task over resource pack limit"),
-    1304: CodeRow(http=429, message="The IP address is not on the whitelist"),
-    5000: CodeRow(http=500, message="Internal error"),
-    5001: CodeRow(http=503, message="Service temporarily unavailable"),
-    5002: CodeRow(http=504, message="Internal timeout"),
-}
+_ROWS = json.loads(Path(__file__).with_name("codes.json").read_text(encoding="utf-8"))
+CODES: Mapping[int, CodeRow] = {int(code): CodeRow(**row) for code, row in _ROWS.items()}
 """What the service can refuse with."""
 
 

@@ -188,11 +188,9 @@ class _Receiver:
         if fields is None:
             return HTTPStatus.BAD_REQUEST
         with suppress(asyncio.QueueFull):
-            self.inbox.put_nowait(Callback(fields=fields, signed=self._is_signed(headers, body)))
+            signed = any(_checks(checker, headers, body) for checker in self._checkers)
+            self.inbox.put_nowait(Callback(fields=fields, signed=signed))
         return HTTPStatus.OK
-
-    def _is_signed(self, headers: dict[str, str], body: bytes) -> bool:
-        return any(_checks(checker, headers, body) for checker in self._checkers)
 
 
 _CLOSING = "Content-Length: 0\r\nConnection: close\r\n\r\n"

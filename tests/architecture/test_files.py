@@ -56,6 +56,7 @@ ELSEWHERE = {
     "report/csv_": "empties a piece of text",
     "report/stats": "renames columns",
     "sandbox/recipes": "the package's own files",
+    "sandbox/wire": "the package's own files",
     "sandbox/scenario": "the faults that a person writes",
     "sandbox/video": "makes videos in memory",
 }
