@@ -6,6 +6,8 @@ runs it, and leaves the working folder where it was. `tests/guards` tests these 
 
 from __future__ import annotations
 
+import hashlib
+import http.client
 import ipaddress
 import itertools
 import os
@@ -19,6 +21,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -236,6 +239,30 @@ def s3() -> Iterator[str]:
         yield said.split()[-1]
         process.terminate()
         reader.join()
+
+
+@pytest.fixture
+def cloud(s3: str) -> dict[str, str]:
+    """Say where the S3 endpoint is, in the words of the environment."""
+    return {
+        "AWS_ENDPOINT_URL": s3,
+        "AWS_ALLOW_HTTP": "true",
+        "AWS_REGION": "eu-central-1",
+        "AWS_ACCESS_KEY_ID": "ada",
+        "AWS_SECRET_ACCESS_KEY": "lovelace",
+    }
+
+
+@pytest.fixture
+def bucket(s3: str, tmp_path: Path) -> str:
+    """Make a bucket of the test's own, and give its URL."""
+    name = f"b{hashlib.sha256(bytes(tmp_path)).hexdigest()[:20]}"
+    connection = http.client.HTTPConnection(urlsplit(s3).netloc)
+    connection.request("PUT", f"/{name}")
+    with connection.getresponse() as answer:
+        assert answer.status == 200
+    connection.close()
+    return f"s3://{name}"
 
 
 @pytest.fixture(scope="module")

@@ -36,8 +36,8 @@ def execute(
     view: View,
     store: str | Path | None,
     change: Callable[[Lock], Lock] | None = None,
-) -> int:
-    """Do a run while somebody watches, and give the exit status.
+) -> RunResult:
+    """Do a run while somebody watches, and give what came of it.
 
     Args:
         project: What is wanted, and where.
@@ -68,7 +68,7 @@ def execute(
         asyncio.run(held.report(outcome))
         github.tell(outcome.result, held.project.out)
         _tell(outcome, held.project.out, quiet=view.quiet)
-    return outcome.result.exit_status
+    return outcome.result
 
 
 def watched(held: Session, show: Show) -> Outcome:

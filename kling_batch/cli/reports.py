@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from kling_batch.clock import SystemClock
-from kling_batch.model import RunResult
+from kling_batch.model import RunResult, TakeResult
 from kling_batch.planning.project import Project
 from kling_batch.records.snapshot import read_shapes
 from kling_batch.report import write_reports
@@ -15,13 +15,16 @@ from kling_batch.report.compare import compare
 from kling_batch.running.recount import recount
 
 
-def refresh(project: Project, select: Sequence[str] = (), against: Path | None = None) -> RunResult:
+def refresh(
+    project: Project, select: Sequence[str] = (), against: Path | None = None, *, done: Sequence[TakeResult] = ()
+) -> RunResult:
     """Write the reports from journal and lock as they are now.
 
     Args:
         project: What is wanted, and where.
         select: Which takes are meant, as `--select` says it; none means all.
         against: An earlier `report.json`, to compare with.
+        done: What a run did just now: neither journal nor lock say which worker did it.
 
     Returns:
         What they say.
@@ -31,6 +34,8 @@ def refresh(project: Project, select: Sequence[str] = (), against: Path | None =
         DiskUnusable: A report cannot be written.
     """
     told = recount(project, select, now=SystemClock().time())
+    workers = {take.take.key: take.worker for take in done}
+    told = replace(told, takes=tuple(replace(take, worker=workers.get(take.take.key)) for take in told.takes))
     if against is not None:
         told = replace(told, against=compare(against, told, read_shapes(project.out)))
     write_reports(told, project.out)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import http.client
 import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -25,27 +22,9 @@ def service() -> Iterator[Service]:
 
 
 @pytest.fixture
-def cloud(s3: str) -> dict[str, str]:
-    """Say where the S3 endpoint is, in the words of the environment."""
-    return {
-        "AWS_ENDPOINT_URL": s3,
-        "AWS_ALLOW_HTTP": "true",
-        "AWS_REGION": "eu-central-1",
-        "AWS_ACCESS_KEY_ID": "ada",
-        "AWS_SECRET_ACCESS_KEY": "lovelace",
-    }
-
-
-@pytest.fixture
-def store(s3: str, tmp_path: Path) -> str:
-    """Make a bucket of the test's own, and give the URL of a store in it."""
-    name = f"l{hashlib.sha256(bytes(tmp_path)).hexdigest()[:20]}"
-    connection = http.client.HTTPConnection(urlsplit(s3).netloc)
-    connection.request("PUT", f"/{name}")
-    with connection.getresponse() as answer:
-        assert answer.status == 200
-    connection.close()
-    return f"s3://{name}/sounds"
+def store(bucket: str) -> str:
+    """Give the URL of a store in a bucket of the test's own."""
+    return f"{bucket}/sounds"
 
 
 @pytest.fixture

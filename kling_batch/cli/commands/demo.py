@@ -34,7 +34,7 @@ def command(folder: Path, no_open: bool) -> int:
     write_new(manifest, resources.starter_text(MANIFEST).partition("\n")[2])
     project = load(manifest, out=folder / "out" / "fireworks.sandbox", sandbox=True)
     view = View(quiet=False, verbose=False)
-    status = execute(project, Options(), view=view, store=None)
+    status = execute(project, Options(), view=view, store=None).exit_status
     say(f"Its manifest: {manifest}. Change it, then: cd {folder} && kling-batch run {MANIFEST} --sandbox", err=True)
     if not no_open and can_ask() and not os.environ.get("CI"):
         _open(project.out / "report.html")

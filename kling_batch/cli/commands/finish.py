@@ -43,7 +43,7 @@ def _finished(project: Project, options: Options, view: View, store: str | Path 
     )
     with session.hold() as held:
         outcome = watched(held, view.show(sandbox=project.sandbox))
-        refresh(held.project.current())
+        refresh(held.project.current(), done=outcome.result.takes)
     result, name = outcome.result, project.manifest.project
     keys = {step.key for step in held.plan.steps if step.action is Action.FINISH}
     takes = [take for take in result.takes if take.take.key in keys]

@@ -33,9 +33,9 @@ def command(project: Project, takes: tuple[str, ...], options: Options, view: Vi
     keys = list(dict.fromkeys(parse_key(text, ":") for text in takes))
     locked_takes(project, keys)
     chosen = replace(options, select=tuple(map(str, keys)))
-    status = execute(project, chosen, view=view, store=store, change=lambda lock: rolled(lock, keys))
-    refresh(project.current())
-    return status
+    done = execute(project, chosen, view=view, store=store, change=lambda lock: rolled(lock, keys))
+    refresh(project.current(), done=done.takes)
+    return done.exit_status
 
 
 def rolled(lock: Lock, keys: Sequence[TakeKey]) -> Lock:

@@ -62,7 +62,7 @@ def command(project: Project, options: Options, view: View, store: str | Path | 
     session = session_of(project, chosen, agree=lambda *_: None, access=own_access, store=store, only=_had)
     with session.hold() as held:
         outcome = watched(held, view.show(sandbox=project.sandbox))
-        refresh(held.project.current())
+        refresh(held.project.current(), done=outcome.result.takes)
         edited = [path for step in held.plan.steps if step.facts is not None for path in step.facts.edited]
     results = outcome.result.takes
     stopped = None if isinstance(outcome.stopped, Drift) else outcome.stopped

@@ -26,4 +26,4 @@ def command(project: Project, options: Options, view: View, store: str | Path | 
     """
     from kling_batch.cli.execute import execute
 
-    return execute(project, options, view=view, store=store)
+    return execute(project, options, view=view, store=store).exit_status
