@@ -122,13 +122,7 @@ class _Builder:
         for written, value in fields:
             key_at = self._next()
             name = self._characters(written, key_at)
-            item = self.node(value, depth)
-            if name in node.items:
-                first = self._page.line(node.keys[name])
-                self._page.tell(key_at, f"`{name}` is given twice (first in line {first}); keep one of them")
-            else:
-                node.items[name] = item
-                node.keys[name] = key_at
+            node.add(name, key_at, self.node(value, depth), self._page)
         return node
 
     def _characters(self, text: str, at: int) -> str:

@@ -48,6 +48,14 @@ class MapNode(NamedTuple):
     keys: dict[str, int]
     at: int
 
+    def add(self, name: str, key_at: int, value: Node, page: Page) -> None:
+        """Add a field; tell the page where it is given twice."""
+        if name in self.items:
+            first, _ = page.place(self.keys[name])
+            page.tell(key_at, f"`{name}` is given twice (first in line {first}); keep one of them")
+        else:
+            self.items[name], self.keys[name] = value, key_at
+
 
 Node: TypeAlias = Scalar | ListNode | MapNode
 
@@ -79,10 +87,6 @@ class Page:
         line, column = self.place(at)
         said = message if message.isprintable() else "".join(map(_printable, message))
         self.problems.append(Problem(path=self.path, line=line, column=column, message=said, sheet=self.sheet))
-
-    def line(self, at: int) -> int:
-        """Give the line of a position."""
-        return self.place(at)[0]
 
     def source(self, at: int) -> Source:
         """Name a position."""

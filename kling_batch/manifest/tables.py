@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from kling_batch.catalog import DEFAULT, kinds
 from kling_batch.catalog.manifest import manifest_schema
@@ -29,22 +28,16 @@ class Columns:
     page: Page
 
 
-class Rows(NamedTuple):
-    """A table's rows. `excused` are fields that no row can have, which is told once for all of them."""
-
-    nodes: Iterable[Node]
-    excused: frozenset[str] = frozenset()
-
-
-def rows(document: Document, columns: Columns | None, of_kind: str) -> Rows:
+def rows(document: Document, columns: Columns | None, of_kind: str) -> tuple[Iterable[Node], frozenset[str]]:
     """Give each row as a job's fields. Columns that are not known are told once: at the header, or at `columns`.
 
-    `of_kind` is the kind of a row that names none.
+    Also gives the fields that no row can have, which is told once for all of them. `of_kind` is the kind of a row that
+    names none.
     """
     content, page = document.content, document.page
     if isinstance(content, ListNode):
         if columns is None:
-            return Rows(nodes=content.items)
+            return content.items, frozenset()
         there = {name for row in content.items if isinstance(row, MapNode) for name in row.items}
         names = _asked_for(columns, there, page)
         nodes, lists = iter(content.items), frozenset[str]()
@@ -55,7 +48,7 @@ def rows(document: Document, columns: Columns | None, of_kind: str) -> Rows:
         nodes, lists = content.rows(), _LISTS
     else:
         page.tell(content.at, "this is no table; a table is a list of rows")
-        return Rows(nodes=())
+        return (), frozenset()
     lacking = _required(names if columns is None else columns.names, of_kind) - names.keys()
     for name in sorted(lacking):
         if columns is None:
@@ -63,7 +56,7 @@ def rows(document: Document, columns: Columns | None, of_kind: str) -> Rows:
         elif name not in columns.names:
             words = f"`columns` does not say which column fills `{name}`; every job needs one"
             columns.page.tell(columns.node.at, words)
-    return Rows(nodes=(_job(row, names, lists) for row in nodes), excused=frozenset(lacking))
+    return (_job(row, names, lists) for row in nodes), frozenset(lacking)
 
 
 def _required(fields: Collection[str], of_kind: str) -> set[str]:

@@ -121,8 +121,7 @@ class _Builder:
         return ListNode(items, at)
 
     def _mapping(self, at: int, depth: int) -> MapNode:
-        items: dict[str, Node] = {}
-        keys: dict[str, int] = {}
+        mapping = MapNode({}, {}, at)
         merged: list[MapNode] = []
         while not isinstance(event := next(self._events), yaml.MappingEndEvent):
             key_at = event.start_mark.index
@@ -132,18 +131,13 @@ class _Builder:
                 self._page.tell(key_at, "a list or a mapping cannot be the name of a field; write a word")
             elif key.text == "<<" and isinstance(event, yaml.ScalarEvent) and event.implicit[0]:
                 merged.extend(self._merged(value))
-            elif key.text in items:
-                first = self._page.line(keys[key.text])
-                self._page.tell(key_at, f"`{key.text}` is given twice (first in line {first}); keep one of them")
             else:
-                items[key.text] = value
-                keys[key.text] = key_at
+                mapping.add(key.text, key_at, value, self._page)
         for node in merged:
             for name, value in node.items.items():
-                if name not in items:
-                    items[name] = value
-                    keys[name] = node.keys[name]
-        return MapNode(items, keys, at)
+                if name not in mapping.items:
+                    mapping.add(name, node.keys[name], value, self._page)
+        return mapping
 
     def _merged(self, value: Node) -> list[MapNode]:
         if isinstance(value, MapNode):
