@@ -8,7 +8,7 @@ from re import IGNORECASE
 from re import compile as regex
 from typing import Any, TypeAlias
 
-from kling_batch.manifest.nodes import ListNode, MapNode, Node, Page
+from kling_batch.manifest.nodes import MapNode, Node, Page, descend
 from kling_batch.manifest.scalars import number
 from kling_batch.text import counted
 
@@ -46,7 +46,7 @@ def report(error: Refusal, node: Node, page: Page, *, excused: frozenset[str]) -
     The fields in `excused` may be missing: that is told elsewhere, once for the whole table.
     """
     path = error.absolute_path
-    here = _descend(node, path)
+    here = descend(node, path)
     top = frozenset([str(path[0])] if path else [])
     if error.validator == "additionalProperties" and isinstance(here, MapNode):
         _report_unknown(error, here, page)
@@ -195,15 +195,6 @@ def _wanted(error: Refusal) -> str:
     if isinstance(value, str) and (meant := near(value, words)):
         return f"{wanted}; did you mean `{meant}`?"
     return wanted
-
-
-def _descend(node: Node, path: Sequence[str | int]) -> Node:
-    for step in path:
-        if isinstance(node, MapNode):
-            node = node.items[str(step)]
-        elif isinstance(node, ListNode):
-            node = node.items[int(step)]
-    return node
 
 
 def _dotted(path: Sequence[str | int]) -> str:

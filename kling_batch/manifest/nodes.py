@@ -167,6 +167,16 @@ def places_in(text: str) -> Callable[[int], tuple[int, int]]:
     return place
 
 
+def descend(node: Node, path: Sequence[str | int]) -> Node:
+    """Find a value by the names and numbers that lead to it."""
+    for step in path:
+        if isinstance(node, MapNode):
+            node = node.items[str(step)]
+        elif isinstance(node, ListNode):
+            node = node.items[int(step)]
+    return node
+
+
 def plain(node: Node, texts: Collection[str], *, as_text: bool = False) -> Any:
     r"""Turn a node into the JSON value that the schema checks.
 

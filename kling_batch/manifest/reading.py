@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from re import compile as regex
 
@@ -23,6 +24,7 @@ FORMS = {
 """Which extension means which form."""
 _READERS: dict[str, Callable[[str, Page], Node | Table]] = {
     "yaml": read_yaml, "json": read_json, "jsonl": read_jsonl, "csv": read_csv,
+    "faults": partial(read_yaml, may_be_empty=True),
 }  # fmt: skip
 
 _BOM = b"\xef\xbb\xbf"
@@ -47,7 +49,9 @@ def form_of(path: Path) -> str:
     return form
 
 
-def read_document(path: Path, *, shown: str, stay_in: Path | None, sheet: str = "") -> Document:
+def read_document(
+    path: Path, *, shown: str, stay_in: Path | None, sheet: str = "", form: str | None = None
+) -> Document:
     """Read a file. Problems that do not stop the reading are noted on the document's page.
 
     Args:
@@ -55,13 +59,14 @@ def read_document(path: Path, *, shown: str, stay_in: Path | None, sheet: str = 
         shown: What to call it in messages.
         stay_in: The folder that neither its path nor a link leads out of; None where it may.
         sheet: Which sheet of a workbook; none is the first that is not hidden.
+        form: In which form it is written; without one its name tells.
 
     Raises:
         NoSheet: It has no such sheet.
         UsageError: It is missing, leads out, cannot be opened, or has no known extension.
         ManifestInvalid: It cannot be read as what its extension says.
     """
-    form = form_of(path)
+    form = form or form_of(path)
     raw = _bytes(path, shown, stay_in)
     sha256 = hashlib.sha256(raw).hexdigest()
     if form == "workbook":

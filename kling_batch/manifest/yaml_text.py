@@ -19,14 +19,14 @@ _SCALAR_TAGS: dict[str, set[type]] = {"null": {type(None)}, "bool": {bool}, "int
 _LOADER: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-def read_yaml(text: str, page: Page) -> Node:
-    """Read one document. `page` takes the problems that do not stop the reading.
+def read_yaml(text: str, page: Page, *, may_be_empty: bool = False) -> Node:
+    """Read one document. `page` takes the problems that do not stop the reading; of an empty text comes no field.
 
     Raises:
         Unreadable: The text is no YAML, is empty, or is nested or aliased beyond reason.
     """
     try:
-        return _Builder(yaml.parse(text, Loader=_LOADER), page).document()
+        return _Builder(yaml.parse(text, Loader=_LOADER), page).document(may_be_empty=may_be_empty)
     except yaml.MarkedYAMLError as error:
         raise worded(text, error, yaml.parse(text, Loader=_LOADER)) from error
     except yaml.reader.ReaderError as error:
@@ -47,8 +47,10 @@ class _Builder:
         self._count = 0
         self._aliased = 0
 
-    def document(self) -> Node:
+    def document(self, *, may_be_empty: bool) -> Node:
         if not any(isinstance(event, yaml.DocumentStartEvent) for event in self._events):
+            if may_be_empty:
+                return MapNode({}, {}, 0)
             raise Unreadable(0, "the file is empty; a manifest starts with `version: 1`")
         root = self._node(next(self._events), 0)
         for after in self._events:

@@ -1,17 +1,13 @@
-"""Fault files, read: YAML or JSON, checked by `schemas/faults.schema.json`, every problem at its line."""
+"""What a fault file says, checked by `schemas/faults.schema.json`, every problem at its place."""
 
 from __future__ import annotations
 
 import difflib
 import json
 import math
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import yaml
 
 from kling_batch.errors import UsageError
 from kling_batch.resources import schema
@@ -22,43 +18,10 @@ if TYPE_CHECKING:
     from jsonschema import ValidationError
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML without what its version 1.1 reads into words: here `on` is a name, and a date is text."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, form) for tag, form in forms if tag.rpartition(":")[2] in {"null", "int", "float"}]
-    for first, forms in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("true|false"), ["t", "f"])
-
-_HINT = "docs/faults.md explains every field; `kling-batch schema faults` prints the schema."
+HINT = "docs/faults.md explains every field; `kling-batch schema faults` prints the schema."
 _ANY = "any"
 
 Place = Sequence[str | int]
-
-
-def read_scenario(path: Path) -> Scenario:
-    """Read a fault file.
-
-    Raises:
-        UsageError: The file cannot be read, or is not as the schema says; every problem is named with its line.
-    """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise UsageError(f"The fault file {path} cannot be read: {error.strerror}.", hint=_HINT) from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"The fault file {path} is not UTF-8 text.", hint=_HINT) from error
-    try:
-        document = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader, with fewer surprises
-        tree = yaml.compose(text, Loader=_Loader)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise UsageError(f"{path}:{line}: this is neither YAML nor JSON: {error.problem}.", hint=_HINT) from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise UsageError(f"{path}: this is neither YAML nor JSON that can be read: {error}.", hint=_HINT) from error
-    return scenario_of(document, lambda place: f"{path}:{_line(tree, place)}: ")
 
 
 def scenario_of(document: Any, locate: Callable[[Place], str] = lambda _: "") -> Scenario:
@@ -69,7 +32,7 @@ def scenario_of(document: Any, locate: Callable[[Place], str] = lambda _: "") ->
     """
     found = [f"{locate(place)}{_name(place)}{words}" for place, words in _problems(document)]
     if found:
-        raise UsageError("\n".join(found), hint=_HINT)
+        raise UsageError("\n".join(found), hint=HINT)
     return _scenario(document)
 
 
@@ -142,22 +105,6 @@ def _contradictions(document: Any) -> Iterator[tuple[Place, str]]:
 def _name(place: Place) -> str:
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".")
     return f"{text}: " if text else ""
-
-
-def _line(tree: yaml.Node | None, place: Place) -> int:
-    """Find the line, from 1, of a value, or of the nearest thing round it."""
-    node, line = tree, 1
-    for part in place:
-        if isinstance(node, yaml.MappingNode):
-            pairs = [(key, value) for key, value in node.value if key.value == str(part)]
-            if not pairs:
-                break
-            key, node = pairs[0]
-            line = key.start_mark.line + 1
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-            node = node.value[part]
-            line = node.start_mark.line + 1
-    return line
 
 
 # From here on the document is known to be as the schema says.

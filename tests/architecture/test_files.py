@@ -57,7 +57,6 @@ ELSEWHERE = {
     "report/stats": "renames columns",
     "sandbox/recipes": "the package's own files",
     "sandbox/wire": "the package's own files",
-    "sandbox/scenario": "the faults that a person writes",
     "sandbox/video": "makes videos in memory",
 }
 

@@ -38,7 +38,7 @@ DOORS = {
     },
     "sqlite3": {"kling_batch.records"},
     "jwt": {"kling_batch.service.auth", "kling_batch.sandbox.auth"},
-    "yaml": {"kling_batch.manifest.yaml_text", "kling_batch.manifest.yaml_errors", "kling_batch.sandbox.scenario"},
+    "yaml": {"kling_batch.manifest.yaml_text", "kling_batch.manifest.yaml_errors"},
     "python_calamine": {"kling_batch.manifest.workbook"},
     "tqdm": {"kling_batch.cli.progress"},
     "click": {"kling_batch.cli"},

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from kling_batch.cli.commands.sandbox import read_faults
 from kling_batch.errors import UsageError
 from kling_batch.resources import schema
 from kling_batch.sandbox.faults import EFFECTS, Call, Scenario
-from kling_batch.sandbox.scenario import read_scenario, scenario_of
+from kling_batch.sandbox.scenario import scenario_of
 from kling_batch.sandbox.settings import Behaviour, Span, WorldSettings
 
 DOCS = Path(__file__).parents[2] / "docs" / "faults.md"
@@ -41,7 +42,7 @@ rules:
 def read(tmp_path: Path, text: str) -> Scenario:
     path = tmp_path / "faults.yaml"
     path.write_text(text, encoding="utf-8")
-    return read_scenario(path)
+    return read_faults(path)
 
 
 def refusal(tmp_path: Path, text: str) -> str:
@@ -82,7 +83,7 @@ def test_without_on_an_effect_strikes_all_that_it_can(tmp_path: Path) -> None:
 def test_json_is_read_as_well(tmp_path: Path) -> None:
     """JSON is YAML; an empty file changes nothing."""
     assert read(tmp_path, '{"seed": 3}\n') == Scenario(seed=3)
-    assert read(tmp_path, "{}") == Scenario()
+    assert read(tmp_path, "{}") == read(tmp_path, "") == read(tmp_path, "# seed: 3\n") == Scenario()
 
 
 BAD = [
@@ -110,9 +111,9 @@ BAD = [
     ("rules:\n  - {on: download, do: {gateway: {status: 403}}}", "faults.yaml:2: rules[0].on:", "cannot strike"),
     ("queue_s: soon", "faults.yaml:1: queue_s:", "a pair [least, most]"),
     ("- 1", "faults.yaml:1: ", "object"),
-    ("a: [", "faults.yaml:1: this is neither YAML nor JSON", ""),
-    ("a: 1\na: !!python/object/apply:os.system [x]", "faults.yaml:2: this is neither YAML nor JSON", ""),
-    ("[" * 5000, "faults.yaml", "neither YAML nor JSON"),
+    ("a: [", "faults.yaml:1:5: this is no YAML", ""),
+    ("a: 1\na: !!python/object/apply:os.system [x]", "faults.yaml:2:4: the tag", "is not allowed"),
+    ("[" * 5000, "faults.yaml:1:1001: this is no YAML", "nesting"),
 ]
 
 
@@ -131,11 +132,11 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     """A missing file and one that is no text."""
-    with pytest.raises(UsageError, match=r"missing\.yaml cannot be read"):
-        read_scenario(tmp_path / "missing.yaml")
+    with pytest.raises(UsageError, match=r"missing\.yaml: there is no such file"):
+        read_faults(tmp_path / "missing.yaml")
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UsageError, match=r"binary\.yaml is not UTF-8"):
-        read_scenario(tmp_path / "binary.yaml")
+    with pytest.raises(UsageError, match=r"binary\.yaml:1:1: .* save the file as UTF-8"):
+        read_faults(tmp_path / "binary.yaml")
 
 
 def test_json_from_a_call_is_refused_by_place(tmp_path: Path) -> None:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from kling_batch.cli.options import Finite
 from kling_batch.cli.output import say
-from kling_batch.errors import UsageError
-
-if TYPE_CHECKING:
-    from kling_batch.sandbox.settings import WorldSettings
+from kling_batch.errors import ManifestInvalid, UsageError
+from kling_batch.manifest.nodes import Node, Page, Table, descend, plain
+from kling_batch.manifest.reading import read_document
+from kling_batch.sandbox.faults import Scenario
+from kling_batch.sandbox.scenario import HINT, Place, scenario_of
+from kling_batch.sandbox.settings import Span, WorldSettings
 
 
 @click.command()
@@ -44,15 +46,10 @@ def command(port: int, concurrency: int | None, generation_seconds: float | None
             f"The sandbox server needs {error.name}, which is not installed.",
             hint="Install it: pip install 'kling-batch[sandbox]'. kling-batch run --sandbox needs no extra.",
         ) from None
-    from kling_batch.sandbox.faults import Scenario
-    from kling_batch.sandbox.scenario import read_scenario, scenario_of
-    from kling_batch.sandbox.settings import Span
-    from kling_batch.sandbox.settings import WorldSettings as Settings
-
-    scenario = read_scenario(faults) if faults is not None else Scenario()
+    scenario = read_faults(faults) if faults is not None else Scenario()
     secrets = os.environ.get("KLING_WEBHOOK_SECRET", "").split()
     signing = scenario_of({"callbacks": {"secrets": secrets}} if secrets else {})
-    settings, keys = _with_keys(signing.over(scenario.over(Settings())))
+    settings, keys = _with_keys(signing.over(scenario.over(WorldSettings())))
     if concurrency is not None:
         settings = replace(settings, concurrency=concurrency)
     if generation_seconds is not None:
@@ -63,6 +60,28 @@ def command(port: int, concurrency: int | None, generation_seconds: float | None
     say(f"The ledger of what it did: {server.url}/sandbox/ledger. Stop it with Ctrl-C.", err=True)
     server.run()
     return 0
+
+
+def read_faults(path: Path) -> Scenario:
+    """Read a fault file: YAML, as which JSON can be read as well.
+
+    Raises:
+        UsageError: It cannot be read, or is not as the schema says; every problem is named with its line.
+    """
+    try:
+        document = read_document(path, shown=str(path), stay_in=None, form="faults")
+    except ManifestInvalid as error:
+        raise UsageError(error.message, hint=HINT) from None
+    tree, page = document.content, document.page
+    if page.problems or isinstance(tree, Table):
+        raise UsageError("\n".join(map(str, page.problems)), hint=HINT)
+    return scenario_of(plain(tree, ()), partial(_named, page, tree))
+
+
+def _named(page: Page, tree: Node, place: Place) -> str:
+    """Say where in a file a value stands."""
+    line, _ = page.place(descend(tree, place).at)
+    return f"{page.path}:{line}: "
 
 
 def _with_keys(settings: WorldSettings) -> tuple[WorldSettings, list[str]]:
