@@ -57,14 +57,21 @@ async def cluster(address: str, place: Place, tell: Callable[[str], None], patie
     """
     for name in ("distributed", "distributed.client", "distributed.core"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    client = Client(address, asynchronous=True, timeout=_CONNECTS_S, set_as_default=False)
+    joined = Cluster(client=client, address=address, place=place, tell=tell, patience_s=patience_s)
     try:
-        client = await Client(address, asynchronous=True, timeout=_CONNECTS_S, set_as_default=False)
-    except (OSError, ValueError, TimeoutError) as error:
-        words = f"--workers {address}: no Dask scheduler answers there ({error})."
-        raise UsageError(words, hint="Start it (dask scheduler), or correct the address.") from error
-    try:
-        joined = Cluster(client=client, address=address, place=place, tell=tell, patience_s=patience_s)
-        await joined.check()
+        try:
+            async with asyncio.timeout(
+                2 * _CONNECTS_S
+            ):  # Dask's own ends where nobody listens, not where nobody answers
+                await client
+        except Exception as error:
+            words = f"--workers {address}: no Dask scheduler answers there ({str(error) or type(error).__name__})."
+            raise UsageError(words, hint=_ADDRESS_HINT) from error
+        try:
+            await joined.check()
+        except OSError as error:
+            raise UsageError(f"--workers {address}: its scheduler has gone ({error}).", hint=_ADDRESS_HINT) from error
         if client.dashboard_link:
             tell(f"Dask shows the workers at {client.dashboard_link}")
         yield joined
@@ -200,6 +207,10 @@ class Cluster(Crew):
             self.tell(f"The cluster at {self.address} does nothing more, since {why}: the run goes on alone.")
 
 
+_ADDRESS_HINT = (
+    "Start it (dask scheduler), or correct the address; tls:// needs certificates in Dask's configuration "
+    "(distributed.comm.tls)."
+)
 _HINT = "Workers need this version of kling-batch, its extras, and the store's keys in their own environment."
 
 

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from distributed.comm import CommClosedError
 from jsonschema import Draft7Validator
 
 from kling_batch import Access, Options, load, run_sync
@@ -280,6 +282,7 @@ def test_a_cluster_and_a_bucket(
         (["--workers", "2", "--no-store"], "workers hand sounds over by the store"),
         (["--workers", "2", "--sandbox"], "workers cannot reach a sandbox inside the process"),
         (["--workers", "tcp://127.0.0.1:1", "--store", "store"], "no Dask scheduler answers there"),
+        (["--workers", "tls://127.0.0.1:1", "--store", "store"], "tls:// needs certificates"),
     ],
 )
 def test_workers_that_cannot_be(
@@ -291,3 +294,29 @@ def test_workers_that_cannot_be(
     assert made.call("run", "--yes", *words) == 2
     assert said in capsys.readouterr().err
     assert not made.server.world.ledger.charges
+
+
+def test_an_address_where_something_else_answers(
+    library: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever takes the connection and says nothing is no scheduler, and holds nobody up."""
+    made = library(1)
+    monkeypatch.setattr("kling_batch.running.cluster._CONNECTS_S", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
+        assert made.call("run", "--yes", "--workers", address, "--store", "store") == 2
+    assert "no Dask scheduler answers there" in capsys.readouterr().err
+
+
+def test_a_scheduler_that_goes_while_workers_are_waited_for(
+    library: Any, cluster: Cluster, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is said of the cluster, before anything is paid for."""
+
+    async def gone(*_: Any, **__: Any) -> None:
+        raise CommClosedError("gone")
+
+    made = library(1)
+    monkeypatch.setattr("distributed.Client.wait_for_workers", gone)
+    assert made.call("run", "--yes", "--workers", cluster.address, "--store", "store") == 2
+    assert "its scheduler has gone" in capsys.readouterr().err
