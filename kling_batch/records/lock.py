@@ -51,6 +51,8 @@ from kling_batch.records.run_lock import alone_with
 from kling_batch.resources import schema
 
 LOCK_VERSION = 1
+NEWER_HINT = "Install the kling-batch that wrote it (or a later one)."
+"""What to do about a lock that another version wrote, wherever it is."""
 LONGEST_NOTE = 500
 """Characters of what a person says of a sound."""
 
@@ -411,7 +413,7 @@ class _Reader:
             self._refuse(
                 f"lock version {version} is newer than this program, which reads version {LOCK_VERSION}",
                 self._line_of_field("lock_version"),
-                hint="Install the kling-batch that wrote it (or a later one).",
+                hint=NEWER_HINT,
             )
         good = type(version) is int and version == LOCK_VERSION and head.keys() <= _HEAD
         if not good or not JOB_ID(head.get("project")):

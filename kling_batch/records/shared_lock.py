@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from kling_batch.disk import disk_border, inside
 from kling_batch.errors import DiskUnusable, LockInvalid
 from kling_batch.records.layout import FOLDER
-from kling_batch.records.lock import Lock, lock_text, parse_lock, read_lock, update_lock, write_lock
+from kling_batch.records.lock import NEWER_HINT, Lock, lock_text, parse_lock, read_lock, update_lock, write_lock
 from kling_batch.records.merging import merge_unasked
 
 if TYPE_CHECKING:
@@ -56,7 +56,8 @@ class SharedLock:
             try:
                 theirs = parse_lock(self.place, found.data, project=self._project)
             except LockInvalid as error:
-                error.hint = "Where the lock is right, remove that object and run `kling-batch lock push`."
+                if error.hint != NEWER_HINT:
+                    error.hint = "Where the lock is right, remove that object and run `kling-batch lock push`."
                 raise
             update_lock(self._path, self._project, partial(merge_unasked, self._base(), theirs=theirs))
             self._keep(theirs, found.tag)

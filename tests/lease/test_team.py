@@ -225,6 +225,17 @@ def test_what_was_locked_elsewhere_is_pushed(machines: Machines, store: str) -> 
         assert {take["job_id"] for take in takes if isinstance(take, dict)} == {"creak", "rain"}
 
 
+@pytest.mark.parametrize(("data", "repair"), [(b'{"lock_version": 2}', "Install"), (b"", "remove that object")])
+def test_a_teams_lock_that_cannot_be_read(
+    machines: Machines, store: str, documents: ObjectDocuments, data: bytes, repair: str
+) -> None:
+    """One that is broken may be removed; one of a newer version is right, and its reader has to be renewed."""
+    documents.write("state/set.lock", data, after=None)
+    done = machines().ask("lock", "pull", "set.json", "--store", store, "--out", "sounds")
+    assert done.status == 2
+    assert repair in done.said.partition("lock:1: ")[2].partition("\n")[2]
+
+
 def test_a_journal_that_the_lease_names_looks_once(machines: Machines, store: str) -> None:
     """It is known to have worked last, also where nothing on its machine says so; once another worked, it is not."""
     machine, options = machines(), ("--settle-time", "0.2", "--store", store, "--yes")
