@@ -187,14 +187,8 @@ def read_made(reply: Reply, kind: Kind) -> MadePage | Refused | ReadFailed:
     if not isinstance(rows, list):
         return rows
     results = [row.get("task_result") for row in rows[:_MOST_ROWS] if isinstance(row, dict)]
-    names = dict.fromkeys(output.result for output in kind.outputs.values())
-    lists = [result.get(name) for result in results if isinstance(result, dict) for name in names]
-    made = [each for found in lists if isinstance(found, list) for each in found[:_MOST_AUDIOS]]
-    texts = (
-        {name: text for name, value in each.items() if (text := _text(value))}
-        for each in made
-        if isinstance(each, dict)
-    )
+    made = [each for result in results for _, each in _made(result, kind)]
+    texts = [{name: text for name, value in each.items() if (text := _text(value))} for each in made]
     return MadePage(made=tuple(texts), rows=len(rows))
 
 
@@ -317,14 +311,19 @@ def read_task(data: Any, kind: Kind) -> Task | None:
     )
 
 
-def _audios(result: Any, kind: Kind) -> Iterator[Audio]:
-    """Read what a finished task has made, from the lists in which its kind has it."""
+def _made(result: Any, kind: Kind) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Give what a finished task has made, from the lists in which its kind has it, with their names."""
     for name in dict.fromkeys(output.result for output in kind.outputs.values()):
         rows = result.get(name) if isinstance(result, dict) else None
         for row in rows[:_MOST_AUDIOS] if isinstance(rows, list) else ():
             if isinstance(row, dict):
-                outputs = {form: output for form, output in kind.outputs.items() if output.result == name}
-                yield _audio(row, outputs, kind.makes.id if kind.makes else "id")
+                yield name, row
+
+
+def _audios(result: Any, kind: Kind) -> Iterator[Audio]:
+    for name, row in _made(result, kind):
+        outputs = {form: output for form, output in kind.outputs.items() if output.result == name}
+        yield _audio(row, outputs, kind.makes.id if kind.makes else "id")
 
 
 def _audio(row: Mapping[str, Any], outputs: Mapping[str, Output], id_field: str) -> Audio:
