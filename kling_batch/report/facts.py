@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
-from kling_batch.model import NOTHING, Job, RunResult, Shape, Status, TakeKey, TakeResult, rejecting
+from kling_batch.model import NOTHING, FileRecord, Job, RunResult, Shape, Status, TakeKey, TakeResult, rejecting
 from kling_batch.text import counted
 
 PROBLEMS_FIRST = (Status.FAILED, Status.UNKNOWN, Status.PENDING)
@@ -143,6 +143,16 @@ def repair(take: TakeResult) -> str:
     return _REPAIRS.get(take.status, "")
 
 
+def shape_of(files: Iterable[FileRecord], shapes: Mapping[str, Shape]) -> Shape | None:
+    """Look up what a sound looks like, of which these are the files; None where that is not known."""
+    return next((shapes[file.sha256] for file in files if file.sha256 in shapes), None)
+
+
+def decibels(level: float | None) -> float | None:
+    """Give a level in dB of full scale; None for silence."""
+    return round(20 * math.log10(level), 1) if level else None
+
+
 def levels(take: TakeResult, shapes: Mapping[str, Shape]) -> dict[str, float | None]:
     """Say how loud a sound is that was finished, in LUFS and dBTP, and how loud it was; None where that is not known.
 
@@ -152,11 +162,10 @@ def levels(take: TakeResult, shapes: Mapping[str, Shape]) -> dict[str, float | N
     """
     told: dict[str, float | None] = {}
     for prefix, files in (("", take.files if take.sources else ()), ("source_", take.sources)):
-        shape = next((shapes[file.sha256] for file in files if file.sha256 in shapes), None)
-        peak = shape.true_peak if shape is not None else None
-        loudness = shape.loudness if shape is not None else None
+        shape = shape_of(files, shapes)
+        loudness = None if shape is None else shape.loudness
         told[f"{prefix}loudness"] = None if loudness is None else round(loudness, 1)
-        told[f"{prefix}true_peak"] = round(20 * math.log10(peak), 1) if peak else None
+        told[f"{prefix}true_peak"] = None if shape is None else decibels(shape.true_peak)
     return told
 
 

@@ -16,14 +16,13 @@ as it was delivered.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from kling_batch.catalog import kind_of
 from kling_batch.model import Earlier, FileRecord, Job, Origin, Remark, RunResult, Shape, Status, TakeResult
 from kling_batch.report.compare import change_of
-from kling_batch.report.facts import by_job, reason, repair, units_text
+from kling_batch.report.facts import by_job, decibels, reason, repair, shape_of, units_text
 from kling_batch.text import printable
 
 _BLOCK = 20_000  # characters, from which on a block is closed
@@ -112,11 +111,11 @@ def _finishing(
     """Give what checks found, the sound as it was delivered where another is heard, and how much later that begins."""
     delivered = () if result.rejected else result.sources
     sources = [file for file in delivered if file.format not in result.take.job.as_delivered]
-    start = next((shapes[file.sha256].start_s for file in heard if file.sha256 in shapes), None)
+    shape = shape_of(heard, shapes)
     return [
         [_remark(remark) for remark in result.remarks],
         [_files(sources), *_shape(sources, words, shapes)] if sources else 0,
-        round(start or 0, 4),
+        round((shape and shape.start_s) or 0, 4),
     ]
 
 
@@ -142,21 +141,15 @@ def _place(text: str, words: dict[str, int]) -> int:
 
 def _shape(files: Sequence[FileRecord], words: dict[str, int], shapes: Mapping[str, Shape]) -> list[Any]:
     """Give peak, loudness, waveform, true peak and form."""
-    shape = next((shapes[file.sha256] for file in files if file.sha256 in shapes), None)
-    if shape is None:
+    if (shape := shape_of(files, shapes)) is None:
         return [None, None, "", None, -1]
     return [
-        _decibels(shape.peak),
+        decibels(shape.peak),
         None if shape.loudness is None else round(shape.loudness, 1),
         shape.waveform.translate(_LEVELS).decode("ascii"),
-        _decibels(shape.true_peak),
+        decibels(shape.true_peak),
         -1 if shape.rate is None else _place(_form(shape), words),
     ]
-
-
-def _decibels(level: float | None) -> float | None:
-    """Give a level in dB of full scale; None for silence."""
-    return round(20 * math.log10(level), 1) if level else None
 
 
 def _form(shape: Shape) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from kling_batch.errors import UsageError
 from kling_batch.model import RunResult, Shape, Status
 from kling_batch.report.csv_ import defused
+from kling_batch.report.facts import shape_of
 from kling_batch.text import printable
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ _COLUMNS = ["project", "job_id", "take", "status", "tags", "units", "seconds", "
 
 def loudness_of(result: RunResult, shapes: Mapping[str, Shape]) -> list[float | None]:
     """Look up how loud the sound of each take is, in LUFS; None where that is not known."""
-    known = [[shapes[file.sha256] for file in take.files if file.sha256 in shapes] for take in result.takes]
-    return [found[0].loudness if found else None for found in known]
+    known = (shape_of(take.files, shapes) for take in result.takes)
+    return [None if shape is None else shape.loudness for shape in known]
 
 
 def stats(results: Sequence[tuple[RunResult, Sequence[float | None]]], by: Sequence[str]) -> DataFrame:
