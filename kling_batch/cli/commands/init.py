@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import textwrap
 from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -32,10 +31,6 @@ _IGNORE_FILE = ".gitignore"
 _ATTRIBUTES_FILE = ".gitattributes"
 _SCHEMA_OF_EXAMPLES = "../../schemas/manifest.schema.json"
 _INSTALLS = "- run: python -m pip install kling-batch\n"
-_WHERE_FROM = """\
-# From an index that has it. Else name a wheel in this repository, ./wheels/kling_batch-0.1.0-py3-none-any.whl, or where
-# to clone it from, git+https://HOST/OWNER/kling-batch@v0.1.0: `kling-batch init --install SPEC` writes that.
-"""
 
 
 @click.command()
@@ -86,12 +81,10 @@ def _noted() -> Any:
 
 def _files(spec: str) -> dict[str, str]:
     run = json.dumps(f"python -m pip install {shlex.quote(spec)}", ensure_ascii=False)
-    workflow = resources.starter_text("ci/github.yml").replace(_INSTALLS, f"- run: {run}\n")
-    before, line, after = workflow.partition(f"      - run: {run}\n")
     return {
         MANIFEST: resources.starter_text("ci/sounds.yaml").replace(_SCHEMA_OF_EXAMPLES, SCHEMA),
         SCHEMA: manifest_schema_text(),
-        WORKFLOW: before + textwrap.indent(_WHERE_FROM, "      ") + line + after,
+        WORKFLOW: resources.starter_text("ci/github.yml").replace(_INSTALLS, f"- run: {run}\n"),
     }
 
 
