@@ -118,9 +118,10 @@ class Engine:
             pass
         self.wake.clear()
         self.scheduler.after_sleep(patience.waited(now, seconds))
-        if self.scheduler.kind.synchronous and self.scheduler.submitting:
-            patience.renew()  # the call is the work, and has an end of its own
-        elif patience.left_s <= 0:
+        is_lost, calling = patience.left_s <= 0, self.scheduler.kind.synchronous and self.scheduler.submitting
+        if calling or (is_lost and self.scheduler.only_delivering):
+            patience.renew()  # a call that is the work has an end of its own, and so has bringing a sound home
+        elif is_lost:
             self.scheduler.halt(self.scheduler.account.reader.nothing_moved())
 
     async def _wait_until(self, done: Callable[[], bool], seconds: float) -> None:

@@ -344,6 +344,12 @@ class Scheduler:
         """Whether nothing is left but takes that were not sent."""
         return self.unfinished <= len(self._queue) + len(self.doubts.refused)
 
+    @property
+    def only_delivering(self) -> bool:
+        """Whether nothing is left but sounds that are made, on their way to the disk."""
+        left = (work for work in self.works if work.status is None and not work.orphan)
+        return all(work.row.stage in {Stage.SUCCEEDED, Stage.DELIVERED} for work in left)
+
     def moved(self) -> None:
         """Note that the work went on, for patience."""
         self.patience.renew()

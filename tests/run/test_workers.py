@@ -174,6 +174,24 @@ def test_processes_that_die_and_hang(library: Any, monkeypatch: pytest.MonkeyPat
     assert not multiprocessing.active_children()
 
 
+def test_a_worker_that_hangs_for_longer_than_a_service_is_waited_for(
+    library: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is asked where all is at hand, so that nobody's silence ends the work."""
+    made = library(1)
+    assert made.call("run", "--yes", "--store", "store", "--poll-interval", "0.05", "--settle-time", "0.2") == 0
+    made.write(OTHER)
+    monkeypatch.setattr(crew_at, "PATIENCE_S", 2.0)
+    monkeypatch.setattr("kling_batch.running.reading._FIRST_PATIENCE_S", 0.5)
+
+    def hang() -> None:
+        [process] = multiprocessing.active_children()
+        os.kill(process.pid or 0, signal.SIGSTOP)
+
+    assert run(made, "1", at_the(1, hang, [])) == 0
+    assert made.is_whole()
+
+
 def test_a_library_is_finished_again_over_processes(
     library: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
