@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import fields
 from decimal import Decimal
-from functools import wraps
+from functools import partial, wraps
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 Command = Callable[..., int]
+Load = Callable[[], "Project"]
 
 _MOST_UNITS = 10**12
 
@@ -246,33 +247,33 @@ def project_options(command: Command) -> Command:
 
     @wraps(command)
     def with_project(*, manifest: Path, **others: Any) -> int:
-        [project], others = _loaded([manifest], others)
-        return command(project=project, **others)
+        [load], others = _loading([manifest], others)
+        return command(project=load(), **others)
 
     return _added(with_project, (click.argument("manifest", type=click.Path(path_type=Path)), *_PROJECT))
 
 
 def projects_options(command: Command) -> Command:
-    """Add the same for a command about one or more manifests. It gets `projects`, each loaded when it is asked for."""
+    """Add the same for a command about one or more manifests. It gets `projects`, each of which loads one."""
 
     @wraps(command)
     def with_projects(*, manifests: Sequence[Path], **others: Any) -> int:
         if len(manifests) > 1 and any(others[name] for name in ("project", "out", "lock_path")):
             words = "--project, --out and --lock are about one manifest, and several are given."
             raise UsageError(words, hint="Leave them out, or call it once for each.")
-        projects, others = _loaded(manifests, others)
+        projects, others = _loading(manifests, others)
         return command(projects=projects, **others)
 
     return _added(with_projects, (manifests_argument, *_PROJECT))
 
 
-def _loaded(manifests: Sequence[Path], options: dict[str, Any]) -> tuple[Iterable[Project], dict[str, Any]]:
-    """Load manifests by the options that say where things are; give what is left of the options as well."""
+def _loading(manifests: Sequence[Path], options: dict[str, Any]) -> tuple[list[Load], dict[str, Any]]:
+    """Have manifests loaded by the options that say where things are; give what is left of the options as well."""
     from kling_batch.api.project import load
 
     place = {name: options.pop(name) for name in ("project", "out", "sandbox", "allow_outside", "flatten", "adopt")}
     place["lock"] = options.pop("lock_path")
-    return (load(manifest, **place) for manifest in manifests), options
+    return [partial(load, manifest, **place) for manifest in manifests], options
 
 
 def store_options(command: Command) -> Command:

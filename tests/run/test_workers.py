@@ -224,6 +224,19 @@ def test_a_library_is_finished_again_over_processes(
     assert [entry.recipe["finish"]["peak"] for entry in made.lock().entries.values()] == [-6, -3, -3, -3]
 
 
+def test_a_manifest_with_an_error_is_told_of_before_any_is_finished(library: Any) -> None:
+    """Hours of work on the first do not end at the last."""
+    made = library(1)
+    assert made.call("run", "--yes", "--poll-interval", "0.05", "--settle-time", "0.2") == 0
+    before = made.lock()
+    made.write(OTHER)
+    Path("bad.yaml").write_text("version: 1\n")
+    assert made.call("finish", "bad.yaml") == 2
+    assert made.lock() == before
+    assert made.call("finish") == 0
+    assert made.lock() != before
+
+
 def test_a_cluster_whose_workers_die_and_hang(library: Any, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of three workers one is killed, one hangs; then the scheduler is started anew, and the run goes on alone."""
     monkeypatch.setattr(crew_at, "PATIENCE_S", 2.0)

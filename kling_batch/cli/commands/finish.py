@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import click
 from kling_batch.api.session import options_for, session_of
 from kling_batch.cli.environment import own_access
 from kling_batch.cli.execute import warning_lines, watched
-from kling_batch.cli.options import projects_options, watched_options
+from kling_batch.cli.options import Load, projects_options, watched_options
 from kling_batch.cli.output import say, show_error
 from kling_batch.cli.progress import View
 from kling_batch.cli.reports import refresh
@@ -26,13 +26,15 @@ from kling_batch.text import counted
 @click.command()
 @projects_options
 @watched_options
-def command(projects: Iterable[Project], options: Options, view: View, store: str | Path | None) -> int:
+def command(projects: Sequence[Load], options: Options, view: View, store: str | Path | None) -> int:
     """Finish the sounds of one or more manifests again, as their recipes ask, from what is at hand.
 
     Needs no keys and asks the service nothing: sounds come from the disk or the store. What cannot be had there, or is
     rejected, is listed (exit status 3 or 1; 6 where the work stopped before its end).
     """
-    return max(_finished(project, options, view, store) for project in list(projects))
+    for load in projects:
+        load()  # what is wrong with one is said before the work on any begins
+    return max(_finished(load(), options, view, store) for load in projects)
 
 
 def _finished(project: Project, options: Options, view: View, store: str | Path | None) -> int:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
-from kling_batch.cli.options import format_option, projects_options
+from kling_batch.cli.options import Load, format_option, projects_options
 from kling_batch.cli.output import say
 from kling_batch.clock import SystemClock
 from kling_batch.disk import disk_border
@@ -33,14 +33,14 @@ from kling_batch.running.recount import recount
 @click.option(
     "--output", "file", type=click.Path(path_type=Path), metavar="FILE", help="Where to write (default: stdout)."
 )
-def command(projects: Iterable[Project], by: Sequence[str], output: str, file: Path | None) -> int:
+def command(projects: Sequence[Load], by: Sequence[str], output: str, file: Path | None) -> int:
     """Sum up the takes of one or more manifests: units, seconds, failures and loudness by project, month, job or tag.
 
     Needs no keys and no network: it goes by manifest, journal and lock.
     """
     if output == "parquet" and file is None:
         raise UsageError("Parquet is no text to print.", hint="Name a file: --output sounds.parquet")
-    found = [_takes(project) for project in projects]
+    found = [_takes(load()) for load in projects]
     written = WRITERS[output](make_stats(found, by))
     if file is None:
         say(*written.decode().removesuffix("\n").split("\n"))
