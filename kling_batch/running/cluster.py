@@ -22,6 +22,7 @@ from distributed import Client, get_worker
 from distributed.client import FutureCancelledError
 
 from kling_batch import __version__
+from kling_batch.disk import disk_border
 from kling_batch.errors import DiskUnusable, KlingBatchError, UsageError
 from kling_batch.records.store import Store
 from kling_batch.records.store_at import Place
@@ -91,27 +92,26 @@ class Cluster(Crew):
     patience_s: float
     at_once: int = AT_ONCE
     workers: int = 0
-    _shunned: dict[str, str] = field(default_factory=dict, init=False)
+    _shunned: set[str] = field(default_factory=set, init=False)
     _is_alone: bool = field(default=False, init=False)
     _names: list[str] = field(default_factory=list, init=False)
     _looked: float = field(default=-inf, init=False)
     _answered: float = field(default=0.0, init=False)
 
     async def check(self) -> None:
-        """Have every worker read from the store what is put there, and put something there itself."""
+        """Have every worker put something into the store and read it, and see from here that it is there."""
         try:
             await self.client.wait_for_workers(1, timeout=_COMES_S)
         except TimeoutError:
             words = f"--workers {self.address}: the cluster has no workers."
             raise UsageError(words, hint=f"Start some: dask worker {self.address}") from None
         store, token = self.place.open(), secrets.token_hex(16)
-        await asyncio.to_thread(_put, store, token)
-        names = list(await self.client.processing())
+        names = list(await self._at_work())
         try:
             found = await asyncio.gather(*(self._trouble_of(name, token, store) for name in names))
         finally:
             with suppress(DiskUnusable):
-                await asyncio.to_thread(store.remove, [_hash(token + name) for name in ("", *names)])
+                await asyncio.to_thread(store.remove, [_hash(token + name) for name in names])
         for name, trouble in zip(names, found, strict=True):
             if trouble is not None:
                 words = f"--workers {self.address}: worker {name}: {trouble} (store {store.location})."
@@ -180,14 +180,18 @@ class Cluster(Crew):
         future = self.client.submit(_as_worker, __version__, function, argument, pure=False, workers=fit)
         waiting = asyncio.ensure_future(future.result())
         had_by: str | None = None
+        since = _now()
         try:
             while not (await asyncio.wait([waiting], timeout=self.patience_s / 2))[0]:
                 at_work = await self._at_work()
                 before, had_by = had_by, next((name for name, keys in at_work.items() if future.key in keys), None)
-                if had_by is not None and had_by == before:
-                    self._shun(had_by, f"it has not answered for {self.patience_s:.0f} s")
-                    raise TimeoutError
-                if had_by is None and _now() - self._answered > self.patience_s:
+                if had_by != before:
+                    since = _now()
+                elif had_by is None:
+                    since = max(since, self._answered)  # it waits its turn for as long as others are answered
+                if _now() - since >= self.patience_s:
+                    if had_by is not None:
+                        self._shun(had_by, f"it has not answered for {self.patience_s:.0f} s")
                     raise TimeoutError
             self._answered = _now()
             answer: tuple[R, str, str] = waiting.result()
@@ -198,7 +202,7 @@ class Cluster(Crew):
 
     def _shun(self, name: str, why: str) -> None:
         if name not in self._shunned:
-            self._shunned[name] = why
+            self._shunned.add(name)
             self.tell(f"Worker {name} is given nothing more: {why}.")
 
     def _tell_alone(self, why: str) -> None:
@@ -222,24 +226,18 @@ def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
-def _put(store: Store, text: str) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "token"
-        path.write_text(text, encoding="ascii")
-        store.put(path, _hash(text))
-
-
 def _greet(place: Place, token: str, *, dask_worker: Any) -> tuple[str, str | None]:
     """Show, on a worker, that it reads and writes the store: give its version, and what is wrong with the store."""
+    own = token + dask_worker.address
     try:
-        store = place.open()
-        with tempfile.TemporaryDirectory() as folder:
-            if not store.fetch(_hash(token), Path(folder) / "token"):
-                return __version__, "what the run puts there is not to be seen from the worker"
-        _put(store, token + dask_worker.address)
+        with disk_border(Path(tempfile.gettempdir())), tempfile.TemporaryDirectory() as folder:
+            path, store = Path(folder) / "token", place.open()
+            path.write_text(own, encoding="ascii")
+            store.put(path, _hash(own))
+            there = store.fetch(_hash(own), path)
     except KlingBatchError as error:
         return __version__, error.message
-    return __version__, None
+    return __version__, None if there else "what the worker puts there cannot be read back"
 
 
 def _as_worker(version: str, function: Callable[[A], R], argument: A) -> tuple[R | None, str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,32 +21,27 @@ class Copies:
 
     def has(self, sha256: str) -> bool:
         """Say whether a sound seems to be there. Blocks."""
-        try:
-            return self.store is not None and self.store.has(sha256)
-        except DiskUnusable as error:
-            self.give_up(f"The store cannot be used: {error.message}")
-            return False
+        return self._use(lambda store: store.has(sha256), "The store cannot be used")
 
     def fetch(self, sha256: str, coming: Path) -> bool:
         """Take a sound out of the store. Blocks. Where that cannot be used, the service may still have the file."""
-        if self.store is None:
-            return False
-        try:
-            return self.store.fetch(sha256, coming)
-        except DiskUnusable as error:
-            self.give_up(f"The store cannot be used: {error.message}")
-            return False
+        return self._use(lambda store: store.fetch(sha256, coming), "The store cannot be used")
 
     def put(self, coming: Path, sha256: str) -> bool:
         """Put a sound into the store, and say whether it is there. Blocks."""
-        if self.store is None:
-            return False
+
+        def keep(store: Store) -> bool:
+            store.put(coming, sha256)
+            return True
+
+        return self._use(keep, "Nothing more is kept in the store")
+
+    def _use(self, use: Callable[[Store], bool], trouble: str) -> bool:
         try:
-            self.store.put(coming, sha256)
+            return self.store is not None and use(self.store)
         except DiskUnusable as error:
-            self.give_up(f"Nothing more is kept in the store: {error.message}")
+            self.give_up(f"{trouble}: {error.message}")
             return False
-        return True
 
     def give_up(self, trouble: str) -> None:
         """Use the store no more."""

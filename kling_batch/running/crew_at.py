@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from importlib.util import find_spec
 
 from kling_batch.errors import UsageError
 from kling_batch.records.store_at import Place
-from kling_batch.running.crew import Crew, OpenCrew
+from kling_batch.running.crew import OpenCrew
 
 PATIENCE_S = 120.0
 """How long a worker may be at one thing."""
@@ -32,22 +30,14 @@ def crew_at(workers: str, place: Place) -> OpenCrew:
                 f"--workers {workers}: a cluster needs the extra `dask`, which is not installed.",
                 hint="Install it: pip install 'kling-batch[dask]'",
             )
-        return lambda tell: _cluster(workers, place, tell)
+        from kling_batch.running.cluster import cluster
+
+        return lambda tell: cluster(workers, place, tell, PATIENCE_S)
     if workers.isdecimal() and 1 <= int(workers) <= _MOST:
-        return lambda _: _processes(int(workers), place)
+        from kling_batch.running.processes import processes
+
+        return lambda _: processes(int(workers), place, PATIENCE_S)
     raise UsageError(
         f"--workers {workers}: this is neither a number of processes nor the address of a scheduler.",
         hint=f"Give a number from 1 to {_MOST}, or the address of a Dask scheduler such as tcp://scheduler:8786.",
     )
-
-
-def _cluster(address: str, place: Place, tell: Callable[[str], None]) -> AbstractAsyncContextManager[Crew]:
-    from kling_batch.running.cluster import cluster
-
-    return cluster(address, place, tell, PATIENCE_S)
-
-
-def _processes(number: int, place: Place) -> AbstractAsyncContextManager[Crew]:
-    from kling_batch.running.processes import processes
-
-    return processes(number, place, PATIENCE_S)

@@ -10,7 +10,7 @@ import os
 import signal
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor
 from concurrent.futures.process import ProcessPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
@@ -36,28 +36,22 @@ async def processes(number: int, place: Place, patience_s: float) -> AsyncIterat
         disk_border(Path(tempfile.gettempdir())),
         tempfile.TemporaryDirectory(prefix="kling-batch-", ignore_cleanup_errors=True) as folder,
     ):
-        started = Processes(number, place, folder, patience_s)
+        started = [_Process(f"process {n}", folder) for n in range(1, number + 1)]
         try:
-            yield started
+            yield Processes(started, place, patience_s)
         finally:
-            for process in started.all:
+            for process in started:
                 process.end()
 
 
 class Processes(Crew):
-    """So many processes of this program, which have their temporary files in a folder: see `Crew`.
+    """Processes of this program. One that is at one thing for longer than its patience hangs."""
 
-    One that is at one thing for longer than its patience hangs.
-    """
-
-    def __init__(self, number: int, place: Place, folder: str, patience_s: float) -> None:
+    def __init__(self, started: Sequence[_Process], place: Place, patience_s: float) -> None:
+        self.place, self.workers, self.at_once = place, len(started), 2 * len(started)
         self._patience_s = patience_s
-        self.place = place
-        self.workers = number
-        self.at_once = 2 * number
-        self.all = [_Process(f"process {n}", folder) for n in range(1, number + 1)]
         self._idle: asyncio.Queue[_Process] = asyncio.Queue()
-        for process in self.all:
+        for process in started:
             self._idle.put_nowait(process)
 
     async def ask(self, function: Callable[[A], R], argument: A) -> tuple[R, str]:
@@ -73,25 +67,27 @@ class Processes(Crew):
 
 
 class _Process:
-    """A place for a process, and the one that has it by now."""
+    """A place for a process, which has its temporary files in a folder, and the one that has it by now."""
 
     def __init__(self, name: str, folder: str) -> None:
         self.name = name
         self._folder = folder
         self._start()
 
-    async def call(self, function: Callable[[A], R], argument: A) -> R:
-        """Have a function run.
-
-        Raises:
-            BrokenExecutor: The process is dead.
-        """
-        return await asyncio.wrap_future(self._executor.submit(function, argument))
+    def call(self, function: Callable[[A], R], argument: A) -> asyncio.Future[R]:
+        """Have a function run; where the process is dead, `BrokenExecutor` comes of it."""
+        return asyncio.wrap_future(self._executor.submit(function, argument))
 
     def renew(self) -> None:
         """Start another in the place of one that is dead or hangs."""
         self.end()
         self._start()
+
+    def end(self) -> None:
+        """End the process; it has nothing that could be lost."""
+        self._process.kill()
+        self._executor.shutdown(wait=False, cancel_futures=True)
+        self._process.join()
 
     def _start(self) -> None:
         self._executor = ProcessPoolExecutor(
@@ -101,12 +97,6 @@ class _Process:
         with _without_keys():
             self._executor.submit(os.getpid)  # which starts it
         [self._process] = set(active_children()) - before
-
-    def end(self) -> None:
-        """End the process; it has nothing that could be lost."""
-        self._process.kill()
-        self._executor.shutdown(wait=False, cancel_futures=True)
-        self._process.join()
 
 
 @contextmanager
