@@ -5,12 +5,12 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, TypeAlias
 
 from kling_batch.resources import schema
-from kling_batch.sandbox.settings import Span, WorldSettings
+from kling_batch.sandbox.settings import WorldSettings
 
 
 class Call(StrEnum):
@@ -61,15 +61,6 @@ class Effect:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class GatewayAnswer:
-    """What stands before the service says in its place: a code with a message, or a page where `code` is None."""
-
-    status: int
-    code: int | None = None
-    message: str = "refused by the gateway"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Rule:
     """Strikes calls of the kinds `on` when all its conditions hold.
 
@@ -90,15 +81,10 @@ class Rule:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scenario:
-    """A fault file: what to change about a sandbox. None leaves a thing as it is."""
+    """A fault file: what to change about a sandbox. What is not named stays as it is, and so do rules that are None."""
 
-    seed: int | None = None
-    concurrency: int | None = None
-    generation: Span | None = None
-    queue: Span | None = None
-    speech_format: str | None = None
-    video_s: float | None = None
-    mp4_sound: bool | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of `WorldSettings` with their new values."""
     behaviour: Mapping[str, Any] = field(default_factory=dict)
     """Fields of `Behaviour` with their new values."""
     callbacks: Mapping[str, Any] = field(default_factory=dict)
@@ -107,11 +93,9 @@ class Scenario:
 
     def over(self, settings: WorldSettings) -> WorldSettings:
         """Change what the scenario names and nothing else."""
-        named = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "rules"}
-        given = {name: value for name, value in named.items() if value is not None}
-        given["behaviour"] = replace(settings.behaviour, **self.behaviour)
-        given["callbacks"] = replace(settings.callbacks, **self.callbacks)
-        return replace(settings, **given)
+        behaviour = replace(settings.behaviour, **self.behaviour)
+        callbacks = replace(settings.callbacks, **self.callbacks)
+        return replace(settings, **self.settings, behaviour=behaviour, callbacks=callbacks)
 
 
 Strike: TypeAlias = Mapping[str, Any]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from kling_batch.errors import UsageError
 from kling_batch.resources import schema
-from kling_batch.sandbox.faults import EFFECTS, Call, Effect, GatewayAnswer, Rule, Scenario
+from kling_batch.sandbox.faults import EFFECTS, Call, Effect, Rule, Scenario
 from kling_batch.sandbox.settings import Span
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def _scenario(document: Mapping[str, Any] | None) -> Scenario:
     if "secrets" in callbacks:
         callbacks["secrets"] = tuple(callbacks["secrets"])
     rules = tuple(_rule(rule) for rule in given.pop("rules")) if "rules" in given else None
-    return Scenario(behaviour=behaviour, callbacks=callbacks, rules=rules, **given)
+    return Scenario(behaviour=behaviour, callbacks=callbacks, rules=rules, settings=given)
 
 
 def _values(forms: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -146,9 +146,7 @@ def _rule(fields: Mapping[str, Any]) -> Rule:
 
 
 def _effect(name: str, value: Any) -> Effect:
-    if name == "gateway":
-        value = GatewayAnswer(**value)
-    elif name == "task-forgotten":
+    if name == "task-forgotten":
         value = _period(value if isinstance(value, list) else [value, None])
     elif name == "task-stuck" and value == "forever":
         value = math.inf

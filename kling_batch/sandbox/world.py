@@ -319,8 +319,9 @@ class World:
             if name == "refuse" or name.startswith("error-"):
                 return self._refused(Refusal(value))
             if name == "gateway":
-                is_page = value.code is None
-                return page(value.status) if is_page else self._reply(value.status, value.code, value.message, None)
+                status, code = value["status"], value.get("code")
+                words = value.get("message", "refused by the gateway")
+                return page(status) if code is None else self._reply(status, code, words, None)
         return response
 
     def _refused(self, refusal: Refusal) -> Response:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from kling_batch.catalog import Kind, kind
 from kling_batch.model import Job, Manifest, Source, Take
-from kling_batch.sandbox.faults import ALL_CALLS, API_CALLS, Call, Effect, GatewayAnswer, Rule
+from kling_batch.sandbox.faults import ALL_CALLS, API_CALLS, Call, Effect, Rule
 from kling_batch.sandbox.settings import Behaviour, Callbacks, Span, WorldSettings
 
 SAMPLE_RATE = 8_000
@@ -514,7 +514,7 @@ def _stuck(rng: random.Random) -> Rule:
 def _gateway(rng: random.Random) -> Rule:
     """Have a gateway answer for a while: what it says is no verdict on anything."""
     status = rng.choice((400, 401, 403, 404, 408, 429, 502, 503, 504))
-    answer = GatewayAnswer(status=status, code=rng.choice((None, status, 1305)))
+    answer = {"status": status, "code": rng.choice((None, status, 1305))}
     begin = rng.uniform(0, 60)
     on = rng.choice((_CREATE, _READS, API_CALLS))
     return Rule(on=on, effect=Effect(name="gateway", value=answer), between_s=(begin, begin + rng.uniform(0.5, 5)))

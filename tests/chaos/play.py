@@ -99,13 +99,13 @@ def machine_of(history: History, root: Path) -> Machine:
 def _crowd(world: World, history: History) -> None:
     """Fill the account with other programs' tasks, which have ended long ago."""
     was = world.settings
-    world.apply(Scenario(generation=Span.fixed(0), queue=Span.fixed(0)))
+    world.apply(Scenario(settings={"generation": Span.fixed(0), "queue": Span.fixed(0)}))
     for number in range(history.others):
         body = b'{"prompt":"Other","duration":5.0,"external_task_id":"%b%d"}' % (OTHERS.encode(), number)
         world.handle(
             Request(method="POST", path=TASKS_PATH, headers={"authorization": f"Bearer {was.api_key}"}, body=body)
         )
-    world.apply(Scenario(generation=was.generation, queue=was.queue))
+    world.apply(Scenario(settings={"generation": was.generation, "queue": was.queue}))
 
 
 def _violations(history: History, machine: Machine, record: Record, parts: Parts) -> Iterator[str]:

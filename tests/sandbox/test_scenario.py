@@ -56,8 +56,9 @@ def refusal(tmp_path: Path, text: str) -> str:
 def test_a_full_file_is_read(tmp_path: Path) -> None:
     """Everything that a file may say arrives."""
     scenario = read(tmp_path, FULL)
-    assert (scenario.seed, scenario.concurrency) == (7, 20)
-    assert (scenario.generation, scenario.queue) == (Span.log_normal(4, 0.3), Span(low=0, high=1))
+    assert (scenario.settings["seed"], scenario.settings["concurrency"]) == (7, 20)
+    spans = scenario.settings["generation"], scenario.settings["queue"]
+    assert spans == (Span.log_normal(4, 0.3), Span(low=0, high=1))
     behaviour = scenario.over(WorldSettings()).behaviour
     assert (behaviour.duplicate_id, behaviour.units) == ("accept", Decimal("0.3"))
     assert (behaviour.query_visible_after, behaviour.list_visible_after) == (Span.fixed(2), Span(low=0, high=5))
@@ -82,7 +83,7 @@ def test_without_on_an_effect_strikes_all_that_it_can(tmp_path: Path) -> None:
 
 def test_json_is_read_as_well(tmp_path: Path) -> None:
     """JSON is YAML; an empty file changes nothing."""
-    assert read(tmp_path, '{"seed": 3}\n') == Scenario(seed=3)
+    assert read(tmp_path, '{"seed": 3}\n') == Scenario(settings={"seed": 3})
     assert read(tmp_path, "{}") == read(tmp_path, "") == read(tmp_path, "# seed: 3\n") == Scenario()
 
 

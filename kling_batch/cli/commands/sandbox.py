@@ -53,7 +53,7 @@ def command(port: int, concurrency: int | None, generation_seconds: float | None
     if concurrency is not None:
         settings = replace(settings, concurrency=concurrency)
     if generation_seconds is not None:
-        queue = scenario.queue or Span.fixed(0.0)
+        queue = scenario.settings.get("queue", Span.fixed(0.0))
         settings = replace(settings, generation=Span.fixed(generation_seconds), queue=queue)
     server = SandboxServer(settings, port=port, rules=scenario.rules or ())
     say(server.url, *keys)
