@@ -97,7 +97,6 @@ def _states(out: Path) -> list[tuple[int, int] | None]:
 def _write_pages(result: RunResult, out: Path, shapes: Mapping[str, Shape]) -> None:
     from kling_batch.report import csv_, html, junit, markdown
 
-    write_whole(out, "report.csv", csv_.pieces(result, shapes))
-    write_whole(out, "report.md", markdown.pieces(result))
-    write_whole(out, "junit.xml", junit.pieces(result))
-    write_whole(out, "report.html", html.pieces(result, shapes))
+    pages = csv_.pieces(result, shapes), markdown.pieces(result), junit.pieces(result), html.pieces(result, shapes)
+    for name, pieces in zip(PAGES, pages, strict=True):
+        write_whole(out, name, pieces)

@@ -55,14 +55,9 @@ def escaped(text: str) -> str:
 
 def _totals(result: RunResult) -> Iterator[str]:
     totals = summary(result)
-    yield _row("jobs", "takes", "succeeded", "failed", "unknown", "pending", "units", "seconds", "API requests")
-    yield _rule(9)
-    yield _row(
-        *(str(totals[name]) for name in ("jobs", "takes", "succeeded", "failed", "unknown", "pending")),
-        totals["units"],
-        f"{totals['seconds']:.1f}",
-        str(totals["api_requests"]),
-    )
+    totals |= {"seconds": f"{totals['seconds']:.1f}", "API requests": totals["api_requests"]}
+    names = ("jobs", "takes", "succeeded", "failed", "unknown", "pending", "units", "seconds", "API requests")
+    yield _row(*names) + _rule(len(names)) + _row(*(str(totals[name]) for name in names))
     yield f"\nManifest {escaped(result.manifest)}, exit status {result.exit_status}; {money(result)}.\n"
 
 

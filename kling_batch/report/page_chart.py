@@ -11,6 +11,8 @@ from kling_batch.model import RunResult, Shape
 from kling_batch.report.facts import levels
 from kling_batch.text import counted
 
+_WIDTH, _HEIGHT = 240, 36
+"""Of the box that the page draws a chart in."""
 _MOST_ROWS = 100
 _TALLEST = 30.0
 _BOTTOM = 34.0
@@ -22,12 +24,9 @@ _NEAR_LU = 0.5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Chart:
-    """An SVG path in a box of `width` by `height`, the area under it, and what it shows in words and rows."""
+    """An SVG path, and what it shows in words and rows."""
 
-    width: int
-    height: int
     line: str
-    area: str
     first: int
     last: int
     words: str
@@ -40,18 +39,14 @@ def chart(result: RunResult) -> Chart | None:
     points = result.limits
     if not points:
         return None
-    width, height = 240, 36
     begin = min(result.started_at, points[0].at)
     span = max(result.finished_at - begin, points[-1].at - begin, 0.001)
     most = max(1, *(point.limit for point in points))
-    steps = [(width * (point.at - begin) / span, _BOTTOM - _TALLEST * point.limit / most) for point in points]
-    line = f"M0 {steps[0][1]:.1f}" + "".join(f"H{x:.1f}V{y:.1f}" for x, y in steps) + f"H{width}"
+    steps = [(_WIDTH * (point.at - begin) / span, _BOTTOM - _TALLEST * point.limit / most) for point in points]
+    line = f"M0 {steps[0][1]:.1f}" + "".join(f"H{x:.1f}V{y:.1f}" for x, y in steps) + f"H{_WIDTH}"
     limits = [point.limit for point in points]
     return Chart(
-        width=width,
-        height=height,
         line=line,
-        area=f"{line}V{height}H0Z",
         first=limits[0],
         last=limits[-1],
         words=(
@@ -75,13 +70,11 @@ def time_text(seconds: float) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Histogram:
-    """How loud the finished takes of a set are, and were: SVG paths in a box of `width` by `height`, words and rows.
+    """How loud the finished takes of a set are, and were: SVG paths, words and rows.
 
     A row is the middle of a bar, in LUFS, and how many takes it stands for as they were delivered and finished.
     """
 
-    width: int
-    height: int
     before: str
     after: str
     target: str
@@ -110,18 +103,15 @@ def histogram(result: RunResult, shapes: Mapping[str, Shape]) -> Histogram | Non
     all_levels = [*before, *after, *targets]
     least, most = math.floor(min(all_levels)) - 1, math.ceil(max(all_levels)) + 1
     bars = range(least, most + 1, math.ceil((most - least) / _MOST_BARS))
-    width, height = 240, 36
-    bar = width / len(bars)
+    bar = _WIDTH / len(bars)
     old_bars, new_bars = _bars(before, bars), _bars(after, bars)
     words = f"{counted(len(after), 'finished take')}: {_span(before)} as delivered, {_span(after)} finished."
     if targets:
         words += f" {sum(1 for lu in off if lu <= _NEAR_LU)} of {len(off)} are within {_NEAR_LU} LU of the target."
     return Histogram(
-        width=width,
-        height=height,
         before=_drawn(old_bars, bar, bar),
         after=_drawn(new_bars, bar, bar * 0.6),
-        target="".join(f"M{bar * ((target - least) / bars.step + 0.5):.1f} 0V{height}" for target in targets),
+        target="".join(f"M{bar * ((target - least) / bars.step + 0.5):.1f} 0V{_HEIGHT}" for target in targets),
         targets=", ".join(_lufs(f"{target:g}") for target in sorted(targets)),
         first=_lufs(str(least)),
         last=_lufs(str(bars[-1])),
