@@ -199,25 +199,33 @@ def _of_journal(take: Take, snapshot: Snapshot) -> list[LockEntry]:
     row = latest_attempt(take, snapshot.attempts)
     if row is None or row.stage is not Stage.DELIVERED:
         return []
-    entry = LockEntry(
+    units = row.units + _earlier_units(take, row, snapshot.attempts)
+    return [entry_of(take, row, units=units, files=[file.record for file in snapshot.files.get(row.external_id, ())])]
+
+
+def entry_of(
+    take: Take, row: Attempt, *, units: Decimal, files: Iterable[FileRecord], finished: Iterable[FileRecord] = ()
+) -> LockEntry:
+    """Say as the lock does what is known of a sound that was made, with nothing that people say of it."""
+    return LockEntry(
         job_id=take.job.id,
         take=take.number,
         edition=take.edition,
         attempt=row.attempt,
-        kind=row.kind,
+        kind=take.job.kind,
         external_id=row.external_id,
         task_id=row.task_id or "",
-        units=row.units + _earlier_units(take, row, snapshot.attempts),
+        units=units,
         request=take.job.request,
-        files=tuple(file.record for file in snapshot.files.get(row.external_id, ())),
+        files=tuple(files),
         rerolls=take.edition - take.job.edition,
         rights_by=row.rights_by,
         rights_at=row.rights_at,
         voice_id=row.voice_id,
         recipe=row.recipe,
+        finished=tuple(finished),
         remarks=row.remarks,
     )
-    return [entry]
 
 
 def _state(

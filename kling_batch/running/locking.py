@@ -17,6 +17,7 @@ from kling_batch.errors import DiskUnusable, LockInvalid
 from kling_batch.model import TakeKey
 from kling_batch.records.lock import Lock, LockEntry, update_lock
 from kling_batch.records.merging import Changes, merge
+from kling_batch.records.state import entry_of
 from kling_batch.records.store import Store
 from kling_batch.running.ports import Offload
 from kling_batch.running.work import Work
@@ -197,25 +198,10 @@ def _entry_of(work: Work, base: Lock) -> LockEntry:
     said = there[0] if there else None
     same = next((entry for entry in there if entry.external_id == row.external_id), None)
     made_for = (same.moved_from or same.job_id) if same is not None else take.job.id
-    return LockEntry(
-        job_id=take.job.id,
-        take=take.number,
-        edition=take.edition,
-        attempt=row.attempt,
-        kind=take.job.kind,
-        request=take.job.request,
-        external_id=row.external_id,
-        task_id=row.task_id or "",
-        units=work.units,
-        files=work.sources,
+    finished = work.all_files[len(work.sources) :]
+    return replace(
+        entry_of(take, row, units=work.units, files=work.sources, finished=finished),
         picked=said is not None and said.picked,
         note="" if same is None else same.note,
-        rerolls=take.edition - take.job.edition,
         moved_from=made_for if made_for != take.job.id else None,
-        rights_by=row.rights_by,
-        rights_at=row.rights_at,
-        voice_id=row.voice_id,
-        recipe=row.recipe,
-        finished=work.all_files[len(work.sources) :],
-        remarks=row.remarks,
     )
