@@ -15,7 +15,7 @@ from kling_batch.cli.output import can_ask, confirm, say, show_error
 from kling_batch.cli.plan_text import MOST_ASKED, plan_lines, summary_lines
 from kling_batch.cli.progress import Show, View
 from kling_batch.errors import BudgetStop, Interrupted, KlingBatchError, Terminated
-from kling_batch.model import RunResult, Status
+from kling_batch.model import RunResult, Status, TakeResult
 from kling_batch.planning.outlook import Outlook
 from kling_batch.planning.plan import Action, Plan
 from kling_batch.planning.project import Project
@@ -69,6 +69,11 @@ def execute(
         github.tell(outcome.result, held.project.out)
         _tell(outcome, held.project.out, quiet=view.quiet)
     return outcome.result
+
+
+def why_lacking(result: TakeResult) -> str:
+    """Say why a take has no sound."""
+    return result.error.message if result.error is not None else "the work stopped before"
 
 
 def watched(held: Session, show: Show) -> Outcome:

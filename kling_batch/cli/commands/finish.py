@@ -10,7 +10,7 @@ import click
 
 from kling_batch.api.session import options_for, session_of
 from kling_batch.cli.environment import own_access
-from kling_batch.cli.execute import warning_lines, watched
+from kling_batch.cli.execute import warning_lines, watched, why_lacking
 from kling_batch.cli.options import Load, projects_options, watched_options
 from kling_batch.cli.output import say, show_error
 from kling_batch.cli.progress import View
@@ -51,8 +51,7 @@ def _finished(project: Project, options: Options, view: View, store: str | Path 
     takes = [take for take in result.takes if take.take.key in keys]
     lacking = [take for take in takes if take.status is not Status.SUCCEEDED]
     for take in lacking:
-        reason = take.error.message if take.error is not None else "the work stopped before"
-        say(f"not finished: {name}: {take.take.key}: {reason}")
+        say(f"not finished: {name}: {take.take.key}: {why_lacking(take)}")
     if not view.quiet:
         say(*warning_lines(result), err=True)
         say(f"{name}: {len(takes) - len(lacking)} of {counted(len(takes), 'take')} finished.", err=True)

@@ -14,7 +14,7 @@ from kling_batch.api.session import options_for, session_of
 from kling_batch.catalog import LENGTH, WORDS, kind_of
 from kling_batch.cli import github
 from kling_batch.cli.environment import own_access
-from kling_batch.cli.execute import warning_lines, watched
+from kling_batch.cli.execute import warning_lines, watched, why_lacking
 from kling_batch.cli.options import (
     fetching_options,
     project_options,
@@ -103,8 +103,7 @@ def _why_unasked(project: Project) -> str | None:
 
 
 def _lost(result: TakeResult, unasked: str | None) -> Lost:
-    reason = unasked or (result.error.message if result.error else "the work stopped before")
-    return Lost(take=result.take, reason=reason, passing=result.status is not Status.FAILED)
+    return Lost(take=result.take, reason=unasked or why_lacking(result), passing=result.status is not Status.FAILED)
 
 
 def _status(lost: Sequence[Lost], stopped: KlingBatchError | None) -> ExitStatus:
