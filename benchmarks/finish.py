@@ -105,8 +105,8 @@ def heard(number: int, folder: Path, formats: tuple[str, ...] = ("wav", "ogg", "
     made = finish_sound(source, {**recipe, **rate}, folder=folder, name=f"{number}-finished", tags={})
     for file in made.files:
         loudness, true_peak = measured(file.path)
-        held = any(note.startswith(("loudness:", f"{file.format}:")) for note in made.notes)
-        yield Heard(number=number, format=file.format, loudness=loudness, true_peak=true_peak, held=held)
+        held = any(note.startswith(("loudness:", f"{file.record.format}:")) for note in made.notes)
+        yield Heard(number=number, format=file.record.format, loudness=loudness, true_peak=true_peak, held=held)
         file.path.unlink()
     source.unlink()
 

@@ -7,8 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kling_batch.delivery.finish.level import decibels
-from kling_batch.delivery.finish.trim import heard
+from kling_batch.delivery.finish.steps import decibels, heard
 from kling_batch.delivery.shape import shape_of
 from kling_batch.model import Remark
 
@@ -44,8 +43,7 @@ def remarks(samples: NDArray[np.float32], rate: int, checks: Mapping[str, Any]) 
     )
 
 
-def _silent(samples: NDArray[np.float32], rate: int, check: Mapping[str, Any]) -> str | None:
-    del rate
+def _silent(samples: NDArray[np.float32], _rate: int, check: Mapping[str, Any]) -> str | None:
     peak = decibels(max(float(samples.max()), -float(samples.min()), 10 ** (_NOTHING_DB / 20)))
     if peak >= check["below"]:
         return None
@@ -53,10 +51,9 @@ def _silent(samples: NDArray[np.float32], rate: int, check: Mapping[str, Any]) -
     return f"{words}, and below {check['below']:g} dBFS counts as silent"
 
 
-def _clipped(samples: NDArray[np.float32], rate: int, check: Mapping[str, Any]) -> str | None:
+def _clipped(samples: NDArray[np.float32], _rate: int, check: Mapping[str, Any]) -> str | None:
     import numpy as np
 
-    del rate
     full = np.abs(samples) >= _FULL_SCALE
     runs = full[2:] & full[1:-1] & full[:-2]
     count = int((runs & ~np.vstack([np.zeros_like(runs[:1]), runs[:-1]])).sum())
@@ -84,10 +81,9 @@ def _leading_silence(samples: NDArray[np.float32], rate: int, check: Mapping[str
     )
 
 
-def _dc_offset(samples: NDArray[np.float32], rate: int, check: Mapping[str, Any]) -> str | None:
+def _dc_offset(samples: NDArray[np.float32], _rate: int, check: Mapping[str, Any]) -> str | None:
     import numpy as np
 
-    del rate
     offset = float(np.abs(samples.mean(axis=0, dtype=np.float64)).max())
     if offset <= check["over"]:
         return None

@@ -12,14 +12,12 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from kling_batch.clock import SystemClock
 from kling_batch.delivery.answer import Downloaded, DownloadFailed, DownloadOutcome, UrlRefused
 from kling_batch.delivery.arrival import Target, judged
-from kling_batch.delivery.checks import Fingerprint
 from kling_batch.delivery.download import Downloader, file_client
-from kling_batch.delivery.finishing import Finished, Sound, finish
+from kling_batch.delivery.finishing import Finished, Wanted, finish
 from kling_batch.delivery.verify import Rejected, Verified, verify_audio
 from kling_batch.disk import disk_border
 from kling_batch.errors import KlingBatchError, NotFinished
@@ -32,7 +30,7 @@ _ATTEMPTS = 3
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Order:
-    """One sound, and what is done with it: see `Sound`.
+    """One sound, and what is `wanted` of it.
 
     `targets` are its files as they were delivered; one whose hash is known is in the store, unless there is an address
     of it in `urls`, by format. `lead` is the format that is looked at.
@@ -42,9 +40,7 @@ class Order:
     targets: tuple[Target, ...]
     urls: Mapping[str, str] = field(repr=False)
     lead: str | None
-    recipe: Mapping[str, Any]
-    tags: Mapping[str, str]
-    others: Mapping[str, Fingerprint]
+    wanted: Wanted
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,18 +81,12 @@ def _carried_out(order: Order, store: Store, folder: Path) -> Done:
         store.put(path, sha256)
         fetched[target.audio_format] = Fetched(sha256=sha256, bytes=path.stat().st_size, sound=verdict)
         at[target.audio_format] = path
-    if order.lead is None or not order.recipe:
+    if order.lead is None or not order.wanted.recipe:
         return Done(fetched=fetched)
-    sound = Sound(
-        source=at[order.lead],
-        recipe=order.recipe,
-        folder=folder,
-        name="finished",
-        tags=order.tags,
-        others=order.others,
-    )
-    finished = finish(sound, store=store)
-    return Done(fetched=fetched, finished=finished, trouble=finished.trouble)
+    finished = finish(at[order.lead], order.wanted, folder=folder, name="finished")
+    for file in finished.files:
+        store.put(file.path, file.record.sha256)
+    return Done(fetched=fetched, finished=finished)
 
 
 def _bring(target: Target, url: str | None, store: Store, path: Path) -> str:

@@ -6,7 +6,7 @@ import errno
 import os
 import shutil
 import stat
-from collections.abc import Collection, Container, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from kling_batch.disk import disk_border, hash_file, inside, is_file, look, sync_file, sync_folder
@@ -43,10 +43,16 @@ def place(
         DiskUnusable: The file cannot be placed; `src` is still there.
     """
     with disk_border(dest):
-        found = look(out, dest.relative_to(out))
+        there = look(out, dest.relative_to(out))
         dest.parent.mkdir(parents=True, exist_ok=True)
         sync_file(src, probe)
-        replaced = _set_aside(dest, found, {sha256, *kept}, replaced_folder(out), probe)
+        replaced = None
+        if there is not None:
+            if stat.S_ISDIR(there.st_mode):
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(dest))
+            found = hash_file(dest) if stat.S_ISREG(there.st_mode) else "no-file"
+            if found not in {sha256, *kept}:
+                replaced = set_aside(dest, found, replaced_folder(out), probe)
         _rename(src, dest, probe)
         sync_folder(dest.parent, probe)
         return replaced
@@ -72,28 +78,27 @@ def rejected_path(path: str, sha256: str) -> str:
     return f"{REJECTED}/{stem}.{sha256[:12]}.{suffix}"
 
 
-def why_rejected(kept: Path) -> Path:
-    """Say where the reason stands why a file is kept apart."""
-    return kept.with_name(f"{kept.name}.txt")
-
-
 def reject(
     src: Path, path: str, *, out: Path, sha256: str, reason: str, task_id: str | None, probe: Probe = no_probe
-) -> Path:
+) -> None:
     """Keep bytes apart that are no good for a file of this path, with the reason. Blocks: call it from a thread.
-
-    Returns:
-        Where they stand now.
 
     Raises:
         DiskUnusable: They cannot be moved there; or they are, and the reason cannot be written.
     """
-    kept = out / rejected_path(path, sha256)
-    why = inside(out, why_rejected(kept).relative_to(out))
-    place(src, kept, out=out, sha256=sha256, probe=probe)
+    kept = rejected_path(path, sha256)
+    why = inside(out, f"{kept}.txt")
+    place(src, out / kept, out=out, sha256=sha256, probe=probe)
     with disk_border(why):
         why.write_text(f"{reason}\ntask {task_id}\n", encoding="utf-8")
-    return kept
+
+
+def forget_rejected(out: Path, kept: str) -> None:
+    """Delete what was kept apart, with the reason. Blocks."""
+    for path in (kept, f"{kept}.txt"):
+        with disk_border(out / path):
+            if is_file(out, path):
+                (out / path).unlink()
 
 
 def replaced_folder(out: Path) -> Path:
@@ -116,14 +121,26 @@ def coming_file(out: Path, name: str) -> Path:
 
 def find(out: Path, paths: Iterable[str], sha256: str) -> Path | None:
     """Find a file under one of these paths, else among those that were set aside when another took their place."""
-    there = (out / path for path in paths if is_file(out, path))
-    return next((path for path in there if hash_file(path) == sha256), None) or _replaced_copy(out, sha256)
+    return next((path for path in _named(out, paths, sha256) if hash_file(path) == sha256), None)
 
 
-def _replaced_copy(out: Path, sha256: str) -> Path | None:
+def _named(out: Path, paths: Iterable[str], sha256: str) -> Iterator[Path]:
+    yield from (out / path for path in paths if is_file(out, path))
     folder = replaced_folder(out)
-    named = folder.glob(f"*.{sha256[:12]}.*")
-    return next((path for path in sorted(named) if is_file(folder, path.name) and hash_file(path) == sha256), None)
+    yield from (path for path in sorted(folder.glob(f"*.{sha256[:12]}.*")) if is_file(folder, path.name))
+
+
+def copied(out: Path, paths: Iterable[str], sha256: str, coming: Path) -> bool:
+    """Copy a file from where it is found, and say whether it was there: see `find`. Blocks.
+
+    Raises:
+        DiskUnusable: It cannot be read or written.
+    """
+    with disk_border(coming):
+        here = find(out, paths, sha256)
+        if here is not None:
+            shutil.copyfile(here, coming)
+        return here is not None
 
 
 def set_aside(path: Path, sha256: str, folder: Path, probe: Probe = no_probe) -> Path:
@@ -145,20 +162,6 @@ def set_aside(path: Path, sha256: str, folder: Path, probe: Probe = no_probe) ->
         path.rename(kept)
         sync_folder(folder, probe)
         return kept
-
-
-def _set_aside(
-    dest: Path, there: os.stat_result | None, kept: Container[str], folder: Path, probe: Probe
-) -> Path | None:
-    """Move a different file away from `dest`."""
-    if there is None:
-        return None
-    if stat.S_ISDIR(there.st_mode):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(dest))
-    found = hash_file(dest) if stat.S_ISREG(there.st_mode) else "no-file"
-    if found in kept:
-        return None
-    return set_aside(dest, found, folder, probe)
 
 
 def _free_name(path: Path) -> Path:

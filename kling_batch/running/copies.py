@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from kling_batch.delivery.place import copied
 from kling_batch.errors import DiskUnusable
 from kling_batch.events import Warned
 from kling_batch.records.store import Store
@@ -27,6 +28,10 @@ class Copies:
         """Take a sound out of the store. Blocks. Where that cannot be used, the service may still have the file."""
         return self._use(lambda store: store.fetch(sha256, coming), "The store cannot be used")
 
+    def bring(self, out: Path, paths: Iterable[str], sha256: str, coming: Path) -> bool:
+        """Copy a sound that is known by its hash from where it may stand on the disk, else out of the store. Blocks."""
+        return copied(out, paths, sha256, coming) or self.fetch(sha256, coming)
+
     def put(self, coming: Path, sha256: str) -> bool:
         """Put a sound into the store, and say whether it is there. Blocks."""
 
@@ -37,15 +42,13 @@ class Copies:
         return self._use(keep, "Nothing more is kept in the store")
 
     def _use(self, use: Callable[[Store], bool], trouble: str) -> bool:
+        """Use the store, if there is one; where it cannot be used, use it no more."""
+        store = self.store  # another thread may give it up
         try:
-            return self.store is not None and use(self.store)
+            return store is not None and use(store)
         except DiskUnusable as error:
-            self.give_up(f"{trouble}: {error.message}")
+            self.store, self.trouble = None, f"{trouble}: {error.message}"
             return False
-
-    def give_up(self, trouble: str) -> None:
-        """Use the store no more."""
-        self.store, self.trouble = None, trouble
 
     def tell(self, ports: Ports) -> None:
         """Tell of what went wrong."""

@@ -35,10 +35,9 @@ from kling_batch.records.lock import Lock
 from kling_batch.records.state import Presence, TakeState, with_rerolls
 from kling_batch.running.account import Account
 from kling_batch.running.copies import Copies
-from kling_batch.running.deliver import Deliveries
+from kling_batch.running.deliver import AT_ONCE, Deliveries
 from kling_batch.running.endings import OVER, deadline_passed, exit_status_of, failure, no_callback
 from kling_batch.running.engine import Engine
-from kling_batch.running.finishing import Siblings
 from kling_batch.running.hints import Hints
 from kling_batch.running.knowledge import controls_of, durations_of, is_proven, known_of
 from kling_batch.running.limits import Limit
@@ -48,6 +47,7 @@ from kling_batch.running.ports import Ports
 from kling_batch.running.reading import Reader
 from kling_batch.running.reconcile import Reconciler
 from kling_batch.running.scheduler import MOST_DURATIONS, Scheduler
+from kling_batch.running.siblings import Siblings
 from kling_batch.running.slots import HeldSlots
 from kling_batch.running.watch import Watcher
 from kling_batch.running.work import Work, orphans, work_of
@@ -293,7 +293,14 @@ class Run:
         for work in works:
             held.free(work.name_in_flight)
         known = {*self.known, *(entry.external_id for entry in self.lock.everything())}
-        deliveries = Deliveries(self._keeper, self._copies, self._siblings, known=known, offline=self.offline)
+        deliveries = Deliveries(
+            self._keeper,
+            self._copies,
+            self._siblings,
+            known=known,
+            offline=self.offline,
+            at_once=AT_ONCE + (ports.crew.at_once if ports.crew is not None else 0),
+        )
         wakes = (asyncio.Event(), asyncio.Event())
         account = Account(self.reader, of_kind)
         account.query_heard = account.live = options.empty_account
@@ -329,10 +336,7 @@ class Run:
                 telling = self.reader.tell_until_answered(scheduler.patience)
                 beside.append(group.create_task(telling, name="tell of silence"))
             delivering = partial(deliveries.work, scheduler, ports)
-            beside += [
-                group.create_task(engine.guarded(delivering), name=f"deliver {n}")
-                for n in range(deliveries.at_once(ports))
-            ]
+            beside.append(group.create_task(engine.guarded(delivering), name="deliver"))
             hints = None if ports.callbacks is None else Hints(watcher, ports.callbacks)
             if hints is not None:
                 beside.append(group.create_task(engine.guarded(hints.heed), name="callbacks"))

@@ -19,6 +19,7 @@ from kling_batch.model import (
     TakeError,
     TakeResult,
     Task,
+    is_unfinished,
     rejecting,
 )
 from kling_batch.planning.plan import Action, Step
@@ -92,6 +93,11 @@ class Work:
         """The files as they were delivered, and those that were made of them."""
         return (*self.sources, *(file for file in self.files if file not in self.sources))
 
+    @property
+    def is_judged(self) -> bool:
+        """Whether it is known already what the checks find."""
+        return self.row.recipe == self.take.job.recipe and not is_unfinished(self.row.remarks)
+
     def waits_for(self, name: str) -> bool:
         """Whether the POST of the attempt of this name is still open; a late answer may be to an earlier attempt."""
         return self.status is None and self.row.stage is Stage.INTENT and self.row.external_id == name
@@ -114,6 +120,11 @@ class Work:
         self.posted = self.looked_for = False
         self.resends, self.earlier_units, self.task = 0, NOTHING, None
         self.sources = self.files = self.warnings = ()
+
+    def at_hand(self) -> None:
+        """Note that what it needs was known, and is at hand."""
+        if self.origin is not Origin.KEPT:
+            self.origin = Origin.RESTORED
 
     def as_known(self) -> None:
         """Take what is known of the files for what came of it."""

@@ -17,10 +17,9 @@ IN_THE_OUTPUT_FOLDER = {
     "records/layout": "inside",
     "records/shared_lock": "inside",
     "delivery/place": "inside",
-    "delivery/arrival": "inside",
     "planning/picks": "coming_file",
-    "running/deliver": "coming_file",
-    "running/finishing": "coming_file",
+    "running/files": "coming_file",
+    "running/siblings": "coming_file",
     "report/disk": "inside",
     "cli/github": "inside",
 }

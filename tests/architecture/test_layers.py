@@ -53,7 +53,7 @@ DOORS = {
         "kling_batch.sandbox",
     },
     "distributed": {"kling_batch.running.cluster"},
-    "soxr": {"kling_batch.delivery.finish.rate"},
+    "soxr": {"kling_batch.delivery.finish.steps"},
     "obstore": {"kling_batch.records.object_store"},
     "standardwebhooks": {"kling_batch.service.callbacks"},
 }

@@ -23,8 +23,10 @@ from kling_batch.events import Event
 from kling_batch.model import Status, Take
 from kling_batch.records.attempts import Attempt
 from kling_batch.records.journal import Journal
-from kling_batch.running.deliver import Deliveries, _Delivery
+from kling_batch.running.deliver import Deliveries
+from kling_batch.running.delivery import Delivery
 from kling_batch.running.engine import Engine
+from kling_batch.running.files import Files
 from kling_batch.running.locking import LockKeeper
 from kling_batch.running.reconcile import Reconciler
 from kling_batch.running.run import Outcome
@@ -121,10 +123,10 @@ class Poison:
     def applied(self) -> Iterator[None]:
         """Have the program carry the bug for as long as the context lasts."""
         with ExitStack() as stack:
-            for owner in (Scheduler, Engine, Reconciler, Watcher, Deliveries, _Delivery, LockKeeper):
+            for owner in (Scheduler, Engine, Reconciler, Watcher, Deliveries, Delivery, Files, LockKeeper):
                 for name, function in list(vars(owner).items()):
                     if inspect.isfunction(function) and name not in _NOT_ABOUT_ONE:
-                        taken = "work" in inspect.signature(function).parameters or owner is _Delivery
+                        taken = "work" in inspect.signature(function).parameters or owner in {Delivery, Files}
                         if taken:
                             stack.enter_context(self._in(owner, name, function))
             stack.enter_context(self._in(Journal, "save", Journal.save))
@@ -163,13 +165,13 @@ class Poison:
                 return take == self.take
             case Attempt(job_id=job_id, take=number):
                 return (job_id, number) == (self.take.job.id, self.take.number)
-            case _Delivery(work=work):
+            case Delivery(work=work) | Files(work=work):
                 return work.take == self.take
             case _:
                 return False
 
 
-_NOT_ABOUT_ONE = {"__init__", "about", "_end_by", "ask_for", "_move"}
+_NOT_ABOUT_ONE = {"__init__", "about", "_bring_home", "_end_by", "ask_for", "_move"}
 """What keeps a bug in its take, and what is called for many takes at once."""
 
 

@@ -37,4 +37,4 @@ def _finished(recipe: str, tags: str, spec: ClipSpec, damage: int) -> tuple[tupl
             made = finish_sound(source, json.loads(recipe), folder=Path(folder), name="made", tags=json.loads(tags))
         except Unfinishable:
             return ()
-        return tuple((file.format, file.sha256) for file in made.files)
+        return tuple((file.record.format, file.record.sha256) for file in made.files)

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from kling_batch.delivery.finishing import Sound, finish
-from kling_batch.records.store import FolderStore
+from kling_batch.delivery.finishing import Wanted, finish
 
 
 @pytest.mark.parametrize(
@@ -32,12 +31,11 @@ from kling_batch.records.store import FolderStore
 def test_another_process_could_do_it(
     tmp_path: Path, recipe: dict[str, Any], sample: float, remarks: list[str], formats: list[str]
 ) -> None:
-    """What goes in and what comes out can be sent; what was made is in the store, and what cannot be is said."""
-    source, store = tmp_path / "door.wav", FolderStore(tmp_path / "store", namespace="live")
+    """What goes in and what comes out can be sent; what cannot be made is said."""
+    source = tmp_path / "door.wav"
     soundfile.write(source, np.full((9000, 1), sample, np.float32), 9000, subtype="FLOAT")
-    sound = Sound(source=source, recipe=recipe, folder=tmp_path, name="made")
-    function, sent, store = pickle.loads(pickle.dumps((finish, sound, store)))  # noqa: S301 - we have just written it
-    found = pickle.loads(pickle.dumps(function(sent, store=store)))  # noqa: S301
+    function, sent = pickle.loads(pickle.dumps((finish, Wanted(recipe=recipe))))  # noqa: S301 - we have just written it
+    found = pickle.loads(pickle.dumps(function(source, sent, folder=tmp_path, name="made")))  # noqa: S301
     assert [f"{remark.check} {remark.then}" for remark in found.remarks] == remarks
-    assert [file.format for file in found.files] == formats
-    assert all(store.has(file.sha256) and file.path == tmp_path / f"made.{file.format}" for file in found.files)
+    assert [file.record.format for file in found.files] == formats
+    assert all(file.path.is_file() and file.path == tmp_path / file.record.path for file in found.files)

@@ -218,7 +218,7 @@ def test_a_changed_recipe_is_drift(made: Studio, capsys: pytest.CaptureFixture[s
 
 
 def test_a_file_that_a_person_edited_is_kept(paid: Studio) -> None:
-    """In place while the recipe is the same; aside when another sound takes its place."""
+    """In place while the recipe is the same; aside when another sound comes. What is no sound is put right."""
     made = paid
     made.write("finish: {loudness: -18, formats: [wav, ogg]}")
     assert made.run() == 0
@@ -235,6 +235,9 @@ def test_a_file_that_a_person_edited_is_kept(paid: Studio) -> None:
     assert made.sounds()["door-01.wav"] != edited
     kept = next(path for path in (made.out / ".kling-batch" / "replaced").iterdir())
     assert kept.read_bytes() == edited
+    (made.out / "door-01.wav").write_bytes(b"no sound")
+    assert made.run() == 0
+    assert "door-01.wav: the original is back, and what stood there is kept as" in made.take()["warnings"][0]
 
 
 def test_a_check_rejects_what_is_paid_for(made: Studio, capsys: pytest.CaptureFixture[str]) -> None:

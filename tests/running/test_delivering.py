@@ -25,8 +25,8 @@ from kling_batch.records.attempts import Stage
 from kling_batch.records.lock import Lock
 from kling_batch.running.copies import Copies
 from kling_batch.running.deliver import Deliveries
-from kling_batch.running.finishing import Siblings
 from kling_batch.running.locking import LockKeeper
+from kling_batch.running.siblings import Siblings
 from kling_batch.running.work import Work, first_row, nothing_known
 from kling_batch.service.outcomes import Absent, Found
 
@@ -130,12 +130,12 @@ class Home:
         known = replace(nothing_known(take), **facts)
         return Work(facts=known, row=row, task=finished(f"task-{name}", {"wav": url}))
 
-    def deliver(self, *works: Work, workers: int = 2, downloader: Any = None) -> Work:
+    def deliver(self, *works: Work, at_once: int = 2, downloader: Any = None) -> Work:
         """Bring the files of takes home; gives the first of them."""
-        asyncio.run(self._deliver(works, workers, downloader))
+        asyncio.run(self._deliver(works, at_once, downloader))
         return works[0]
 
-    async def _deliver(self, works: tuple[Work, ...], workers: int, downloader: Any) -> None:
+    async def _deliver(self, works: tuple[Work, ...], at_once: int, downloader: Any) -> None:
         async with file_client(transport=httpx.MockTransport(self.world.answer)) as client:
             files = Downloader(client, clock=self.clock, rng=random.Random(1))
             files = files if downloader is None else downloader(files)
@@ -149,17 +149,17 @@ class Home:
                 offload=asyncio.to_thread,
                 probe=ports.probe,
             )
-            deliveries = Deliveries(keeper, Copies(None), Siblings((), keeper.lock), known=(), offline=False)
+            siblings = Siblings((), keeper.lock)
+            deliveries = Deliveries(keeper, Copies(None), siblings, known=(), offline=False, at_once=at_once)
             for work in works:
                 deliveries.add(work)
-            tasks = [asyncio.create_task(deliveries.work(scheduler, ports)) for _ in range(workers)]
+            task = asyncio.create_task(deliveries.work(scheduler, ports))
             while any(work.status is None for work in works) and scheduler.stopped is None:
                 await parts.wake.wait()
                 parts.wake.clear()
-            for task in tasks:
-                task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
 
     def _observe(self, event: Any) -> None:
         if (status := getattr(event, "status", None)) is not None:
@@ -317,7 +317,7 @@ def test_a_task_that_names_no_sound_stays_pending(home: Home) -> None:
 
 def test_a_take_that_waits_keeps_no_other_from_being_delivered(home: Home) -> None:
     """A host that lets the first files wait does not hold up what is there."""
-    home.deliver(home.work("late", 404), home.work("door", WHOLE), workers=1)
+    home.deliver(home.work("late", 404), home.work("door", WHOLE), at_once=1)
     assert home.ended == ["door succeeded", "late pending"]
 
 
@@ -365,7 +365,7 @@ def test_a_bug_ends_its_take_alone(home: Home, caplog: pytest.LogCaptureFixture)
     """It is named as ours, its traceback is logged, and the others are delivered."""
     first, other = home.work("first", WHOLE), home.work("door", WHOLE)
     with caplog.at_level(logging.ERROR, "kling_batch"):
-        home.deliver(first, other, downloader=Faulty, workers=1)
+        home.deliver(first, other, downloader=Faulty, at_once=1)
     assert (first.status, other.status) == (Status.FAILED, Status.SUCCEEDED)
     assert first.error is not None
     assert "a bug in kling-batch: ZeroDivisionError" in first.error.message
@@ -373,27 +373,34 @@ def test_a_bug_ends_its_take_alone(home: Home, caplog: pytest.LogCaptureFixture)
 
 
 class _FullOnTheWayOut:
-    """A work whose files cannot be looked at: the disk is full in the moment in which the run lets go of it."""
+    """A downloader that finds the disk full in the moment in which the run lets go of it."""
 
-    task = None
-    external_id = "kb-full"
-    status = None
+    def __init__(self) -> None:
+        self.begun = asyncio.Event()
 
-    @property
-    def take(self) -> Any:
-        raise DiskUnusable("the disk is full")
+    async def fetch(self, url: str, partial: Path) -> DownloadOutcome:
+        del url, partial
+        self.begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise DiskUnusable("the disk is full")
 
 
-def test_a_worker_that_meets_a_full_disk_ends(parts_of: Any, journal: Any, work: Any) -> None:
-    """A worker stops the run and itself; one that went on would wait for ever, and the run with it."""
+def test_a_delivery_that_meets_a_full_disk_ends(home: Home, parts_of: Any, journal: Any) -> None:
+    """It stops the run and itself: one that went on would wait for ever, and the run with it."""
 
     async def go() -> bool:
-        parts = parts_of([work], journal())
+        files, work = _FullOnTheWayOut(), home.work("door", WHOLE)
+        parts = parts_of([work], journal(), world={"files": files})
         siblings = Siblings((), Lock(project="p"))
         deliveries = Deliveries(cast("Any", None), Copies(None), siblings, known=(), offline=False)
-        deliveries.add(cast("Any", _FullOnTheWayOut()))
-        await asyncio.wait_for(deliveries.work(parts.scheduler, parts.ports), timeout=5)
-        return isinstance(parts.scheduler.stopped, DiskUnusable)
+        deliveries.add(work)
+        delivering = asyncio.create_task(deliveries.work(parts.scheduler, parts.ports))
+        await files.begun.wait()
+        delivering.cancel()
+        await asyncio.wait([delivering], timeout=5)
+        return delivering.done() and isinstance(parts.scheduler.stopped, DiskUnusable)
 
     assert asyncio.run(go())
 

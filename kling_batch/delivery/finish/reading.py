@@ -22,11 +22,7 @@ _LOUDEST = 1e6
 
 
 class Unfinishable(Exception):
-    """A sound cannot be finished. `reason` reads on after its name."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
+    """A sound cannot be finished. Its words read on after the sound's name."""
 
 
 def read_sound(source: Path) -> tuple[NDArray[np.float32], int]:

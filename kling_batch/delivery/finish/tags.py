@@ -29,14 +29,15 @@ def tags_of(take: Take, words: str, task_id: str | None) -> dict[str, str]:
         words: What was wanted, such as a prompt.
         task_id: The service's name of the task that made it.
     """
-    return {
+    tags = {
         "title": str(take.key),
         "comment": words,
         "album": take.job.project,
         "tracknumber": str(take.number),
-        **({} if task_id is None else {"artist": f"task {task_id}"}),
+        "artist": f"task {task_id}" if task_id else "",
         MADE_BY: f"made by kling-batch {version('kling-batch')}",
     }
+    return {name: text for name, text in tags.items() if text}
 
 
 def id3(tags: Mapping[str, str]) -> bytes:
