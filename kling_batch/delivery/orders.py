@@ -11,6 +11,7 @@ import random
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from kling_batch.clock import SystemClock
@@ -65,9 +66,15 @@ def carry_out(order: Order) -> Done:
     """Carry out an order, in a temporary folder that is gone afterwards. Blocks."""
     try:
         with disk_border(Path(tempfile.gettempdir())), tempfile.TemporaryDirectory(prefix="kling-batch-") as folder:
-            return _carried_out(order, order.place.open(), Path(folder))
+            return _carried_out(order, _opened(order.place), Path(folder))
     except KlingBatchError as error:
         return Done(trouble=error.message)
+
+
+@cache
+def _opened(place: Place) -> Store:
+    """Open a store once in a process, whose client keeps its connections."""
+    return place.open()
 
 
 def _carried_out(order: Order, store: Store, folder: Path) -> Done:
@@ -128,7 +135,7 @@ def inspect(inspection: Inspection) -> list[str | None]:
     Raises:
         DiskUnusable: The store cannot be used.
     """
-    store = inspection.place.open()
+    store = _opened(inspection.place)
     with tempfile.TemporaryDirectory(prefix="kling-batch-") as folder:
         path = Path(folder) / "file"
         return [_wrong_with(file, also, store, path) for file, also in inspection.files]
