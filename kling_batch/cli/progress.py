@@ -64,10 +64,8 @@ class Tally:
 
     def line(self, before: str = "") -> Line:
         """Say what is under way, what failed, and what was spent."""
-        in_flight, downloading = (
-            self._count("submitting", "in-flight", "settling"),
-            self._count("generated", "downloading"),
-        )
+        in_flight = self._count("submitting", "in-flight", "settling")
+        downloading = self._count("generated", "downloading")
         away = self._count("at-worker")
         waiting = max(0, self.takes - sum(self.ended.values()) - in_flight - downloading - away)
         failed = [f"{count} {status}" for status in (Status.FAILED, Status.UNKNOWN) if (count := self.ended[status])]

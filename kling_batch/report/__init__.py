@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from stat import S_ISREG
 
@@ -55,7 +56,7 @@ def write_reports(result: RunResult, out: Path, *, last: str | None = None) -> s
     from kling_batch.records.snapshot import read_shapes
     from kling_batch.report import json_
 
-    digest = hashlib.sha256(repr(_beside(result)).encode())
+    digest = hashlib.sha256(_beside(result).encode("utf-8", "backslashreplace"))
     shapes = read_shapes(out) if any(take.sources for take in result.takes) else {}
     write_whole(out, "report.json", _hashed(json_.pieces(result, shapes), digest))
     states = _states(out)
@@ -64,20 +65,10 @@ def write_reports(result: RunResult, out: Path, *, last: str | None = None) -> s
     return f"{digest.hexdigest()} {_states(out)}"
 
 
-def _beside(result: RunResult) -> tuple[object, ...]:
-    """Give what the pages say and the takes of `report.json` do not."""
-    return (
-        __version__,
-        result.manifest,
-        result.exit_status,
-        result.note,
-        result.picks,
-        result.notes,
-        result.earlier,
-        result.against,
-        result.place,
-        money(result),
-    )
+def _beside(result: RunResult) -> str:
+    """Give what the pages say and the takes of `report.json` do not, without what is another in every run."""
+    lasting = replace(result, takes=(), started_at=0.0, finished_at=0.0, api_requests=0, limits=())
+    return f"{__version__} {money(result)} {lasting}"
 
 
 def _hashed(pieces: Iterator[str], digest: hashlib._Hash) -> Iterator[str]:

@@ -41,10 +41,9 @@ def keys_from(environment: Mapping[str, str]) -> Keys:
     Raises:
         UsageError: They are missing, half there, or would break an HTTP header.
     """
-    api_key, access, secret = (
-        environment.get(name, "").strip() for name in ("KLING_API_KEY", "KLING_ACCESS_KEY", "KLING_SECRET_KEY")
-    )
-    for name, value in (("KLING_API_KEY", api_key), ("KLING_ACCESS_KEY", access), ("KLING_SECRET_KEY", secret)):
+    names = ("KLING_API_KEY", "KLING_ACCESS_KEY", "KLING_SECRET_KEY")
+    api_key, access, secret = keys = [environment.get(name, "").strip() for name in names]
+    for name, value in zip(names, keys, strict=True):
         if not value.isascii() or any(char.isspace() or not char.isprintable() for char in value):
             raise UsageError(
                 f"{name} holds a character that no key has (its value is not shown).",
