@@ -71,7 +71,6 @@ def object_border(url: str) -> Iterator[None]:
 
     obstore has a class for few causes: most, also a wrong name of a bucket while listing, are `GenericError`.
     """
-    scheme = url.partition(":")[0]
     try:
         yield
     except FileNotFoundError as error:
@@ -82,19 +81,20 @@ def object_border(url: str) -> Iterator[None]:
     except (PermissionDeniedError, UnauthenticatedError) as error:
         raise DiskUnusable(
             f"{url}: the storage refuses these keys",
-            hint=f"Give them the rights to list, read, write and remove there, or set others: {_VARIABLES[scheme]}.",
+            hint="Give them the rights to list, read, write and remove there, or set others: "
+            f"{_VARIABLES[_scheme(url)]}.",
         ) from error
     except (BaseError, OSError, ValueError) as error:
-        raise DiskUnusable(f"{url}: {_cause(error)}", hint=_settings_hint(scheme)) from error
+        raise DiskUnusable(f"{url}: {_cause(error)}", hint=_settings_hint(url)) from error
     except BaseException as error:
         if type(error).__name__ != "PanicException":  # Rust's, which no module exports
             raise
-        raise DiskUnusable(f"{url}: obstore broke off: {_cause(error)}", hint=_settings_hint(scheme)) from error
+        raise DiskUnusable(f"{url}: obstore broke off: {_cause(error)}", hint=_settings_hint(url)) from error
 
 
 def _client(place: str, url: str, *, option: str, retries: RetryConfig = _RETRIES) -> Client:
     """Open a place; `url` is what a person wrote after an option."""
-    for name in _ENDPOINTS if url.startswith("s3:") else ():
+    for name in _ENDPOINTS if _scheme(url) == "s3" else ():
         if _ENDPOINT.fullmatch(os.environ.get(name, "https://s3.amazonaws.com")) is None:
             raise UsageError(
                 f"{option} {url}: the variable {name} holds no address.",
@@ -103,7 +103,7 @@ def _client(place: str, url: str, *, option: str, retries: RetryConfig = _RETRIE
     try:
         return from_url(place, retry_config=retries)
     except (BaseError, OSError, ValueError) as error:
-        raise UsageError(f"{option} {url}: {_cause(error)}.", hint=_settings_hint(url.partition(":")[0])) from error
+        raise UsageError(f"{option} {url}: {_cause(error)}.", hint=_settings_hint(url)) from error
 
 
 class ObjectUploads:
@@ -313,5 +313,9 @@ def _cause(error: BaseException) -> str:
     return " ".join(_NOISE.sub("", str(error).partition("\n")[0]).split())[:_LONGEST_CAUSE]
 
 
-def _settings_hint(scheme: str) -> str:
-    return f"Check the address, the network and, in the environment, {_VARIABLES[scheme]}; then run again."
+def _settings_hint(url: str) -> str:
+    return f"Check the address, the network and, in the environment, {_VARIABLES[_scheme(url)]}; then run again."
+
+
+def _scheme(url: str) -> str:
+    return url.partition(":")[0].lower()
