@@ -162,7 +162,12 @@ class Cluster(Crew):
     async def _fit(self) -> list[str]:
         """Name the workers that are given something, as of a moment ago."""
         if _now() - self._looked >= _LOOKS_S:
-            self._names, self._looked = list(await self._at_work()), _now()
+            try:
+                self._names = list(await self._at_work())
+            except TimeoutError:
+                self._names = []
+                self._tell_alone(f"its scheduler has not answered for {_CONNECTS_S:.0f} s")
+            self._looked = _now()
         return [name for name in self._names if name not in self._shunned]
 
     async def _at_work(self) -> dict[str, Any]:
