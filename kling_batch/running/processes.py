@@ -90,11 +90,11 @@ class _Process:
         self._process.join()
 
     def _start(self) -> None:
-        self._executor = ProcessPoolExecutor(
-            1, mp_context=get_context("spawn"), initializer=_begin, initargs=(self._folder,)
-        )
         before = set(active_children())
         with _without_keys():
+            self._executor = ProcessPoolExecutor(
+                1, mp_context=get_context("spawn"), initializer=_begin, initargs=(self._folder,)
+            )
             self._executor.submit(os.getpid)  # which starts it
         [self._process] = set(active_children()) - before
 

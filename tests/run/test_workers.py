@@ -163,12 +163,13 @@ def test_processes_that_die_and_hang(library: Any, monkeypatch: pytest.MonkeyPat
 
     def act() -> None:
         killed, hung = multiprocessing.active_children()
-        knew.extend(b"KLING_" in Path(f"/proc/{each.pid}/environ").read_bytes() for each in (killed, hung))
+        mine = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+        knew.extend(b"KLING_" in Path(f"/proc/{each}/environ").read_bytes() for each in mine)
         os.kill(killed.pid or 0, signal.SIGKILL)
         os.kill(hung.pid or 0, signal.SIGSTOP)
 
     assert run(made, "2", at_the(5, act, [])) == 0
-    assert knew == [False, False]
+    assert knew == [False] * 3  # with the process by which Python ends them
     assert made.is_whole()
     assert set(made.workers()) <= {"process 1", "process 2"}
     assert not multiprocessing.active_children()
@@ -258,6 +259,24 @@ def test_a_cluster_whose_workers_die_and_hang(library: Any, cluster: Cluster, mo
     assert made.is_whole()
     [alone] = [words for words in told if "goes on alone" in words]
     assert re.match(f"The cluster at {cluster.address} does nothing more, since it", alone)
+
+
+def test_a_scheduler_that_hangs(library: Any, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run says so, and does all of it itself."""
+    monkeypatch.setattr(crew_at, "PATIENCE_S", 1.0)
+    cluster.add()
+    made, told = library(6), list[str]()
+
+    def hang() -> None:
+        monkeypatch.setattr("kling_batch.running.cluster._CONNECTS_S", 0.5)
+        cluster.scheduler.send_signal(signal.SIGSTOP)
+
+    try:
+        assert run(made, cluster.address, at_the(1, hang, told)) == 0
+    finally:
+        cluster.scheduler.send_signal(signal.SIGCONT)
+    assert made.is_whole()
+    assert [words for words in told if "its scheduler has not answered" in words]
 
 
 def test_a_worker_of_another_version(library: Any, cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
