@@ -69,8 +69,8 @@ class _Words(NamedTuple):
     fields: Mapping[str, Any]
     tags: tuple[str, ...]
     meta: Mapping[str, str]
-    slugs: Mapping[str, str]
-    values: Mapping[str, str]
+    slugs: Mapping[str, str] = {}
+    values: Mapping[str, str] = {}
 
 
 class Expansion:
@@ -300,15 +300,9 @@ def _exactly_one(names: Sequence[str], given: Sequence[str]) -> str:
 
 
 def _plain_words(entry: _Entry) -> _Words:
-    data, settings = entry.data, entry.settings
-    return _Words(
-        id=data.get("id", "") if "id" not in entry.wrong else "",
-        fields=settings.fields,
-        tags=settings.tags,
-        meta=settings.meta,
-        slugs={},
-        values={},
-    )
+    settings = entry.settings
+    job_id = entry.data.get("id", "") if "id" not in entry.wrong else ""
+    return _Words(id=job_id, fields=settings.fields, tags=settings.tags, meta=settings.meta)
 
 
 def _combinations(entry: _Entry, matrix: Mapping[str, list[str]]) -> Iterator[_Words]:

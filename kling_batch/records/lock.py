@@ -472,13 +472,9 @@ def _file_problems(item: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _entry(item: Mapping[str, Any]) -> LockEntry:
-    lists = {"files": _file, "finished": _file, "remarks": _remark}
+    lists = {"files": _file, "finished": _file, "remarks": lambda remark: Remark(**remark)}
     made = {name: tuple(map(make, item[name])) for name, make in lists.items() if name in item}
     return LockEntry(**{**item, **made, "units": Decimal(item["units"])})
-
-
-def _remark(item: Mapping[str, Any]) -> Remark:
-    return Remark(**item)
 
 
 def _file(item: Mapping[str, Any]) -> FileRecord:
