@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import overload
 
 from kling_batch.disk import refuse_outside
 from kling_batch.manifest import load as load_manifest
@@ -99,7 +98,8 @@ def plan(
         reroll_rejected=reroll_rejected,
     )
     if any(map(made.count, (Action.RESTORE, Action.MOVED, Action.FINISH))):
-        made = with_sources(made, project.out, open_store(store, sandbox=project.sandbox))
+        opened = None if store is None else open_store(store, sandbox=project.sandbox)
+        made = with_sources(made, project.out, opened)
     return made
 
 
@@ -108,14 +108,10 @@ def expressions_of(select: str | Sequence[str]) -> tuple[str, ...]:
     return (select,) if isinstance(select, str) else tuple(select)
 
 
-@overload
-def open_store(location: str | Path, *, sandbox: bool) -> Store: ...
-@overload
-def open_store(location: str | Path | None, *, sandbox: bool) -> Store | None: ...
-def open_store(location: str | Path | None, *, sandbox: bool) -> Store | None:
-    """Open the store at a place, a folder or the URL of object storage; None is no store.
+def open_store(location: str | Path, *, sandbox: bool) -> Store:
+    """Open the store at a place, a folder or the URL of object storage.
 
     Raises:
         UsageError: There can be no store there, or what object storage needs is missing.
     """
-    return None if location is None else store_at(str(location), namespace="sandbox" if sandbox else "live")
+    return store_at(str(location), namespace="sandbox" if sandbox else "live")

@@ -100,7 +100,7 @@ def session_of(
         at_hand: Whether disk and store have to do: the service is not asked.
         only: Which steps of the plan are carried out.
     """
-    opened = open_store(store, sandbox=project.sandbox)
+    opened = None if store is None else open_store(store, sandbox=project.sandbox)
     return Session(
         project=project,
         options=options,

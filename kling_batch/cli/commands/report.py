@@ -41,7 +41,8 @@ def command(project: Project, select: tuple[str, ...], store: str | Path | None,
     Sounds that others took the place of are brought from the store, to be listened to. A sound that was not looked at
     yet, since it came with a checkout, is looked at first, unless a run is at work.
     """
-    _bring(project, open_store(store, sandbox=project.sandbox))
+    if store is not None:
+        _bring(project, open_store(store, sandbox=project.sandbox))
     _look(recount(project, select, now=SystemClock().time()), project.out)
     told = refresh(project, select, against)
     if told.against is not None:
@@ -51,9 +52,7 @@ def command(project: Project, select: tuple[str, ...], store: str | Path | None,
     return 0
 
 
-def _bring(project: Project, store: Store | None) -> None:
-    if store is None:
-        return
+def _bring(project: Project, store: Store) -> None:
     try:
         bring_earlier(project.lock, {take.key for take in project.manifest.takes}, project.out, store)
     except DiskUnusable as error:
