@@ -62,9 +62,7 @@ async def cluster(address: str, place: Place, tell: Callable[[str], None], patie
     joined = Cluster(client=client, address=address, place=place, tell=tell, patience_s=patience_s)
     try:
         try:
-            async with asyncio.timeout(
-                2 * _CONNECTS_S
-            ):  # Dask's own ends where nobody listens, not where nobody answers
+            async with asyncio.timeout(2 * _CONNECTS_S):  # Dask's own does not end where somebody listens in silence
                 await client
         except Exception as error:
             words = f"--workers {address}: no Dask scheduler answers there ({str(error) or type(error).__name__})."
