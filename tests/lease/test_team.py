@@ -187,6 +187,9 @@ def test_the_lock_goes_along(machines: Machines, service: Service, store: str) -
     assert machines().run("--yes", "--store", store).done
     paid, asked = len(service.tasks), len(service.calls)
     other = machines()
+    bare = other.ask("restore", "set.json", "--store", store)
+    assert bare.status == 3
+    assert "kling-batch lock pull brings it" in bare.said
     assert other.ask("lock", "pull", "set.json", "--store", store).status == 0
     assert other.run("--store", store).done
     assert (len(service.tasks), len(service.calls)) == (paid, asked)

@@ -85,6 +85,8 @@ def command(project: Project, options: Options, view: View, store: str | Path | 
         words = f"{counted(len(lost), 'take')} cannot be had; made anew, that would cost {cost} units."
         say(words, err=True)
         say("  kling-batch plan shows what a run would do; kling-batch run does it, by consent.", err=True)
+        if session.team is not None:
+            say("  What other machines made since is in the team's lock: kling-batch lock pull brings it.", err=True)
     else:
         restored = sum(one.origin is not Origin.KEPT for one in results)
         kept = f", but for {counted(len(edited), 'edited file')}" if edited else ""
