@@ -14,16 +14,16 @@ import os
 import secrets
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from math import inf
 from time import sleep
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kling_batch.clock import SystemClock, iso, lasting
 from kling_batch.errors import DiskUnusable, KlingBatchError, LeaseHeld, UsageError
-from kling_batch.records.fields import SIZE, Check, fits, number, optional, text
+from kling_batch.records.fields import ID, SIZE, TIME, Check, fits, number, optional, text
 
 if TYPE_CHECKING:
     from kling_batch.records.object_store import Document, ObjectDocuments, Tag
@@ -44,7 +44,7 @@ class Holder:
     """What the object says: who holds the lease or, if it `ended`, who held it last.
 
     `beat` makes every content another one. `journal` is the token of the journal by which it ended, if that knows of
-    all that was sent.
+    all that was sent. `calls` may have made what nobody else can tell of: when they were sent, by external id.
     """
 
     run: str
@@ -57,6 +57,7 @@ class Holder:
     beat: int = 0
     ended: bool = False
     journal: str | None = None
+    calls: Mapping[str, float] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return f"{self.who} on {self.host}, process {self.pid}, since {self.since}"
@@ -67,7 +68,7 @@ class Holder:
         if document.tag is None:
             return NOBODY
         with suppress(ValueError, RecursionError):
-            if fits(facts := json.loads(document.data), _FIELDS, _FIELDS):
+            if fits(facts := json.loads(document.data), _FIELDS, _FIELDS | {"calls": _are_calls}):
                 return cls(**facts)
         return cls(run="")
 
@@ -82,6 +83,10 @@ _FIELDS: dict[str, Check] = {
     "ended": lambda value: type(value) is bool,
     "journal": optional(_WORD),
 }
+
+
+def _are_calls(value: Any) -> bool:
+    return type(value) is dict and all(ID(name) and TIME(at) for name, at in value.items())
 
 
 @dataclass(kw_only=True, eq=False)
@@ -156,6 +161,8 @@ class Claim:
 class Lease:
     """A lease in object storage. Once it is taken, a thread renews it until it is ended. `claim` says what it allows.
 
+    `calls` go along from holder to holder: see `Holder`.
+
     Args:
         documents: The storage; it should give up soon, since what fails is tried again here.
         account: Which account is worked with, by its fingerprint.
@@ -185,6 +192,7 @@ class Lease:
             life_s=LIFE_S,
         )
         self.claim = Claim(run=self._me.run, life_s=LIFE_S, clock=clock)
+        self.calls: Mapping[str, float] = {}
         self._one_at_a_time = threading.Lock()
         self._end = threading.Event()
         self._keeper = threading.Thread(target=self._keep, name="lease", daemon=True)
@@ -232,7 +240,7 @@ class Lease:
         found = self._documents.read(self._name)
         if (now := Holder.of(found)).ended:
             return
-        self.claim.after = found.tag
+        self.claim.after, self.calls = found.tag, now.calls
         if now.run != holder.run or not self._write():
             raise LeaseHeld(f"The lease is held by somebody else by now ({now}).", hint="Look again.")
         sleep(holder.life_s)
@@ -255,6 +263,23 @@ class Lease:
                 hint="Let that one end, then run again: what is done stays done.",
             )
 
+    def note(self, call: str) -> None:
+        """Add a call that is about to be made to `calls`, and wait until the object has it.
+
+        Raises:
+            LeaseHeld: Another run has the lease.
+            DiskUnusable: It could not be written for as long as a call may be begun.
+        """
+        with self._one_at_a_time:
+            self.calls = {**self.calls, call: SystemClock().time()}
+        while True:
+            try:
+                return self.renew()
+            except DiskUnusable:
+                if self.claim.call_s() == 0:
+                    raise
+            sleep(self.claim.pause_s())
+
     def end(self, journal: str | None) -> None:
         """Give the lease up, and name the journal that worked if it knows all. Where that fails, it ends by its age."""
         self._end.set()
@@ -275,13 +300,15 @@ class Lease:
             holder = Holder.of(found)
             if not (may_write := self.claim.may_write(found.tag, holder)):
                 return holder
+            if holder.run != self._me.run:
+                self.calls = holder.calls
         raise DiskUnusable(
             f"{self._documents.location}: the lease changes with every look.", hint="Run again in a minute."
         )
 
     def _write(self) -> bool:
         began = self.claim.clock()
-        self._me = replace(self._me, beat=self._me.beat + 1)
+        self._me = replace(self._me, beat=self._me.beat + 1, calls=self.calls)
         tag = self._documents.write(self._name, _json(self._me), after=self.claim.after)
         if tag is not None:
             self.claim.wrote(tag, began)

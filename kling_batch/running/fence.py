@@ -43,7 +43,7 @@ class FencedService(PassedOn):
     async def create(self, kind: Kind, request: Mapping[str, Any], external_id: str) -> CreateOutcome:
         """See `Service.create`."""
         try:
-            claim, seconds = await self._held()
+            claim, seconds = await self._held(external_id if kind.external_id is None else None)
         except NotFinished as error:
             self._failure = error
             self._stop(error)
@@ -67,10 +67,11 @@ class FencedService(PassedOn):
         finally:
             looks[-1].cancel()
 
-    async def _held(self) -> tuple[Claim, float]:
+    async def _held(self, call: str | None) -> tuple[Claim, float]:
         """Give the claim on the lease, and how long a call may take that is begun now.
 
-        Nothing is waited for between the last look and the return.
+        A `call` that nobody could look for is noted in the lease first, for whoever takes that over. Nothing is waited
+        for between the last look and the return.
 
         Raises:
             LeaseHeld: Another run has the lease, or none was taken.
@@ -80,6 +81,8 @@ class FencedService(PassedOn):
         if lease is None:
             raise LeaseHeld("What is to be paid for now was not planned, so that no lease was taken.", hint=_AGAIN)
         try:
+            if call is not None:
+                await self._offload(lease.note, call)
             for _ in range(_TRIES):
                 if (seconds := lease.claim.call_s()) > 0:
                     return lease.claim, seconds

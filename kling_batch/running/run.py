@@ -123,6 +123,7 @@ class Run:
         budget: What may be spent; it is kept up to date.
         spends: Whether what it adds is its own: one that only restores leaves to the next what a stopped one added.
         everything: Whether the plan covers the whole manifest; only then is the lock rid of what is dropped.
+        unanswered: Calls that may have made what nobody can tell of, kept up to date: see `AccountMemory.unanswered`.
         vouched_for: Whether the lease proves that this journal is the one that sent last, and that none other can.
         memory: What this machine knows of the account.
         stopper: Through which somebody outside stops the run.
@@ -140,6 +141,7 @@ class Run:
     spends: bool
     everything: bool
     vouched_for: bool
+    unanswered: dict[str, float]
     memory: AccountMemory
     stopper: Stopper
     offline: bool = False
@@ -153,7 +155,6 @@ class Run:
         self._heard = False
         self._note: str | None = None
         self._pools: dict[str, tuple[Limit, HeldSlots]] = {}
-        self._unanswered = self.memory.unanswered(project)
         self._account: Account | None = None
         self._looked_through: dict[str, bool] = {}
         self._proven = is_proven(ports, self.memory.mark(project), self.options.settle_time_s)
@@ -186,8 +187,8 @@ class Run:
         project, account, now = self.manifest.project, self._account, self.ports.clock.time()
         nameless = [row["external_id"] for row in intents if kind(row["kind"]).external_id is None]
         if nameless:
-            self._unanswered |= dict.fromkeys(nameless, now)
-            self.memory.set_unanswered(project, self._unanswered)
+            self.unanswered |= dict.fromkeys(nameless, now)
+            self.memory.set_unanswered(project, self.unanswered)
         heard = account is not None and (account.heard or account.kind.external_id is None)
         if heard or self.vouched_for or self._proven or self.options.unproven:
             self.memory.set_mark(project, Mark(token=token, at=now))
@@ -217,19 +218,19 @@ class Run:
         self._tell_of_callbacks(works.values())
         if self.options.frozen and stopper.error is None and (drift := incomplete(_undelivered(works.values()))):
             stopper.stop(drift)
-        await self._finish_lock()
-        self._forget_answered(works.values())
+        if await self._finish_lock():
+            self._forget_answered(works.values())
         await _bring_picks(self.manifest, self._keeper.lock, ports, self.options, stopper)
         return await self._ended(tuple(work.result() for work in works.values()))
 
     def _forget_answered(self, works: Iterable[Work]) -> None:
         """Forget the calls that the lock tells of by now, and those that made nothing."""
-        if not self._unanswered:
+        if not self.unanswered:
             return
         known = {entry.external_id for entry in self._keeper.lock.everything()}
         known |= {work.external_id for work in works if work.row.stage not in PAID or work.row.stage is Stage.FAILED}
-        self._unanswered = {name: at for name, at in self._unanswered.items() if name not in known}
-        self.memory.set_unanswered(self.manifest.project, self._unanswered)
+        self.unanswered = {name: at for name, at in self.unanswered.items() if name not in known}
+        self.memory.set_unanswered(self.manifest.project, self.unanswered)
 
     async def _ended(self, takes: tuple[TakeResult, ...]) -> Outcome:
         """Note the end of the run in the journal."""
@@ -385,8 +386,11 @@ class Run:
         if news:
             await self.ports.journal.save_all(news)
 
-    async def _finish_lock(self) -> None:
-        """Bring the lock up to date, rid of what is dropped, and of what is retired and of which no bytes are left."""
+    async def _finish_lock(self) -> bool:
+        """Bring the lock up to date, rid of what is dropped, and of what is retired and of which no bytes are left.
+
+        False where the lock, or the team's, does not tell of all.
+        """
         keeper, whole = self._keeper, self.everything and self.stopper.error is None
         if whole:
             keeper.drop(step.key for step in self.plan.steps if step.action is Action.DROP)
@@ -398,12 +402,14 @@ class Run:
                 await keeper.write()
         except DiskUnusable as error:
             self.stopper.stop(error)
-            return
+            return False
         try:
             await keeper.share_now()
         except (DiskUnusable, LockInvalid) as error:
             words = f"The team's lock is not up to date: {error.message}. kling-batch lock push brings it there."
             self.ports.observe(Warned(at=self.ports.clock.time(), message=words))
+            return False
+        return True
 
     async def _keep_deadline(self, scheduler: Scheduler, seconds: float) -> None:
         clock = self.ports.clock

@@ -186,6 +186,7 @@ class Session:
                 budget=self._budget(self._snapshot, ports.clock.time()),
                 spends=self.only is None,
                 everything=not self.options.select and self.only is None,
+                unanswered=self._calls(),
                 vouched_for=self._lease is not None and self._lease.claim.vouches_for(self._journal.token()),
                 memory=self._asked.memory,
                 stopper=stopper,
@@ -193,6 +194,8 @@ class Session:
             )
             outcome = await run.execute()
             self._knows_all = run.knows_all()
+            if self._lease is not None:
+                self._lease.calls = run.unanswered
         return replace(outcome, result=self._told(outcome.result))
 
     async def report(self, outcome: Outcome) -> None:
@@ -303,11 +306,16 @@ class Session:
         known = {kind.name: memory.knowledge(kind.name).price for kind in self.project.kinds}
         return {name: price for name, price in known.items() if price is not None}
 
+    def _calls(self) -> dict[str, float]:
+        """Give the calls that this machine or the lease knows of: see `AccountMemory.unanswered`."""
+        memory, lease = self._memory(), self._lease
+        here = memory.unanswered(self.project.manifest.project) if memory is not None else {}
+        return here if lease is None else {**lease.calls, **here}
+
     def _unanswered(self, snapshot: Snapshot) -> dict[str, Attempt]:
-        """Give calls that cannot be looked for, of which only this machine knows: their journal is gone, or older."""
-        memory, manifest = self._memory(), self.project.manifest
-        calls = {} if memory is None or self.options.unproven else memory.unanswered(manifest.project)
-        if not calls:
+        """Give calls that cannot be looked for, and of which this journal does not tell: theirs is elsewhere."""
+        manifest, calls = self.project.manifest, self._calls()
+        if not calls or self.options.unproven:
             return {}
         known = {entry.external_id for entry in self.project.lock.everything()} | snapshot.attempts.keys()
         prices = self._known_prices()

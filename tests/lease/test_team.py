@@ -18,7 +18,7 @@ from kling_batch.records.lease import Lease
 from kling_batch.records.object_store import ObjectDocuments, Tag
 from kling_batch.service.auth import Keys
 from tests.promises.machine import Machine
-from tests.promises.service import KEY, Call, Service
+from tests.promises.service import KEY, LOSE, Call, Service
 
 LIFE_S = 0.6
 """How long a lease lasts where a test waits for its end."""
@@ -98,6 +98,30 @@ def test_a_dead_run_is_succeeded(machines: Machines, store: str) -> None:
     """Who waits long enough takes over from a holder that was killed, whatever the clocks of both say."""
     assert machines().run("--yes", "--store", store).status == 6
     assert machines().run("--yes", "--store", store, "--wait", "30").done
+
+
+@pytest.mark.parametrize("ends", ["killed", "unlocked", "in good order"])
+def test_speech_that_was_lost_elsewhere_is_not_spoken_again(
+    machines: Machines, service: Service, store: str, monkeypatch: pytest.MonkeyPatch, ends: str
+) -> None:
+    """Nobody can be asked for it, so the lease tells of it to every machine, until the lock does."""
+    monkeypatch.setattr(leases, "LIFE_S", LIFE_S)
+    words = ("--yes", "--store", store, "--wait", "30", "--concurrency", "1")
+    service.meddle = lambda call: LOSE if call.kind == "create" and call.n > 1 else None
+    with pytest.MonkeyPatch.context() as death:
+        if ends != "in good order":
+            death.setattr(Lease, "end", lambda lease, *_: lease._end.set())
+        assert machines().speak("one", "two").run(*words).status == 6
+    service.meddle = lambda _: None
+    if ends == "unlocked":
+        assert machines().speak("one", "two").ask("unlock", "set.json", "--store", store, "--yes").status == 0
+    for _ in range(2):
+        ended = machines().speak("one", "two").run(*words)
+        assert (ended.status, sorted(ended.statuses)) == (6, ["succeeded", "unknown"]), ended.said
+    assert service.paid_once(2)
+    assert machines().speak("one", "two").run(*words, "--unproven").done
+    assert machines().speak("one", "two").run(*words).done
+    assert len(service.tasks) == 3
 
 
 def test_unlock_removes_the_lease_of_one_that_is_gone(machines: Machines, store: str, dead: Lease) -> None:
