@@ -11,7 +11,7 @@ from kling_batch.errors import DiskUnusable, KlingBatchError, LeaseHeld, NotFini
 from kling_batch.records.lease import Claim, Lease
 from kling_batch.running.ports import Offload
 from kling_batch.running.uploads import PassedOn
-from kling_batch.service.client import Service
+from kling_batch.service.client import MayLeave, Service, always
 from kling_batch.service.outcomes import CreateOutcome, NotSent, Unclear
 
 _TRIES = 3
@@ -40,7 +40,9 @@ class FencedService(PassedOn):
         self._one_renews = asyncio.Lock()
         self._failure: NotFinished | None = None
 
-    async def create(self, kind: Kind, request: Mapping[str, Any], external_id: str) -> CreateOutcome:
+    async def create(
+        self, kind: Kind, request: Mapping[str, Any], external_id: str, *, may_leave: MayLeave = always
+    ) -> CreateOutcome:
         """See `Service.create`."""
         try:
             claim, seconds = await self._held(external_id if kind.external_id is None else None)
@@ -49,7 +51,8 @@ class FencedService(PassedOn):
             self._stop(error)
             return NotSent(reason=error.message)
         # The call is made in this very step and cancelled by a timer, so that one that has not left when the process is
-        # stopped never does: it must not be a task of its own, which would go on before it is told to end.
+        # stopped never does: it must not be a task of its own, which would go on before it is told to end. Of many that
+        # are about to leave at once, some go on before the timer does: so each looks again right before it leaves.
         loop = asyncio.get_running_loop()
         limit = asyncio.timeout(seconds)
 
@@ -61,7 +64,9 @@ class FencedService(PassedOn):
         looks = [loop.call_later(seconds / 2, prolong)]
         try:
             async with limit:
-                return await self._service.create(kind, request, external_id)
+                return await self._service.create(
+                    kind, request, external_id, may_leave=lambda: may_leave() and claim.lasts_s() > 0
+                )
         except TimeoutError:
             return Unclear(reason="no answer while the lease was sure to last")
         finally:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from kling_batch.catalog import Kind
 from kling_batch.errors import KlingBatchError
 from kling_batch.model import InputFile
-from kling_batch.service.client import Service
+from kling_batch.service.client import MayLeave, Service, always
 from kling_batch.service.outcomes import CreateOutcome, ListOutcome, NotSent, QueryOutcome
 
 
@@ -74,7 +74,9 @@ class UploadingService(PassedOn):
         self._files = {file.identity: file for file in files}
         self._stop = stop
 
-    async def create(self, kind: Kind, request: Mapping[str, Any], external_id: str) -> CreateOutcome:
+    async def create(
+        self, kind: Kind, request: Mapping[str, Any], external_id: str, *, may_leave: MayLeave = always
+    ) -> CreateOutcome:
         """See `Service.create`."""
         sent = dict(request)
         try:
@@ -83,4 +85,4 @@ class UploadingService(PassedOn):
         except KlingBatchError as error:
             self._stop(error)
             return NotSent(reason=error.message)
-        return await self._service.create(kind, sent, external_id)
+        return await self._service.create(kind, sent, external_id, may_leave=may_leave)

@@ -67,6 +67,14 @@ PLAIN_URL = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+")
 _HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")
 
 
+MayLeave = Callable[[], bool]
+
+
+def always() -> bool:
+    """Let a call leave whenever it can."""
+    return True
+
+
 class Service(Protocol):
     """What the engine may ask of the service."""
 
@@ -80,8 +88,13 @@ class Service(Protocol):
         """How many of them were answered, with whatever words."""
         ...
 
-    async def create(self, kind: Kind, request: Mapping[str, Any], external_id: str) -> CreateOutcome:
-        """Ask for a task, by our name for it where its kind takes one. Never repeats a call that may have been read."""
+    async def create(
+        self, kind: Kind, request: Mapping[str, Any], external_id: str, *, may_leave: MayLeave = always
+    ) -> CreateOutcome:
+        """Ask for a task, by our name for it where its kind takes one. Never repeats a call that may have been read.
+
+        `may_leave` is asked right before the call leaves this machine, which waited for a connection.
+        """
         ...
 
     async def query(self, kind: Kind, any_id: str) -> QueryOutcome:
@@ -91,6 +104,10 @@ class Service(Protocol):
     async def page(self, kind: Kind, number: int, size: int) -> ListOutcome:
         """Ask for a page of the account's tasks, from page 1, of at most 500 rows. Does not retry."""
         ...
+
+
+class _TooLate(Exception):
+    """A call is not to leave any more."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -171,13 +188,15 @@ class KlingService:
         self.answers = 0
         self.date: float | None = None
 
-    async def create(self, kind: Kind, request: Mapping[str, Any], external_id: str) -> CreateOutcome:
+    async def create(
+        self, kind: Kind, request: Mapping[str, Any], external_id: str, *, may_leave: MayLeave = always
+    ) -> CreateOutcome:
         """See `Service.create`."""
         named = {} if kind.external_id is None else {kind.external_id: external_id}
         told = {} if None in {kind.callback, self._callback_url} else {kind.callback: self._callback_url}
         body = json.dumps({**request, **named, **told}, ensure_ascii=False).encode()
         seconds = LONGEST_CALL_S if kind.synchronous else CALL_TIMEOUT_S
-        reply = await self._signed(kind.path, body, seconds)
+        reply = await self._signed(kind.path, body, seconds, may_leave)
         if isinstance(reply, _Lost):
             return Unclear(reason=reply.reason) if reply.sent else NotSent(reason=reply.reason)
         return wire.read_create(reply, external_id, kind)
@@ -212,10 +231,12 @@ class KlingService:
         reply = await self._signed(path, body)
         return ReadFailed(reason=reply.reason) if isinstance(reply, _Lost) else read(reply)
 
-    async def _signed(self, path: str, body: bytes | None, seconds: float = CALL_TIMEOUT_S) -> wire.Reply | _Lost:
-        reply = await self._send(path, body, seconds)
+    async def _signed(
+        self, path: str, body: bytes | None, seconds: float = CALL_TIMEOUT_S, may_leave: MayLeave = always
+    ) -> wire.Reply | _Lost:
+        reply = await self._send(path, body, seconds, may_leave)
         again = not isinstance(reply, _Lost) and self._sign_again(reply)
-        return await self._send(path, body, seconds) if again else reply
+        return await self._send(path, body, seconds, may_leave) if again else reply
 
     def _sign_again(self, reply: wire.Reply) -> bool:
         """Decide whether another token could help. The service's `Date` mends a clock that is wrong.
@@ -231,15 +252,19 @@ class KlingService:
             case _:
                 return False
 
-    async def _send(self, path: str, body: bytes | None, seconds: float) -> wire.Reply | _Lost:
+    async def _send(self, path: str, body: bytes | None, seconds: float, may_leave: MayLeave) -> wire.Reply | _Lost:
         async with self._room:
-            return await self._call(path, body, seconds)
+            return await self._call(path, body, seconds, may_leave)
 
-    async def _call(self, path: str, body: bytes | None, seconds: float) -> wire.Reply | _Lost:
+    async def _call(self, path: str, body: bytes | None, seconds: float, may_leave: MayLeave) -> wire.Reply | _Lost:
         """Post what has a body, and get the rest."""
         import httpx
 
         from kling_batch.http import TooLarge, read_body, wait_for
+
+        async def look(step: str, _: Mapping[str, Any]) -> None:
+            if step.endswith("send_request_body.started") and not may_leave():
+                raise _TooLate
 
         headers = {"Authorization": f"Bearer {self._signer.token()}"}
         content, method = bytearray(), "GET" if body is None else "POST"
@@ -248,9 +273,18 @@ class KlingService:
         try:
             async with (
                 asyncio.timeout(seconds),
-                self._http.stream(method, path, headers=headers, content=body, timeout=wait_for(seconds)) as response,
+                self._http.stream(
+                    method,
+                    path,
+                    headers=headers,
+                    content=body,
+                    timeout=wait_for(seconds),
+                    extensions={"trace": look},
+                ) as response,
             ):
                 await read_body(response, LARGEST_ANSWER, content.extend)
+        except _TooLate:
+            return _Lost(reason="it had not left when it was too late for it", sent=False)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             return self._lost(error, sent=False)
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, UnicodeError) as error:

@@ -24,7 +24,7 @@ from kling_batch.running.scheduler import Scheduler
 from kling_batch.running.session import Session
 from kling_batch.running.slots import HeldSlots
 from kling_batch.running.work import Work
-from kling_batch.service.client import KlingService
+from kling_batch.service.client import KlingService, MayLeave, always
 from kling_batch.service.outcomes import CreateOutcome, ListOutcome, Page, Unclear
 from tests.chaos.process import LateJournal, Parts
 
@@ -32,10 +32,12 @@ from tests.chaos.process import LateJournal, Parts
 class ResendsAtOnce(KlingService):
     """Sends an unclear call again at once, as a client with blind retries does."""
 
-    async def create(self, kind: Kind, request: Mapping[str, Any], external_id: str) -> CreateOutcome:
-        outcome = await super().create(kind, request, external_id)
+    async def create(
+        self, kind: Kind, request: Mapping[str, Any], external_id: str, *, may_leave: MayLeave = always
+    ) -> CreateOutcome:
+        outcome = await super().create(kind, request, external_id, may_leave=may_leave)
         if isinstance(outcome, Unclear):
-            return await super().create(kind, request, external_id)
+            return await super().create(kind, request, external_id, may_leave=may_leave)
         return outcome
 
 

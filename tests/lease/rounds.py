@@ -16,6 +16,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from unittest.mock import patch
@@ -110,7 +111,7 @@ def _settings(rng: random.Random) -> WorldSettings:
     late = Span(low=0.0, high=_SETTLE_S / 2)
     return WorldSettings(
         seed=rng.randrange(10**6),
-        concurrency=4,
+        concurrency=8,
         generation=Span(low=0.2, high=1.0),
         latency=Span(low=0.0, high=0.1),
         sample_rate=8000,
@@ -182,7 +183,7 @@ class _Round:
         command = [sys.executable, "-m", "tests.lease.coordinator", str(LIFE_S), "run", str(home / "rounds.yaml")]
         with (home / "said.txt").open("ab") as said:
             self._running[machine] = subprocess.Popen(
-                [*command, "--yes", "--quiet", "--out", str(home / "out"), "--concurrency", "3", *options],
+                [*command, "--yes", "--quiet", "--out", str(home / "out"), "--concurrency", "8", *options],
                 cwd=_CHECKOUT, env=self._environment(home), stdout=subprocess.DEVNULL, stderr=said,
             )  # fmt: skip
 
@@ -212,7 +213,8 @@ class _Round:
                 break
             self._look()
             self._bounded()
-        os.kill(holder.pid, signal.SIGCONT)
+        with suppress(ProcessLookupError):  # it had ended by then
+            os.kill(holder.pid, signal.SIGCONT)
 
     def _was_succeeded(self, holder: Holder) -> bool:
         now = Holder.of(self._documents.read(self._name))

@@ -26,7 +26,7 @@ class Thinking:
 
     requests = answers = 0
 
-    async def create(self, *_: object) -> Created:
+    async def create(self, *_: object, **__: object) -> Created:
         await asyncio.sleep(240)
         self.answers = 1
         return Created(task=Task(task_id="1", external_id=None, status=TaskStatus.SUCCEEDED, audios=(SPOKEN,)))

@@ -12,8 +12,11 @@ from kling_batch.catalog import kind
 from kling_batch.errors import DiskUnusable, KlingBatchError
 from kling_batch.records.lease import Lease
 from kling_batch.running.fence import FencedService
-from kling_batch.service.client import Service
-from kling_batch.service.outcomes import NotSent, Unclear
+from kling_batch.service.auth import Keys
+from kling_batch.service.client import KlingService, Service, api_client
+from kling_batch.service.outcomes import Created, NotSent, Unclear
+from tests.promises.hosts import running
+from tests.promises.service import KEY
 
 _LOOK_S = 0.01
 
@@ -25,7 +28,7 @@ class SlowService:
         self.answer = asyncio.Event()
         self.given_up = False
 
-    async def create(self, *_: Any) -> NotSent:
+    async def create(self, *_: Any, **__: Any) -> NotSent:
         """Wait for the answer."""
         try:
             await self.answer.wait()
@@ -42,6 +45,9 @@ class LeaseOfLooks:
         self.claim = self
         self._left = renewed
         self._service = service
+
+    def note(self, call: str) -> None:
+        """Take any call."""
 
     def call_s(self) -> float:
         """A moment."""
@@ -75,7 +81,7 @@ class ConnectingService:
     def __init__(self) -> None:
         self.sent = False
 
-    async def create(self, *_: Any) -> NotSent:
+    async def create(self, *_: Any, **__: Any) -> NotSent:
         """Connect, then send."""
         asyncio.get_running_loop().call_soon(time.sleep, 5 * _LOOK_S)
         await asyncio.sleep(_LOOK_S / 2)
@@ -91,6 +97,27 @@ async def test_a_call_that_had_not_left_when_the_process_was_stopped_never_leave
     fenced = FencedService(cast("Service", service), lease, offload=asyncio.to_thread, stop=lambda _: None)
     assert isinstance(await fenced.create(kind("text-to-audio"), {}, "kb-1"), Unclear)
     assert not service.sent
+
+
+class LeaseThatEnds(LeaseOfLooks):
+    """A lease that a process which was stopped finds to be over: its timers are late by a step of the loop."""
+
+    def call_s(self) -> float:
+        """Long."""
+        return 60.0
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("looks", [0, 2])
+async def test_a_call_looks_at_the_lease_right_before_it_leaves(looks: int) -> None:
+    """Many leave at once: as the first is heard the process may be stopped, and the others go on before any timer."""
+    lease = cast("Lease", LeaseThatEnds(looks, SlowService()))
+    with running() as service:
+        async with api_client(service.url) as http:
+            kling = KlingService(http, Keys(api_key=KEY).signer(time.time))
+            fenced = FencedService(kling, lease, offload=asyncio.to_thread, stop=lambda _: None)
+            outcome = await fenced.create(kind("text-to-audio"), {"prompt": "rain", "duration": 3.0}, "kb-1")
+    assert (type(outcome), len(service.tasks)) == ((Created, 1) if looks else (NotSent, 0))
 
 
 class StaleLease:
