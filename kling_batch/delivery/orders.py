@@ -21,7 +21,7 @@ from kling_batch.delivery.download import Downloader, file_client
 from kling_batch.delivery.finishing import Finished, Wanted, finish
 from kling_batch.delivery.verify import Rejected, Verified, verify_audio
 from kling_batch.disk import disk_border
-from kling_batch.errors import KlingBatchError, NotFinished
+from kling_batch.errors import KlingBatchError
 from kling_batch.model import FileRecord
 from kling_batch.records.store import Store
 from kling_batch.records.store_at import Place
@@ -62,11 +62,17 @@ class Done:
     trouble: str | None = None
 
 
+class _NotHere(Exception):
+    """Says why an order is not carried out."""
+
+
 def carry_out(order: Order) -> Done:
     """Carry out an order, in a temporary folder that is gone afterwards. Blocks."""
     try:
         with disk_border(Path(tempfile.gettempdir())), tempfile.TemporaryDirectory(prefix="kling-batch-") as folder:
             return _carried_out(order, _opened(order.place), Path(folder))
+    except _NotHere as why:
+        return Done(trouble=str(why))
     except KlingBatchError as error:
         return Done(trouble=error.message)
 
@@ -84,7 +90,7 @@ def _carried_out(order: Order, store: Store, folder: Path) -> Done:
         sha256 = _bring(target, order.urls.get(target.audio_format), store, path)
         verdict = judged(path, sha256, target, twice=False)
         if isinstance(verdict, Rejected):
-            raise NotFinished(verdict.reason)
+            raise _NotHere(verdict.reason)
         store.put(path, sha256)
         fetched[target.audio_format] = Fetched(sha256=sha256, bytes=path.stat().st_size, sound=verdict)
         at[target.audio_format] = path
@@ -100,19 +106,19 @@ def _bring(target: Target, url: str | None, store: Store, path: Path) -> str:
     """Fetch a file, and give its hash.
 
     Raises:
-        NotFinished: It is not to be had.
+        _NotHere: It is not to be had.
     """
     if target.sha256 is not None and store.fetch(target.sha256, path):
         return target.sha256
     if url is None:
-        raise NotFinished(f"{store.location}: the store has it not, or not where this worker looks")
+        raise _NotHere(f"{store.location}: the store has it not, or not where this worker looks")
     match asyncio.run(_fetch(url, path)):
         case Downloaded(sha256=sha256):
             return sha256
         case UrlRefused(status=status):
-            raise NotFinished(f"the file host refuses the URL (HTTP {status})")
+            raise _NotHere(f"the file host refuses the URL (HTTP {status})")
         case DownloadFailed(reason=reason):
-            raise NotFinished(reason)
+            raise _NotHere(reason)
 
 
 async def _fetch(url: str, path: Path) -> DownloadOutcome:
