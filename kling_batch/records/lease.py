@@ -243,7 +243,7 @@ class Lease:
         self.claim.after, self.calls = found.tag, now.calls
         if now.run != holder.run or not self._write():
             raise LeaseHeld(f"The lease is held by somebody else by now ({now}).", hint="Look again.")
-        sleep(holder.life_s)
+        sleep(max(self.claim.life_s, holder.life_s))
         self.end(None)
 
     def renew(self) -> None:
