@@ -31,9 +31,8 @@ print(json.dumps([status, own.ru_utime + own.ru_stime, its.ru_utime + its.ru_sti
 
 def workers(*, quick: bool) -> list[dict[str, Any]]:
     """Finish one library by one and by two processes, then light sounds, of which ever more, in one set and in ten."""
-    many = 400 if quick else 10_000
-    rows = _compared(100 if quick else many)
-    return [*rows, *(_scaled(sets, takes) for sets, takes in ((1, many // 10), (10, many // 10), (1, many)))]
+    many = 1000 if quick else 10_000
+    return [*_compared(many), *(_scaled(sets, takes) for sets, takes in ((1, many // 10), (10, many // 10), (1, many)))]
 
 
 def _compared(takes: int) -> list[dict[str, Any]]:
@@ -44,7 +43,8 @@ def _compared(takes: int) -> list[dict[str, Any]]:
             {"case": "heavy", "takes": takes, "workers": count, **_finish(folder, 1, takes, count, recipe)}
             for count, recipe in ((1, {**_HEAVY, "loudness": -18}), (2, {**_HEAVY, "loudness": -19}))
         ]
-    return [*rows, {"case": "two over one", "takes": takes, "times_faster": rows[0]["seconds"] / rows[1]["seconds"]}]
+    faster = round(rows[0]["seconds"] / rows[1]["seconds"], 2)
+    return [*rows, {"case": "two over one", "takes": takes, "times_faster": faster}]
 
 
 def _scaled(sets: int, takes: int) -> dict[str, Any]:
