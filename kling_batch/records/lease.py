@@ -14,7 +14,7 @@ import os
 import secrets
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from math import inf
@@ -279,6 +279,11 @@ class Lease:
                 if self.claim.call_s() == 0:
                     raise
             sleep(self.claim.pause_s())
+
+    def forget(self, calls: Container[str]) -> None:
+        """Take calls out of `calls` of which the team's lock tells by now."""
+        with self._one_at_a_time:
+            self.calls = {name: at for name, at in self.calls.items() if name not in calls}
 
     def end(self, journal: str | None) -> None:
         """Give the lease up, and name the journal that worked if it knows all. Where that fails, it ends by its age."""

@@ -63,8 +63,8 @@ class SharedLock:
             self._keep(theirs, found.tag)
         return found
 
-    def push(self) -> None:
-        """Pull, and have the storage say the same.
+    def push(self) -> Lock:
+        """Pull, have the storage say the same, and give what both say.
 
         Raises:
             LockInvalid: One of them cannot be relied on.
@@ -75,10 +75,10 @@ class SharedLock:
             ours = read_lock(self._path, project=self._project)
             data = lock_text(ours)
             if found.data == data:
-                return
+                return ours
             if (tag := self._documents.write(self._name, data, after=found.tag)) is not None:
                 self._keep(ours, tag)
-                return
+                return ours
         raise DiskUnusable(f"{self.place} changes with every look.", hint="Run `kling-batch lock push` in a minute.")
 
     @property

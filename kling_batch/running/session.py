@@ -228,7 +228,9 @@ class Session:
             service = FencedService(service, self._lease, offload=ports.offload, stop=stopper.stop)
         if uploads is not None and files:
             service = UploadingService(service, uploads, files, stop=stopper.stop)
-        share = self.team.lock.push if self.team is not None and self._lease is not None else None
+        share = None
+        if self.team is not None and self._lease is not None:
+            share = partial(_share, self.team.lock, self._lease)
         return replace(ports, service=service, share=share)
 
     async def _staffed(self, ports: Ports, stack: AsyncExitStack) -> Ports:
@@ -410,6 +412,11 @@ class Session:
         self.project = self.project.with_lock(replace(self.project.lock, entries=entries))
         self._snapshot = self.project.snapshot()
         self.plan = self._made(self._snapshot)
+
+
+def _share(shared: SharedLock, lease: Lease) -> None:
+    """Bring the lock to the team. Blocks."""
+    lease.forget({entry.external_id for entry in shared.push().everything()})
 
 
 def _handed_over(plan: Plan) -> list[InputFile]:

@@ -100,6 +100,15 @@ def test_a_dead_run_is_succeeded(machines: Machines, store: str) -> None:
     assert machines().run("--yes", "--store", store, "--wait", "30").done
 
 
+def test_the_lease_names_calls_until_the_lock_does(documents: ObjectDocuments, service: Service, held: Lease) -> None:
+    """It stays small, however much is spoken."""
+    for call in ("kb-a", "kb-b"):
+        held.note(call)
+    held.forget({"kb-a"})
+    held.renew()
+    assert object_of(documents, service)["calls"].keys() == {"kb-b"}
+
+
 @pytest.mark.parametrize("ends", ["killed", "unlocked", "in good order"])
 def test_speech_that_was_lost_elsewhere_is_not_spoken_again(
     machines: Machines, service: Service, store: str, monkeypatch: pytest.MonkeyPatch, ends: str
