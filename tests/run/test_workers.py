@@ -160,16 +160,19 @@ def test_processes_that_die_and_hang(library: Any, monkeypatch: pytest.MonkeyPat
     """Of two processes one is killed and one hangs: all is delivered, by workers that know no key."""
     monkeypatch.setattr(crew_at, "PATIENCE_S", 4.0)
     made, knew = library(12), list[bool]()
+    children = Path(f"/proc/self/task/{os.getpid()}/children")
+    others = children.read_text().split()  # of earlier tests
 
     def act() -> None:
         killed, hung = multiprocessing.active_children()
-        mine = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+        mine = {*children.read_text().split()} - {*others}
         knew.extend(b"KLING_" in Path(f"/proc/{each}/environ").read_bytes() for each in mine)
         os.kill(killed.pid or 0, signal.SIGKILL)
         os.kill(hung.pid or 0, signal.SIGSTOP)
 
     assert run(made, "2", at_the(5, act, [])) == 0
-    assert knew == [False] * 3  # with the process by which Python ends them
+    assert len(knew) >= 2  # and the process by which Python ends them, unless that was there
+    assert not any(knew)
     assert made.is_whole()
     assert set(made.workers()) <= {"process 1", "process 2"}
     assert not multiprocessing.active_children()
