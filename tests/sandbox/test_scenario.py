@@ -114,7 +114,7 @@ BAD = [
     ("- 1", "faults.yaml:1: ", "object"),
     ("a: [", "faults.yaml:1:5: this is no YAML", ""),
     ("a: 1\na: !!python/object/apply:os.system [x]", "faults.yaml:2:4: the tag", "is not allowed"),
-    ("[" * 5000, "faults.yaml:1:1001: this is no YAML", "nesting"),
+    ("[" * 5000, "faults.yaml:1:", "nest"),
 ]
 
 
