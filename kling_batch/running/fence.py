@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 from kling_batch.catalog import Kind
@@ -87,18 +88,25 @@ class FencedService(PassedOn):
             raise LeaseHeld("What is to be paid for now was not planned, so that no lease was taken.", hint=_AGAIN)
         try:
             if call is not None:
-                await self._offload(lease.note, call)
+                async with self._alone():
+                    await self._offload(lease.note, call)
             for _ in range(_TRIES):
                 if (seconds := lease.claim.call_s()) > 0:
                     return lease.claim, seconds
-                async with self._one_renews:
-                    if self._failure is not None:
-                        raise self._failure
+                async with self._alone():
                     if lease.claim.call_s() == 0:
                         await self._offload(lease.renew)
         except DiskUnusable as error:
             why = error.message
         raise NotFinished(f"The lease could not be renewed, so that nothing more is sent: {why}", hint=_AGAIN)
+
+    @asynccontextmanager
+    async def _alone(self) -> AsyncIterator[None]:
+        """Write the lease for one call at a time; that it failed is learned once, for all that wait."""
+        async with self._one_renews:
+            if self._failure is not None:
+                raise self._failure
+            yield
 
 
 _AGAIN = "Run the same command again: it resumes where this one stopped."

@@ -134,6 +134,10 @@ class StaleLease:
 
     lasts_s = call_s
 
+    def note(self, _call: str) -> None:
+        """Ask the storage, too."""
+        self.renew()
+
     def renew(self) -> None:
         """Ask the storage."""
         self.renewals += 1
@@ -142,17 +146,25 @@ class StaleLease:
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("fails", [True, False])
-async def test_calls_that_wait_for_one_renewal_learn_of_it_together(fails: bool) -> None:
+@pytest.mark.parametrize(
+    ("name", "fails", "writes"),
+    [
+        ("text-to-audio", True, 1),
+        ("text-to-audio", False, 1),
+        ("text-to-speech", True, 1),
+        ("text-to-speech", False, 5),
+    ],
+)
+async def test_calls_that_wait_for_one_renewal_learn_of_it_together(name: str, fails: bool, writes: int) -> None:
     """Storage that hangs would else hold up the end of the run once for every call."""
     service, lease = SlowService(), StaleLease(fails=fails)
     stops: list[KlingBatchError] = []
     service.answer.set()
     fenced = FencedService(cast("Service", service), cast("Lease", lease), offload=asyncio.to_thread, stop=stops.append)
-    outcomes = await asyncio.gather(*(fenced.create(kind("text-to-audio"), {}, f"kb-{n}") for n in range(5)))
+    outcomes = await asyncio.gather(*(fenced.create(kind(name), {}, f"kb-{n}") for n in range(5)))
     reason = (
         "The lease could not be renewed, so that nothing more is sent: the storage hangs" if fails else "the answer"
     )
     assert set(outcomes) == {NotSent(reason=reason)}
-    assert lease.renewals == 1
+    assert lease.renewals == writes
     assert bool(stops) is fails
