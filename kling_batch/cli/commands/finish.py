@@ -32,7 +32,7 @@ def command(projects: Sequence[Load], options: Options, view: View, store: str |
     Needs no keys and asks the service nothing: sounds come from the disk or the store. What cannot be had there, or is
     rejected, is listed (exit status 3 or 1; 6 where the work stopped before its end).
     """
-    for load in projects:
+    for load in projects[1:]:
         load()  # what is wrong with one is said before the work on any begins
     return max(_finished(load(), options, view, store) for load in projects)
 
