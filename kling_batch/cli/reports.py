@@ -34,8 +34,9 @@ def refresh(
         DiskUnusable: A report cannot be written.
     """
     told = recount(project, select, now=SystemClock().time())
-    workers = {take.take.key: take.worker for take in done}
-    told = replace(told, takes=tuple(replace(take, worker=workers.get(take.take.key)) for take in told.takes))
+    workers = {take.take.key: take.worker for take in done if take.worker is not None}
+    if workers:
+        told = replace(told, takes=tuple(replace(take, worker=workers.get(take.take.key)) for take in told.takes))
     if against is not None:
         told = replace(told, against=compare(against, told, read_shapes(project.out)))
     write_reports(told, project.out)
