@@ -279,7 +279,7 @@ class KlingService:
                     headers=headers,
                     content=body,
                     timeout=wait_for(seconds),
-                    extensions={"trace": look},
+                    extensions={} if may_leave is always else {"trace": look},
                 ) as response,
             ):
                 await read_body(response, LARGEST_ANSWER, content.extend)
