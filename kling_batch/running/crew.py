@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, suppress
 from typing import TypeVar
@@ -20,7 +21,7 @@ class WorkerLost(Exception):
     """A worker is dead or hangs, and what it had is given again."""
 
 
-class Crew:
+class Crew(ABC):
     """Workers of one kind.
 
     `workers` is how many there are, `at_once` how much they are given at a time at most, and `place` the store.
@@ -40,13 +41,13 @@ class Crew:
             logging.getLogger(__name__).warning("A worker failed; the work is done here", exc_info=True)
         return None
 
+    @abstractmethod
     async def ask(self, function: Callable[[A], R], argument: A) -> tuple[R, str] | None:
         """Do so, once.
 
         Raises:
             WorkerLost: The one that had it did not answer.
         """
-        raise NotImplementedError
 
 
 OpenCrew = Callable[[Callable[[str], None]], AbstractAsyncContextManager[Crew]]
